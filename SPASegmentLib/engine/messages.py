@@ -1,0 +1,135 @@
+"""What goes to the engine and what comes back. The engine keeps nothing between calls but caches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from SPASegmentLib.imaging.types import PointPrompt, Region, SliceImage
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a candidate means to the person who looks at it.
+
+    name: short words, e.g. "larger, +12%: adds the rim".
+    kind: larger | smaller | shifted | with part | without part | reshaped.
+    added_mm2 / removed_mm2: area against the recommendation; percent: of the recommendation's area.
+    support: share in [0, 1] of the network's samples that back this candidate.
+    """
+
+    name: str
+    kind: str
+    area_mm2: float
+    added_mm2: float
+    removed_mm2: float
+    added_percent: float
+    removed_percent: float
+    support: float
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One alternative. mask: (H, W) bool on the slice. cluster: its index in `Feedback`'s arrays."""
+
+    mask: np.ndarray
+    description: Description
+    cluster: int
+
+
+@dataclass(frozen=True, eq=False)
+class Feedback:
+    """What a later call needs to know of this proposal (all in the region's grid of G x G cells).
+
+    samples: (N, G, G) uint8, probability * 255 of each of the N samples.
+    components: (N,) int, the mixture component each sample was drawn from.
+    clusters: (K', G, G) uint8, probability * 255 of each candidate.
+    recommendation: (G, G) uint8, probability * 255.
+    log_shares: (K', M) float64, log P(pick k | component m), error rate mixed in.
+    """
+
+    region: Region
+    samples: np.ndarray
+    components: np.ndarray
+    clusters: np.ndarray
+    recommendation: np.ndarray
+    log_shares: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Proposal:
+    """One iteration's answer.
+
+    recommendation: (H, W) bool. probability: (H, W) float32 mean of the samples.
+    candidates: at most K, ordered (larger to smaller, then by support). fewer_reason: why fewer than K,
+    else "". warnings: sentences. seconds: {"encode", "propose", "total"}.
+    """
+
+    recommendation: np.ndarray
+    probability: np.ndarray
+    candidates: tuple[Candidate, ...]
+    feedback: Feedback
+    area_mm2: float
+    fewer_reason: str = ""
+    warnings: tuple[str, ...] = ()
+    seconds: dict[str, float] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """A proposal and what the user said to it: the index of the picked candidate, or None for none."""
+
+    proposal: Proposal
+    picked: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class ProposalRequest:
+    """Everything a proposal depends on; equal requests give equal proposals, bit for bit on one machine.
+
+    image: the slice. points: at least one positive point, oldest first.
+    answered: the proposals of this slice so far with the user's answers, oldest first.
+    log_prior: (M,) float64 log-evidence over components a profile brings (zeros: none), or None.
+    seed: of everything random. n_samples: N, or None for the model's own.
+    """
+
+    image: SliceImage
+    points: tuple[PointPrompt, ...]
+    answered: tuple[Answered, ...] = ()
+    log_prior: np.ndarray | None = None
+    seed: int = 0
+    n_samples: int | None = None
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """Which model answers. hash: SHA-256 of its weights. trained_on: one sentence to show the user."""
+
+    name: str
+    hash: str
+    components: int
+    trained_on: str
+    modalities: tuple[str, ...] = ()
+
+
+class CancelToken(Protocol):
+    """Asked between chunks of work; `threading.Event` fits."""
+
+    def is_set(self) -> bool:
+        """Whether the user cancelled."""
+
+
+class Engine(Protocol):
+    """Computes proposals, in this process or on a server."""
+
+    @property
+    def model(self) -> ModelInfo:
+        """The model that answers."""
+
+    def propose(self, request: ProposalRequest, cancel: CancelToken | None = None) -> Proposal:
+        """Answer one request.
+
+        Raises InputError for images or points that cannot be segmented, Cancelled when `cancel` is set.
+        """
