@@ -65,7 +65,7 @@ def save_checkpoint(
         for name, tensor in state.items()
     }
     header = replace(header, format_version=FORMAT_VERSION, hash=hash_state(tensors))
-    payload = safetensors.torch.save(tensors, metadata=_to_metadata(path, header))
+    payload = _in_one_order(safetensors.torch.save(tensors, metadata=_to_metadata(path, header)))
     _write_atomically(path, payload)
     logger.info("checkpoint written: %d tensors, %.1f MB", len(tensors), len(payload) / 1e6)
     return header
@@ -124,6 +124,14 @@ def _to_metadata(path: Path, header: CheckpointHeader) -> dict[str, str]:
         "hash": header.hash,
         "header_hash": _hash_header(config, provenance, header.hash),
     }
+
+
+def _in_one_order(payload: bytes) -> bytes:
+    """The same safetensors file with its header's keys sorted: equal checkpoints are equal byte for byte."""
+    length = struct.unpack("<Q", payload[:8])[0]
+    text = json.dumps(json.loads(payload[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the format asks for tensors at multiples of 8 bytes
+    return struct.pack("<Q", len(text)) + text + payload[8 + length :]
 
 
 def _hash_header(config: str, provenance: str, weights: str) -> str:

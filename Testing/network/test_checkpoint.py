@@ -84,6 +84,13 @@ def test_any_safetensors_reader_opens_the_file(a_checkpoint: Path) -> None:
     assert safetensors.torch.load_file(a_checkpoint).keys() == a_state().keys()
 
 
+def test_equal_checkpoints_are_equal_files(tmp_path: Path) -> None:
+    files = [tmp_path / f"{i}.safetensors" for i in range(8)]
+    for file in files:
+        save_checkpoint(file, a_state(), HEADER)
+    assert len({file.read_bytes() for file in files}) == 1
+
+
 def test_tied_and_transposed_weights_are_saved_by_value(tmp_path: Path) -> None:
     weight = torch.arange(12.0).reshape(1, 3, 2, 2)
     state = {"a": weight, "b": weight, "c": weight.to(memory_format=torch.channels_last), "d": weight[0].mT}
