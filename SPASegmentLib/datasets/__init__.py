@@ -1,0 +1,1 @@
+"""Multi-rater data sets, read straight from zips or folders."""
