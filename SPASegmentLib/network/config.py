@@ -1,0 +1,108 @@
+"""Every parameter of the paper's network in one place."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal
+
+from SPASegmentLib.errors import CheckpointError
+
+Backbone = Literal["compact", "sam_vit_b", "medsam_vit_b"]
+Fusion = Literal["decoder", "embedding"]
+
+
+@dataclass(frozen=True)
+class SPAConfig:
+    """The network and its interaction, in the paper's symbols (Sections 3.1 to 3.4 and 4.2).
+
+    components: M, Gaussians in the preference distribution (16).
+    samples: N, latent variables drawn for one proposal (48).
+    candidates: K, alternatives shown (4).
+    iterations: MAX_USER_ITERATIONS (6).
+    channels: L, width of image and interaction embeddings (256 with SAM's backbone).
+    grid: G, side of the square the network sees, in cells (H = W = G in the paper's equations).
+    patch: P, cells per embedding position and side; embeddings are (L, G / P, G / P).
+    latent_dim: length of z. The paper draws z in R^(L x H/P x W/P) from M pairs (mu, sigma) of numbers; here z
+        is a vector that the first fusion convolution spreads over the embedding.
+    fusion: where z meets the image. "embedding" is the paper's: three convolutions on e_x (+) z before the mask
+        decoder, which then runs once per sample. "decoder" runs the mask decoder once and lets z meet its
+        features in three convolutions, so that N samples cost about as much as one.
+    planes: masks the interaction encoder's mask branch receives, in this order: "picked" (the candidate the user
+        picked last), "recommendation" (the one it was picked over), "belief" (mean of all samples so far under
+        the posterior of all picks), "positive" and "negative" (the user's points as Gaussian spots).
+    image_channels: 1 (grey) or 3 (RGB).
+    seed_plane: whether the image encoder also sees the seed as a Gaussian spot.
+    widths: channels of the compact encoder at cell sizes 1, 2, 4 and 8.
+    head_channels: width of the three fusion convolutions with fusion "decoder".
+    zoom_factor: side of the region over the object's bounding box once its size is known.
+    default_region: side of the first region, in pixels of the slice, before the size is known.
+    """
+
+    backbone: Backbone = "compact"
+    fusion: Fusion = "decoder"
+    components: int = 16
+    samples: int = 48
+    candidates: int = 4
+    iterations: int = 6
+    channels: int = 128
+    grid: int = 64
+    patch: int = 4
+    latent_dim: int = 8
+    planes: tuple[str, ...] = ("picked", "recommendation", "belief", "positive", "negative")
+    image_channels: int = 1
+    seed_plane: bool = True
+    widths: tuple[int, int, int, int] = (24, 48, 96, 128)
+    head_channels: int = 48
+    decoder_heads: int = 8
+    decoder_mlp: int = 512
+    zoom_factor: float = 2.75
+    default_region: float = 64.0
+
+    def __post_init__(self) -> None:
+        if self.grid % self.patch or self.components < 1 or self.samples < 1:
+            raise CheckpointError(
+                "The network's configuration is not consistent: check grid, patch, M and N."
+            )
+
+    @property
+    def embedding_size(self) -> int:
+        """G / P."""
+        return self.grid // self.patch
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form, as stored in checkpoints."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> SPAConfig:
+        """Rebuild from a checkpoint's header. Raises CheckpointError on keys this version does not know."""
+        known = {f.name for f in fields(cls)}
+        unknown = set(values) - known
+        if unknown:
+            raise CheckpointError(
+                f"The checkpoint's configuration has unknown entries ({', '.join(sorted(unknown))}); "
+                "it was made by a newer version."
+            )
+        cleaned = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**cleaned)
+
+
+def compact_config(**changes: Any) -> SPAConfig:
+    """The shipped small network."""
+    return replace(SPAConfig(), **changes)
+
+
+def sam_config(backbone: Backbone = "sam_vit_b", image_size: int = 1024, **changes: Any) -> SPAConfig:
+    """The paper's network on SAM's ViT-B: L = 256, P = 16, z joined to the image embedding."""
+    base = SPAConfig(
+        backbone=backbone,
+        fusion="embedding",
+        channels=256,
+        grid=image_size,
+        patch=16,
+        planes=("picked",),
+        image_channels=3,
+        seed_plane=False,
+        decoder_mlp=2048,
+    )
+    return replace(base, **changes)

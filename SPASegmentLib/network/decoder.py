@@ -1,0 +1,114 @@
+"""SAM's mask decoder and the two places where z can meet it (Section 3.3)."""
+
+from __future__ import annotations
+
+import torch
+from segment_anything.modeling import MaskDecoder, TwoWayTransformer
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from SPASegmentLib.network.config import SPAConfig
+
+
+class PreferenceMaskDecoder(MaskDecoder):
+    """SAM's mask decoder; batches of images, one prompt set each."""
+
+    def __init__(self, config: SPAConfig) -> None:
+        transformer = TwoWayTransformer(
+            depth=2,
+            embedding_dim=config.channels,
+            mlp_dim=config.decoder_mlp,
+            num_heads=config.decoder_heads,
+        )
+        super().__init__(transformer_dim=config.channels, transformer=transformer)
+
+    def attend(
+        self, embedding: Tensor, position: Tensor, sparse: Tensor, dense: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Two-way attention of tokens and image: -> mask token (B, L), image features (B, L, h, w)."""
+        output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight], dim=0)
+        batch = embedding.shape[0]
+        tokens = torch.cat([output_tokens.expand(batch, -1, -1), sparse], dim=1)
+        source = embedding + dense
+        hidden, source_out = self.transformer(source, position.expand(batch, -1, -1, -1), tokens)
+        return hidden[:, 1], source_out.transpose(1, 2).reshape(source.shape)
+
+    def masks(self, embedding: Tensor, position: Tensor, sparse: Tensor, dense: Tensor) -> Tensor:
+        """SAM's single mask: (B, 4h, 4w) logits."""
+        token, features = self.attend(embedding, position, sparse, dense)
+        upscaled = self.output_upscaling(features)
+        hyper = self.output_hypernetworks_mlps[0](token)
+        return torch.einsum("bc,bchw->bhw", hyper, upscaled)
+
+
+class EmbeddingFusion(nn.Module):
+    """The paper's fusion: e_xn = ReLU(Conv(e_x (+) z_n)), three convolutions, before the decoder.
+
+    The first convolution is split: its image half is computed once, its z half is one vector per sample.
+    """
+
+    def __init__(self, config: SPAConfig) -> None:
+        super().__init__()
+        width = config.channels
+        self.image = nn.Conv2d(width, width, 3, padding=1)
+        self.latent = nn.Linear(config.latent_dim, width, bias=False)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        self.third = nn.Conv2d(width, width, 3, padding=1)
+
+    def image_part(self, e_x: Tensor) -> Tensor:
+        """What does not depend on z: (B, L, h, w)."""
+        return self.image(e_x)
+
+    def forward(self, image_part: Tensor, z: Tensor) -> Tensor:
+        """image_part (B, L, h, w), z (B, n, D) -> e_xn (B * n, L, h, w)."""
+        joined = F.relu(image_part[:, None] + self.latent(z)[..., None, None]).flatten(0, 1)
+        return F.relu(self.third(F.relu(self.second(joined))))
+
+
+class DecoderFusion(nn.Module):
+    """z meets the decoder's features in three 1x1 convolutions at half resolution.
+
+    All that does not depend on z (decoder, high-resolution features, the planes of the interaction) is
+    computed once per proposal; a sample adds `head_channels`-wide pixelwise layers to it. The outline itself
+    comes from full-resolution logits that all samples share; a sample moves it.
+    """
+
+    def __init__(self, config: SPAConfig) -> None:
+        super().__init__()
+        w1, w2 = config.widths[:2]
+        planes, width, length = len(config.planes), config.head_channels, config.channels
+        self.token = nn.Linear(length, width)
+        self.up = nn.ConvTranspose2d(length, width, 2, stride=2)
+        self.mix = nn.Sequential(
+            nn.Conv2d(width + w2 + 4 * planes, width, 3, padding=1),
+            nn.GroupNorm(8, width),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, width, 3, padding=1),
+        )
+        self.outline = nn.Sequential(
+            nn.Conv2d(width + w1 + planes, w1, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(w1, 1, 1)
+        )
+        self.first = nn.Conv2d(width, width, 1)
+        self.latents = nn.ModuleList(nn.Linear(config.latent_dim, width, bias=False) for _ in range(3))
+        self.second = nn.Conv2d(width, width, 1)
+        self.third = nn.Conv2d(width, width, 1)
+        self.last = nn.Conv2d(width, 1, 1)
+
+    def shared(
+        self, token: Tensor, features: Tensor, half: Tensor, full: Tensor, planes: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What does not depend on z: features (B, C, G/2, G/2) and base logits (B, G, G)."""
+        up = self.up(features) + self.token(token)[..., None, None]
+        mixed = self.mix(torch.cat([up, half, F.pixel_unshuffle(planes, 2)], dim=1)) + up
+        raised = F.interpolate(mixed, scale_factor=2.0, mode="bilinear", align_corners=False)
+        base = self.outline(torch.cat([raised, full, planes], dim=1))[:, 0]
+        return self.first(F.relu(mixed)), base
+
+    def forward(self, shared: Tensor, base: Tensor, z: Tensor) -> Tensor:
+        """shared (B, C, h, w), base (B, 2h, 2w), z (B, n, D) -> logits (B, n, 2h, 2w)."""
+        batch, count = z.shape[:2]
+        y = F.relu(shared[:, None] + self.latents[0](z)[..., None, None]).flatten(0, 1)
+        y = F.relu(self.second(y) + self.latents[1](z).flatten(0, 1)[..., None, None])
+        y = F.relu(self.third(y) + self.latents[2](z).flatten(0, 1)[..., None, None])
+        change = F.interpolate(self.last(y), scale_factor=2.0, mode="bilinear", align_corners=False)
+        return base[:, None] + change.view(batch, count, *base.shape[-2:])

@@ -1,0 +1,106 @@
+"""The SPA network: image encoder, interaction encoder, preference generator, fusion, mask decoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from SPASegmentLib.network.compact import CompactImageEncoder
+from SPASegmentLib.network.config import SPAConfig
+from SPASegmentLib.network.decoder import DecoderFusion, EmbeddingFusion, PreferenceMaskDecoder
+from SPASegmentLib.network.generator import PreferenceDistribution, PreferenceGenerator
+from SPASegmentLib.network.interaction import (
+    Interaction,
+    InteractionEmbedding,
+    InteractionEncoder,
+    point_spots,
+)
+
+
+@dataclass(frozen=True)
+class ImageEmbedding:
+    """e_x (B, L, G/P, G/P) and, from the compact encoder, features at half and full resolution."""
+
+    e_x: Tensor
+    half: Tensor | None = None
+    full: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What one proposal needs before z is drawn; computed once per proposal.
+
+    distribution: p_theta(z). shared, base: the part of fusion and decoder that does not depend on z.
+    """
+
+    distribution: PreferenceDistribution
+    interaction: InteractionEmbedding
+    shared: Tensor
+    base: Tensor | None
+
+
+class SPANetwork(nn.Module):
+    """f(x, r_u) of Section 3.2, in the three steps the engine caches separately."""
+
+    def __init__(self, config: SPAConfig) -> None:
+        super().__init__()
+        self.config = config
+        if config.backbone == "compact":
+            inputs = config.image_channels + int(config.seed_plane)
+            self.image_encoder: nn.Module = CompactImageEncoder(inputs, config.widths, config.channels)
+        else:
+            from SPASegmentLib.network.sam_backbone import build_sam_image_encoder
+
+            self.image_encoder = build_sam_image_encoder(config.grid)
+        self.interaction_encoder = InteractionEncoder(config)
+        self.generator = PreferenceGenerator(config)
+        self.decoder = PreferenceMaskDecoder(config)
+        self.fusion: DecoderFusion | EmbeddingFusion
+        self.fusion = DecoderFusion(config) if config.fusion == "decoder" else EmbeddingFusion(config)
+
+    def encode_image(self, image: Tensor, seed: Tensor) -> ImageEmbedding:
+        """Once per slice and region. image: (B, C, G, G) in [0, 1]; seed: (B, 2) (x, y) in grid cells."""
+        if self.config.backbone != "compact":
+            return ImageEmbedding(self.image_encoder(image))
+        image = (image - 0.5) * 4
+        if self.config.seed_plane:
+            ones = torch.ones((len(seed), 1), device=seed.device)
+            image = torch.cat([image, point_spots(seed[:, None], ones, 1, self.config.grid)], dim=1)
+        return ImageEmbedding(*self.image_encoder(image))
+
+    def prepare(self, image: ImageEmbedding, interaction: Interaction) -> Prepared:
+        """Once per proposal: e_u, the preference distribution, and what the samples share."""
+        e_u = self.interaction_encoder.encode(interaction)
+        pooled = torch.cat(
+            [e_u.sparse.mean(dim=1), e_u.dense.mean(dim=(2, 3)), image.e_x.mean(dim=(2, 3))], 1
+        )
+        distribution = self.generator(pooled)
+        if isinstance(self.fusion, EmbeddingFusion):
+            return Prepared(distribution, e_u, self.fusion.image_part(image.e_x), None)
+        position = self.interaction_encoder.get_dense_pe()
+        token, features = self.decoder.attend(image.e_x, position, e_u.sparse, e_u.dense)
+        assert image.half is not None and image.full is not None
+        shared, base = self.fusion.shared(token, features, image.half, image.full, e_u.planes)
+        return Prepared(distribution, e_u, shared, base)
+
+    def decode(self, prepared: Prepared, z: Tensor) -> Tensor:
+        """z (B, n, D) -> logits (B, n, G, G). Callers cut n into chunks."""
+        if isinstance(self.fusion, DecoderFusion):
+            assert prepared.base is not None
+            return self.fusion(prepared.shared, prepared.base, z)
+        batch, count = z.shape[:2]
+        fused = self.fusion(prepared.shared, z)
+        e_u = prepared.interaction
+        masks = self.decoder.masks(
+            fused,
+            self.interaction_encoder.get_dense_pe(),
+            e_u.sparse.repeat_interleave(count, dim=0),
+            e_u.dense.repeat_interleave(count, dim=0),
+        )
+        size = (self.config.grid, self.config.grid)
+        if masks.shape[-2:] != size:
+            masks = F.interpolate(masks[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+        return masks.view(batch, count, *size)
