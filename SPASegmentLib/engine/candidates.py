@@ -1,0 +1,287 @@
+"""From the network's N samples to at most K candidates a person can choose from.
+
+Paper Section 3.3: K-means on the N predictions gives K candidates. What is added here is what a user needs:
+no specks, no two candidates that are the same, none that was turned down before, one stable order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+from sklearn.cluster import KMeans
+
+from SPASegmentLib.engine.describe import describe_all
+from SPASegmentLib.engine.messages import Candidate
+from SPASegmentLib.imaging.types import PointPrompt
+
+K = 4
+"""Candidates shown at once (the paper's K)."""
+KMEANS_RESTARTS = 4
+SPECK_PIXELS = 3
+"""Components and holes below this many pixels are specks ..."""
+SPECK_SHARE = 0.02
+"""... and so are those below this share of the largest component."""
+DISTINCT_PIXELS = 2
+"""Two masks are told apart by at least this many pixels ..."""
+DISTINCT_SHARE = 0.01
+"""... and at least this share of the larger one's area."""
+_EIGHT = np.ones((3, 3), dtype=bool)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which masks are worth showing.
+
+    kept: indices into the masks, in the order shown. supports: of each, with that of its duplicates added.
+    fewer_reason: one sentence where fewer than the limit are left, else "".
+    """
+
+    kept: tuple[int, ...]
+    supports: tuple[float, ...]
+    fewer_reason: str
+
+
+def cluster(
+    samples: np.ndarray, weights: np.ndarray | None = None, k: int = K, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Group N probability maps into at most k clusters by weighted K-means (paper Section 3.3).
+
+    K-means only sees distances, so it runs on the N x N coordinates of the centred maps (Gram matrix), where
+    distances are the same, and not on the G*G pixels.
+
+    samples: (N, G, G) float. weights: (N,) non-negative, or None for equal ones.
+    Returns labels (N,) int and centroids (k', G, G) float32, the weighted means of each cluster's maps, from
+    the largest mask (cells >= 0.5) to the smallest; k' < k where there are fewer distinct samples.
+    """
+    n = len(samples)
+    flat = np.ascontiguousarray(samples, dtype=np.float32).reshape(n, -1)
+    weight = np.ones(n) if weights is None else np.asarray(weights, dtype=np.float64)
+    if not weight.sum() > 0:
+        weight = np.ones(n)
+    k = min(k, len({row.tobytes() for row in flat}))
+    if k <= 1:
+        labels = np.zeros(n, dtype=np.int64)
+    else:
+        means = KMeans(n_clusters=k, n_init=KMEANS_RESTARTS, random_state=seed)
+        labels = means.fit_predict(_coordinates(flat), sample_weight=weight)
+    return _ordered_by_area(flat, weight, labels, samples.shape[1:])
+
+
+def _coordinates(flat: np.ndarray) -> np.ndarray:
+    """(N, N') coordinates with the same pairwise distances as the rows of `flat` (N, P)."""
+    centred = flat.astype(np.float64) - flat.mean(axis=0, dtype=np.float64)
+    values, vectors = np.linalg.eigh(centred @ centred.T)
+    held = values > values[-1] * 1e-12
+    return np.ascontiguousarray(vectors[:, held] * np.sqrt(values[held]))
+
+
+def _ordered_by_area(
+    flat: np.ndarray, weight: np.ndarray, labels: np.ndarray, shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Number the clusters from large to small, leaving out empty ones; labels and centroids."""
+    centroids, keys, old = [], [], np.unique(labels)
+    for label in old:
+        member = labels == label
+        share = weight[member] if weight[member].sum() > 0 else np.ones(member.sum())
+        centroid = np.average(flat[member].astype(np.float64), axis=0, weights=share)
+        centroids.append(centroid.astype(np.float32))
+        keys.append((-int((centroid >= 0.5).sum()), -float(centroid.sum()), int(np.flatnonzero(member)[0])))
+    order = sorted(range(len(old)), key=keys.__getitem__)
+    renumbered = np.empty(len(labels), dtype=np.int64)
+    for new, index in enumerate(order):
+        renumbered[labels == old[index]] = new
+    return renumbered, np.stack([centroids[i] for i in order]).reshape(-1, *shape)
+
+
+def clean_mask(
+    mask: np.ndarray,
+    points: Sequence[PointPrompt] = (),
+    *,
+    speck_pixels: int = SPECK_PIXELS,
+    speck_share: float = SPECK_SHARE,
+) -> np.ndarray:
+    """Remove specks and fill pin-holes; cleaning twice changes nothing more.
+
+    A speck is a component below max(speck_pixels, speck_share of the largest component) that no positive
+    point lies on; a pin-hole is an enclosed background component below the same size without a negative
+    point. Components are 4-connected, so that a pixel hanging on by its corner counts as a speck, except
+    along a line so thin that it hangs together by corners only. The largest component always stays.
+
+    mask: (H, W) bool. Returns a new (H, W) bool array.
+    """
+    mask = np.asarray(mask, dtype=bool)
+    box = _bounding_box(mask)
+    cleaned = np.zeros_like(mask)
+    if box is None:
+        return cleaned
+    part = np.pad(mask[box], 1)
+    shift = (1 - box[0].start, 1 - box[1].start)
+    keep = _pixels(points, True, shift, part.shape)
+    open_ = _pixels(points, False, shift, part.shape)
+    while True:
+        after, limit = _without_specks(part, keep, speck_pixels, speck_share)
+        after = _without_pinholes(after, open_, limit)
+        if np.array_equal(after, part):
+            break
+        part = after
+    cleaned[box] = part[1:-1, 1:-1]
+    return cleaned
+
+
+def _without_specks(
+    mask: np.ndarray, keep: Sequence[tuple[int, int]], speck_pixels: int, speck_share: float
+) -> tuple[np.ndarray, float]:
+    """The mask without its specks, and the size below which a component was one."""
+    labels, count = ndimage.label(mask)
+    if count == 0:
+        return mask, float(speck_pixels)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1).astype(float)
+    sizes[0] = 0
+    joined, joined_count = ndimage.label(mask, structure=_EIGHT)
+    parent = np.zeros(count + 1, dtype=int)
+    parent[labels[mask]] = joined[mask]
+    solid = np.zeros(joined_count + 1)
+    np.maximum.at(solid, parent, sizes)
+    total = np.bincount(joined.ravel(), minlength=joined_count + 1).astype(float)
+    # A line held together by corners counts as a whole: all of its parts are below the speck size.
+    thin = (solid < speck_pixels) & (total >= speck_pixels)
+    worth = np.where(thin[parent], total[parent], sizes)
+    worth[0] = 0
+    limit = max(float(speck_pixels), speck_share * float(worth.max()))
+    kept = worth >= limit
+    for row, col in keep:
+        kept[labels[row, col]] = True
+    kept[0] = False
+    if not kept.any():
+        kept[int(worth.argmax())] = True
+    return kept[labels], limit
+
+
+def _without_pinholes(mask: np.ndarray, open_: Sequence[tuple[int, int]], limit: float) -> np.ndarray:
+    """The mask with enclosed background components below `limit` pixels filled; its border is background."""
+    labels, count = ndimage.label(~mask)
+    if count <= 1:
+        return mask
+    fill = np.bincount(labels.ravel(), minlength=count + 1) < limit
+    fill[0] = False
+    fill[labels[0, 0]] = False
+    for row, col in open_:
+        fill[labels[row, col]] = False
+    return mask | fill[labels]
+
+
+def _bounding_box(mask: np.ndarray) -> tuple[slice, slice] | None:
+    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if len(rows) == 0:
+        return None
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)
+
+
+def _pixels(
+    points: Sequence[PointPrompt], positive: bool, shift: tuple[int, int], shape: tuple[int, ...]
+) -> list[tuple[int, int]]:
+    """Pixels under the points of one sign that lie inside a box shifted by `shift`."""
+    found = []
+    for point in points:
+        row, col = round(point.row) + shift[0], round(point.col) + shift[1]
+        if point.positive == positive and 0 <= row < shape[0] and 0 <= col < shape[1]:
+            found.append((row, col))
+    return found
+
+
+def same_mask(
+    a: np.ndarray,
+    b: np.ndarray,
+    *,
+    distinct_pixels: int = DISTINCT_PIXELS,
+    distinct_share: float = DISTINCT_SHARE,
+) -> bool:
+    """Whether a user would call two (H, W) masks the same: they differ by less than both thresholds allow."""
+    area = max(np.count_nonzero(a), np.count_nonzero(b))
+    return bool(np.count_nonzero(a != b) < max(distinct_pixels, distinct_share * area))
+
+
+def select(
+    recommendation: np.ndarray,
+    masks: Sequence[np.ndarray],
+    supports: Sequence[float],
+    *,
+    rejected: Sequence[np.ndarray] = (),
+    limit: int = K,
+    distinct_pixels: int = DISTINCT_PIXELS,
+    distinct_share: float = DISTINCT_SHARE,
+) -> Selection:
+    """Choose which masks to show, the better supported first where two are the same.
+
+    recommendation: (H, W) bool. masks: cleaned (H, W) bool each. rejected: masks turned down before.
+    Shown are masks that are not empty and differ (`same_mask`) from the recommendation, from the rejected
+    ones and from each other; in order of area, then support (both falling), then index.
+    """
+
+    def same(a: np.ndarray, b: np.ndarray) -> bool:
+        return same_mask(a, b, distinct_pixels=distinct_pixels, distinct_share=distinct_share)
+
+    support = {i: float(s) for i, s in enumerate(supports)}
+    kept: list[int] = []
+    turned_down = 0
+    for i in sorted(support, key=lambda i: (-support[i], i)):
+        mask = masks[i]
+        if not mask.any() or same(mask, recommendation):
+            continue
+        if any(same(mask, old) for old in rejected):
+            turned_down += 1
+            continue
+        twin = next((j for j in kept if same(mask, masks[j])), None)
+        if twin is not None:
+            support[twin] += support[i]
+        elif len(kept) < limit:
+            kept.append(i)
+    kept.sort(key=lambda i: (-int(np.count_nonzero(masks[i])), -support[i], i))
+    reason = _fewer_reason(len(kept), limit, turned_down)
+    return Selection(tuple(kept), tuple(min(1.0, support[i]) for i in kept), reason)
+
+
+def _fewer_reason(shown: int, limit: int, turned_down: int) -> str:
+    """Why fewer than `limit` are shown, in one sentence."""
+    if shown >= limit:
+        return ""
+    count = ("No", "Only one", "Only two", "Only three")[shown] if shown < 4 else f"Only {shown}"
+    noun, verb = ("alternative", "is") if shown == 1 else ("alternatives", "are")
+    if turned_down:
+        why = "everything else the model considers likely was turned down before"
+    elif shown:
+        why = "the model's other samples agree with these or with the recommendation"
+    else:
+        why = "all of the model's samples agree with the recommendation"
+    return f"{count} {noun} {verb} shown: {why}."
+
+
+def assemble(
+    recommendation: np.ndarray,
+    masks: Sequence[np.ndarray],
+    supports: Sequence[float],
+    *,
+    spacing: tuple[float, float],
+    points: Sequence[PointPrompt] = (),
+    rejected: Sequence[np.ndarray] = (),
+    limit: int = K,
+) -> tuple[tuple[Candidate, ...], str]:
+    """Clean, choose, order and describe the candidates of one proposal.
+
+    recommendation: (H, W) bool, cleaned. masks: one (H, W) bool per cluster (more than `limit` are welcome
+    after "none of these"). supports: share of the samples in each cluster. spacing: (row, col) mm.
+    points: the user's points. rejected: masks turned down before on this slice.
+    Returns the candidates, whose `cluster` is the index into `masks`, and why they are fewer than `limit`.
+    """
+    cleaned = [clean_mask(mask, points) for mask in masks]
+    selection = select(recommendation, cleaned, supports, rejected=rejected, limit=limit)
+    shown = [cleaned[i] for i in selection.kept]
+    descriptions = describe_all(recommendation, shown, selection.supports, spacing)
+    candidates = tuple(
+        Candidate(mask, description, index)
+        for mask, description, index in zip(shown, descriptions, selection.kept, strict=True)
+    )
+    return candidates, selection.fewer_reason
