@@ -1,0 +1,176 @@
+"""What picks and approvals say about the mixture: log-likelihoods that add up and can be taken back.
+
+A pick k says of component m: log P(pick k | m) (`mixture.log_shares`). These rows add over the picks of a
+slice and over slices; added to the log-weights they give the exact posterior (supplement Eq. 1). Sums are
+rounded once (`math.fsum`): neither order nor what was added and removed in between leaves a trace.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from SPASegmentLib.engine.messages import Answered, Feedback
+from SPASegmentLib.errors import InputError
+from SPASegmentLib.preference.mixture import ERROR_RATE, log_normalised, log_shares
+
+DOUBT = 0.02
+"""Probability that the next image does not follow what its user did before."""
+
+
+def summed(rows: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Sum rows (P, M), weighted by (P,), to (M,); the same to the last bit in any order."""
+    rows = np.asarray(rows, dtype=np.float64)
+    if weights is not None:
+        rows = rows * np.asarray(weights, dtype=np.float64)[:, None]
+    return np.array([math.fsum(column) for column in rows.T])
+
+
+def forgetting(n: int, half_life: float | None) -> np.ndarray:
+    """(n,) weights of n images, oldest first: halved every `half_life` newer images, all one for None."""
+    if half_life is None:
+        return np.ones(n)
+    return np.asarray(0.5 ** (np.arange(n - 1, -1, -1) / half_life), dtype=np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Contribution:
+    """What one approved slice says. rows: (P, M) log-likelihoods of its picks and its approval.
+
+    order: anything that sorts contributions from old to new (only forgetting looks at it).
+    weight: 1, or less where it came in by blending.
+    """
+
+    key: str
+    image: str
+    rows: np.ndarray
+    order: str = ""
+    weight: float = 1.0
+
+    @property
+    def log_likelihood(self) -> np.ndarray:
+        """(M,) of everything done on this slice, unweighted."""
+        return summed(self.rows)
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Contributions by key. Never changed in place; `total` depends on what is in it, not on its history.
+
+    components: M. half_life: in images; None forgets nothing.
+    """
+
+    components: int
+    contributions: Mapping[str, Contribution] = field(default_factory=dict)
+    half_life: float | None = None
+
+    def with_contribution(self, contribution: Contribution) -> Evidence:
+        """Add one slice; again, and nothing changes. Raises InputError for another number of components."""
+        if contribution.rows.ndim != 2 or contribution.rows.shape[1] != self.components:
+            raise InputError(
+                f"The picks are over {contribution.rows.shape[-1]} components, the profile over "
+                f"{self.components}; they belong to another model."
+            )
+        return self._holding({**self.contributions, contribution.key: contribution})
+
+    def without(self, key: str) -> Evidence:
+        """Take one slice back; what was never added is no error."""
+        return self._holding({k: c for k, c in self.contributions.items() if k != key})
+
+    def without_image(self, image: str) -> Evidence:
+        """Take back everything learnt on one image."""
+        return self._holding({k: c for k, c in self.contributions.items() if c.image != image})
+
+    def ordered(self) -> list[Contribution]:
+        """Contributions from old to new."""
+        return sorted(self.contributions.values(), key=lambda c: (c.order, c.key))
+
+    def weights(self) -> np.ndarray:
+        """(n,) weight of each contribution in `ordered`, forgetting included."""
+        ordered = self.ordered()
+        return forgetting(len(ordered), self.half_life) * np.array([c.weight for c in ordered])
+
+    def total(self) -> np.ndarray:
+        """(M,) log-evidence over components; zeros without contributions."""
+        return self._total(self.ordered(), self.weights())
+
+    def totals(self) -> np.ndarray:
+        """(n, M): the log-evidence as it stood after each contribution, oldest first."""
+        ordered = self.ordered()
+        steps = [
+            self._total(ordered[:n], forgetting(n, self.half_life) * [c.weight for c in ordered[:n]])
+            for n in range(1, len(ordered) + 1)
+        ]
+        return np.array(steps).reshape(len(steps), self.components)
+
+    def _total(self, contributions: Sequence[Contribution], weights: np.ndarray) -> np.ndarray:
+        rows = [c.rows * w for c, w in zip(contributions, weights, strict=True) if len(c.rows)]
+        return summed(np.concatenate(rows)) if rows else np.zeros(self.components)
+
+    def _holding(self, contributions: Mapping[str, Contribution]) -> Evidence:
+        return Evidence(self.components, contributions, self.half_life)
+
+
+def doubted(
+    log_evidence: np.ndarray, log_weights: np.ndarray | None = None, doubt: float = DOUBT
+) -> np.ndarray:
+    """(M,) log-prior for the next image: the posterior, but for a share `doubt` of images that do not follow.
+
+    It is log((1 - doubt) exp(E_m) / sum_i pi_i exp(E_i) + doubt): zeros without evidence, and never below
+    log(doubt), so that however long a profile is, two picks on an unusual image overrule it.
+    log_weights: (M,) of the mixture without evidence, or None for even ones.
+    """
+    evidence = np.asarray(log_evidence, dtype=np.float64)
+    even = np.zeros(len(evidence))
+    log_weights = log_normalised(even if log_weights is None else log_weights)
+    gain = log_normalised(evidence + log_weights) - log_weights
+    return np.logaddexp(np.log1p(-doubt) + gain, np.log(doubt))
+
+
+def rows_of(answered: Iterable[Answered], components: int) -> np.ndarray:
+    """(P, M) log P(pick | m) of the picks among the answers; "none of these" says nothing of components."""
+    rows = []
+    for answer in answered:
+        if answer.picked is None:
+            continue
+        candidates = answer.proposal.candidates
+        if not 0 <= answer.picked < len(candidates):
+            raise InputError(f"Candidate {answer.picked + 1} was picked but {len(candidates)} were shown.")
+        rows.append(answer.proposal.feedback.log_shares[candidates[answer.picked].cluster])
+    return np.array(rows, dtype=np.float64).reshape(len(rows), components)
+
+
+def approval_row(feedback: Feedback, components: int, error_rate: float = ERROR_RATE) -> np.ndarray:
+    """(M,) log P(approve | m): approving chooses the recommendation over every candidate.
+
+    Each sample stands for a user who wants that mask; it votes for whichever of the recommendation and the
+    candidates has the highest Dice with it, and a component's share of votes for the recommendation counts
+    as its share in a pick would.
+    """
+    options = np.concatenate([feedback.recommendation[None], feedback.clusters]) >= 128
+    votes = dice_matrix(feedback.samples >= 128, options).argmax(axis=1)
+    return log_shares(feedback.components, votes, len(options), components, error_rate)[0]
+
+
+def dice_matrix(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Dice of each of a (n, G, G) with each of b (k, G, G), bool; 1 where both are empty. Returns (n, k)."""
+    first = a.reshape(len(a), -1).astype(np.float32)
+    second = b.reshape(len(b), -1).astype(np.float32)
+    sizes = first.sum(axis=1)[:, None] + second.sum(axis=1)[None]
+    return np.where(sizes > 0, 2 * (first @ second.T) / np.maximum(sizes, 1), 1.0)
+
+
+def log_gain(
+    rows: np.ndarray, log_evidence: np.ndarray, log_weights: np.ndarray, doubt: float = DOUBT
+) -> float:
+    """How much better (nats) the profile predicted a slice's picks than the model without it did.
+
+    rows: (P, M) of the slice. log_evidence: (M,) of the other slices. log_weights: (M,) without evidence.
+    """
+    likelihood = summed(rows) if len(rows) else np.zeros(len(log_weights))
+    base = log_normalised(log_weights)
+    prior = log_normalised(base + doubted(log_evidence, base, doubt))
+    return float(np.logaddexp.reduce(prior + likelihood) - np.logaddexp.reduce(base + likelihood))
