@@ -1,0 +1,196 @@
+"""The log of an interaction: small JSON without the image, from which the session replays."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from SPASegmentLib.engine.messages import CancelToken, Engine, Proposal
+from SPASegmentLib.errors import InputError
+from SPASegmentLib.imaging.types import SliceImage
+from SPASegmentLib.session import Done, Session, Step
+
+logger = logging.getLogger(__name__)
+
+VERSION: Literal[1] = 1
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PointRecord(_Record):
+    """A point in slice pixels. proposal: SHA-256 of the masks that followed, None while pending."""
+
+    kind: Literal["point"] = "point"
+    row: float = Field(allow_inf_nan=False)
+    col: float = Field(allow_inf_nan=False)
+    positive: bool
+    proposal: str | None = None
+
+
+class PickRecord(_Record):
+    """A picked or taken candidate, counted from 0."""
+
+    kind: Literal["pick", "take"]
+    candidate: int = Field(ge=0)
+    proposal: str | None = None
+
+
+class PlainRecord(_Record):
+    """None of these, or an approval."""
+
+    kind: Literal["none", "approve"]
+    proposal: str | None = None
+
+
+StepRecord = Annotated[PointRecord | PickRecord | PlainRecord, Field(discriminator="kind")]
+
+
+class ModelRecord(_Record):
+    """The model that answered."""
+
+    name: str
+    hash: str
+
+
+class SessionLog(_Record):
+    """A whole interaction. image: content hash of the slice (its pixels are not kept)."""
+
+    format: Literal["spasegment-session"] = "spasegment-session"
+    version: Literal[1] = VERSION
+    model: ModelRecord
+    image: str
+    shape: tuple[int, int]
+    random_seed: int = Field(ge=0)
+    learn: bool
+    n_samples: int | None
+    log_prior: tuple[float, ...] | None
+    steps: tuple[StepRecord, ...]
+    undone: tuple[StepRecord, ...] = ()
+    pending: StepRecord | None = None
+
+
+def log_of(session: Session) -> SessionLog:
+    """The log of a session as it stands: its steps, what redo would bring back, and what is pending."""
+    prior = session.log_prior
+    return SessionLog(
+        model=ModelRecord(name=session.model.name, hash=session.model.hash),
+        image=session.image.key,
+        shape=session.image.shape,
+        random_seed=session.random_seed,
+        learn=session.learn,
+        n_samples=session.n_samples,
+        log_prior=None if prior is None else tuple(float(v) for v in prior),
+        steps=tuple(_record(done) for done in session.done),
+        undone=tuple(_record(done) for done in session.undone),
+        pending=_record(Done(session.pending, None)) if session.pending else None,
+    )
+
+
+def replay(log: SessionLog, image: SliceImage, engine: Engine, cancel: CancelToken | None = None) -> Session:
+    """Compute a session again from its log.
+
+    Raises InputError where the slice or the model is another one, StepError where the steps cannot have
+    happened, Cancelled when `cancel` is set. On one machine every mask is the same; where another machine's
+    arithmetic gives other masks, a warning is logged and the session holds what was computed now.
+    """
+    if image.key != log.image:
+        raise InputError("This log belongs to another slice; open the slice it was made on.")
+    if engine.model.hash != log.model.hash:
+        raise InputError(
+            f'This log was made with the model "{log.model.name}"; load that model to replay it.'
+        )
+    session = Session.start(
+        image,
+        engine.model,
+        log_prior=None if log.log_prior is None else np.array(log.log_prior),
+        learn=log.learn,
+        random_seed=log.random_seed,
+        n_samples=log.n_samples,
+    )
+    session = _replay_steps(session, log.steps, engine, cancel)
+    session = _replay_steps(session, reversed(log.undone), engine, cancel)
+    for _ in log.undone:
+        session = session.undo()
+    return _apply(session, log.pending) if log.pending else session
+
+
+def write_log(session: Session, path: Path) -> None:
+    """Write the session's log; a log already there is replaced only once the new one is complete.
+
+    Raises InputError where the file cannot be written.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_text(log_of(session).model_dump_json(indent=1) + "\n", encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        reason = error.strerror or type(error).__name__
+        raise InputError(
+            f"The session log cannot be written to {path} ({reason}); choose another place."
+        ) from error
+
+
+def read_log(path: Path) -> SessionLog:
+    """Read a log. Raises InputError where it is missing, damaged or of a version this program cannot read."""
+    try:
+        return SessionLog.model_validate_json(path.read_bytes())
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise InputError(f"The session log {path} cannot be read ({reason}); check the path.") from error
+    except ValidationError as error:
+        place = ".".join(str(part) for part in error.errors()[0]["loc"]) or "its text"
+        raise InputError(
+            f"{path} is not a session log of version {VERSION} (wrong: {place}); start a new session instead."
+        ) from error
+
+
+def _replay_steps(
+    session: Session, records: Iterable[StepRecord], engine: Engine, cancel: CancelToken | None
+) -> Session:
+    for record in records:
+        session = _apply(session, record).advance(engine, cancel)
+        if record.proposal is not None and record.proposal != _digest(session.done[-1].proposal):
+            logger.warning("Step %d replays to masks that differ from the logged ones.", len(session.done))
+    return session
+
+
+def _apply(session: Session, record: StepRecord) -> Session:
+    """The step of a record, done."""
+    if isinstance(record, PointRecord):
+        return session.add_point(record.row, record.col, positive=record.positive)
+    if isinstance(record, PickRecord):
+        return session.pick(record.candidate) if record.kind == "pick" else session.take(record.candidate)
+    return session.none_of_these() if record.kind == "none" else session.approve()
+
+
+def _record(done: Done) -> StepRecord:
+    step: Step = done.step
+    proposal = _digest(done.proposal)
+    if step.point is not None:
+        point = step.point
+        return PointRecord(row=point.row, col=point.col, positive=point.positive, proposal=proposal)
+    if step.kind == "pick" or step.kind == "take":
+        return PickRecord(kind=step.kind, candidate=step.candidate or 0, proposal=proposal)
+    if step.kind == "none" or step.kind == "approve":
+        return PlainRecord(kind=step.kind, proposal=proposal)
+    raise AssertionError(f"step of unknown kind {step.kind}")
+
+
+def _digest(proposal: Proposal | None) -> str | None:
+    """SHA-256 of a proposal's recommendation and candidates."""
+    if proposal is None:
+        return None
+    digest = hashlib.sha256()
+    for mask in (proposal.recommendation, *(c.mask for c in proposal.candidates)):
+        digest.update(repr(mask.shape).encode())
+        digest.update(np.packbits(mask).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,177 @@
+"""Sessions written down and replayed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from SPASegmentLib.errors import InputError
+from SPASegmentLib.imaging.types import SliceImage
+from SPASegmentLib.session import Session
+from SPASegmentLib.session_log import log_of, read_log, replay, write_log
+
+
+def same(a: Session, b: Session) -> bool:
+    """Whether two sessions hold the same steps with, voxel for voxel, the same proposals."""
+    if (a.pending, a.random_seed, a.learn, a.n_samples) != (b.pending, b.random_seed, b.learn, b.n_samples):
+        return False
+    for left, right in ((a.done, b.done), (a.undone, b.undone)):
+        if [d.step for d in left] != [d.step for d in right]:
+            return False
+        for one, other in zip(left, right, strict=True):
+            if (one.proposal is None) != (other.proposal is None):
+                return False
+            if one.proposal and other.proposal:
+                np.testing.assert_array_equal(one.proposal.probability, other.proposal.probability)
+                for c, d in zip(one.proposal.candidates, other.proposal.candidates, strict=True):
+                    np.testing.assert_array_equal(c.mask, d.mask)
+                    assert c.description == d.description
+    return True
+
+
+@pytest.fixture
+def a_long_session(an_engine, an_image) -> Session:
+    session = Session.start(
+        an_image,
+        an_engine.model,
+        (30, 34),
+        log_prior=np.array([0.1, -0.25, 1 / 3]),
+        learn=False,
+        random_seed=7,
+    )
+    session = session.advance(an_engine).pick(1).advance(an_engine).none_of_these().advance(an_engine)
+    return session.add_point(9.25, 50.5, positive=False).advance(an_engine)
+
+
+def test_a_log_replays_to_the_identical_result(a_long_session, an_engine, an_image):
+    finished = a_long_session.take(0)
+    again = replay(log_of(finished), an_image, an_engine)
+    assert same(finished, again)
+    np.testing.assert_array_equal(finished.result().mask, again.result().mask)
+    np.testing.assert_array_equal(again.log_prior, finished.log_prior)
+
+
+def test_a_session_is_restored_in_the_middle_with_what_redo_and_the_pending_step_hold(
+    a_long_session, an_engine, an_image, tmp_path
+):
+    middle = a_long_session.undo().undo().pick(0)
+    assert middle.state == "computing"
+    assert len(middle.undone) == 2
+    write_log(middle, tmp_path / "session.json")
+    restored = replay(read_log(tmp_path / "session.json"), an_image, an_engine)
+    assert same(middle, restored)
+    assert same(middle.cancel().redo().redo(), a_long_session)
+    assert same(restored.cancel().redo().redo(), a_long_session)
+    assert same(restored.advance(an_engine), middle.advance(an_engine))
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(["0", "1", "none", "point", "undo", "redo", "approve", "take"]), max_size=6))
+def test_whatever_was_done_the_log_brings_it_back(an_engine, an_image, choices):
+    session = Session.start(an_image, an_engine.model, (30, 34)).advance(an_engine)
+    for choice in choices:
+        if choice == "undo":
+            session = session.undo() if session.can_undo else session
+        elif choice == "redo":
+            session = session.redo() if session.can_redo else session
+        elif choice == "point":
+            session = session if session.finished else session.add_point(20, 20)
+        elif session.state == "open":
+            step = {"none": session.none_of_these, "approve": session.approve}.get(choice)
+            number = len(session.proposal.candidates)
+            if step:
+                session = step()
+            elif choice == "take":
+                session = session.take(0) if number else session
+            elif int(choice) < number:
+                session = session.pick(int(choice))
+        session = session.advance(an_engine)
+    log = log_of(session)
+    assert same(session, replay(type(log).model_validate_json(log.model_dump_json()), an_image, an_engine))
+
+
+def test_a_log_holds_no_image_and_is_small(a_long_session, tmp_path):
+    write_log(a_long_session, tmp_path / "session.json")
+    text = (tmp_path / "session.json").read_text()
+    assert len(text) < 3000
+    keys = set(json.loads(text))
+    assert keys == {
+        *("format", "version", "model", "image", "shape", "random_seed", "learn", "n_samples", "log_prior"),
+        *("steps", "undone", "pending"),
+    }
+
+
+def test_equal_sessions_write_equal_logs(a_long_session, an_engine, an_image):
+    again = replay(log_of(a_long_session), an_image, an_engine)
+    assert log_of(again).model_dump_json() == log_of(a_long_session).model_dump_json()
+
+
+def test_a_log_of_another_slice_or_model_is_refused(a_long_session, an_engine, another_engine, an_image):
+    log = log_of(a_long_session)
+    with pytest.raises(InputError, match="belongs to another slice"):
+        replay(log, SliceImage(an_image.pixels[::-1].copy(), an_image.spacing), an_engine)
+    with pytest.raises(InputError, match='made with the model "toy"'):
+        replay(log, an_image, another_engine)
+
+
+def test_masks_that_come_out_differently_are_warned_of(a_long_session, an_engine, an_image, caplog):
+    log = log_of(a_long_session)
+    steps = (log.steps[0].model_copy(update={"proposal": "0" * 64}), *log.steps[1:])
+    with caplog.at_level(logging.WARNING):
+        replay(log.model_copy(update={"steps": steps}), an_image, an_engine)
+    assert [r.getMessage() for r in caplog.records] == [
+        "Step 1 replays to masks that differ from the logged ones."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"version": 2}, "version"),
+        ({"random_seed": -3}, "random_seed"),
+        ({"steps": [{"kind": "dance"}]}, "steps.0"),
+        ({"steps": [{"kind": "pick", "candidate": -1}]}, "steps.0.pick.candidate"),
+        ({"surprise": 1}, "surprise"),
+    ],
+)
+def test_a_damaged_log_says_what_is_wrong_with_it(a_long_session, tmp_path, change, place):
+    content = json.loads(log_of(a_long_session).model_dump_json())
+    (tmp_path / "bad.json").write_text(json.dumps(content | change))
+    with pytest.raises(InputError, match=rf"not a session log of version 1 \(wrong: {place}\)"):
+        read_log(tmp_path / "bad.json")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]"])
+def test_a_file_that_is_no_log_is_refused(tmp_path, content):
+    (tmp_path / "bad.json").write_bytes(content)
+    with pytest.raises(InputError, match="not a session log"):
+        read_log(tmp_path / "bad.json")
+
+
+def test_a_missing_log_and_a_place_that_cannot_be_written_are_said_so(a_long_session, tmp_path):
+    with pytest.raises(InputError, match="cannot be read"):
+        read_log(tmp_path / "none.json")
+    with pytest.raises(InputError, match="choose another place"):
+        write_log(a_long_session, tmp_path / "no" / "folder" / "session.json")
+
+
+def test_a_log_that_cannot_be_finished_leaves_the_old_one(a_long_session, tmp_path, monkeypatch):
+    path = tmp_path / "session.json"
+    write_log(a_long_session.undo(), path)
+    before = path.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, os.strerror(28))
+
+    with monkeypatch.context() as context:
+        context.setattr("pathlib.Path.replace", full)
+        with pytest.raises(InputError, match="No space left on device"):
+            write_log(a_long_session, path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
