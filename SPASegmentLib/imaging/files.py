@@ -1,0 +1,197 @@
+"""Volumes from files. SimpleITK decodes; every refusal and every assumption is one sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from SPASegmentLib.errors import InputError
+from SPASegmentLib.imaging.dicom import common_tags, is_dicom_folder, read_series
+from SPASegmentLib.imaging.headers import Stated, check_claim, check_header, damaged, kind_of, unreadable
+from SPASegmentLib.imaging.quiet import silenced
+from SPASegmentLib.imaging.types import IntensityWindow, Volume
+from SPASegmentLib.imaging.voxels import clean_voxels
+
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+SKEW = 1e-3
+"""Largest cosine between two voxel axes that still counts as a right angle (a skew of 0.06 degrees)."""
+
+_READERS = {
+    "NRRD": "NrrdImageIO",
+    "NIfTI": "NiftiImageIO",
+    "MetaImage": "MetaImageIO",
+    "DICOM": "GDCMImageIO",
+    "PNG": "PNGImageIO",
+    "JPEG": "JPEGImageIO",
+    "TIFF": "TIFFImageIO",
+}
+_PICTURES = ("PNG", "JPEG", "TIFF")
+
+
+def read_volume(path: str | Path) -> Volume:
+    """Read NRRD, NIfTI, MHA/MHD, PNG, JPEG, TIFF, one DICOM file or the largest series of a DICOM folder.
+
+    Voxels keep the file's type (DICOM rescale slope and NIfTI scaling applied); pictures become one-slice
+    volumes of 1 mm pixels. What had to be assumed or repaired is in the volume's `warnings`.
+    Raises InputError with one sentence for everything that cannot be read exactly.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            return _read_folder(path)
+        if not path.exists():
+            raise InputError(f"There is no file or folder {path}; check the path.")
+        if not path.is_file():
+            raise InputError(f"{path} is not a regular file; give an image file or a DICOM folder.")
+        return _read_file(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except MemoryError as error:
+        raise InputError(f"{path} does not fit into this computer's memory; crop it first.") from error
+
+
+def _read_folder(folder: Path) -> Volume:
+    if not is_dicom_folder(folder):
+        raise InputError(f"The folder {folder} holds no DICOM images; give a DICOM series or an image file.")
+    array, matrix, modality, window, warnings = read_series(folder)
+    return _volume(folder, folder.name, array, matrix, modality, window, warnings)
+
+
+def _read_file(path: Path) -> Volume:
+    kind = kind_of(path)
+    stated = check_header(path, kind)
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.SetImageIO(_READERS[kind])
+    with silenced():
+        try:
+            reader.ReadImageInformation()
+        except RuntimeError as error:
+            raise _refusal(path, kind, str(error)) from error
+        _check_layout(path, kind, reader, stated)
+        try:
+            image = reader.Execute()
+        except RuntimeError as error:
+            raise _refusal(path, kind, str(error)) from error
+    modality, window = common_tags(reader) if kind == "DICOM" else (_meta_modality(reader), None)
+    matrix = np.eye(4) if kind in _PICTURES else _matrix(image)
+    warnings = _geometry_warnings(path, kind, stated, matrix)
+    name = path.name.removesuffix(".gz").rsplit(".", 1)[0]
+    array = sitk.GetArrayFromImage(image)
+    spatial = array.ndim - (image.GetNumberOfComponentsPerPixel() > 1)
+    array = array[np.newaxis] if spatial == 2 else array.reshape(array.shape[spatial - 3 :])
+    return _volume(path, name, array, LPS_TO_RAS @ matrix, modality, window, warnings)
+
+
+def _volume(
+    path: Path,
+    name: str,
+    array: np.ndarray,
+    matrix: np.ndarray,
+    modality: str | None,
+    window: IntensityWindow | None,
+    warnings: tuple[str, ...],
+) -> Volume:
+    """The volume, once its voxels and its geometry have been checked."""
+    check_matrix(path, matrix)
+    array, more = clean_voxels(path, array)
+    return Volume(array, matrix, modality, window, name, (*warnings, *more))
+
+
+def _refusal(path: Path, kind: str, reason: str) -> InputError:
+    """What ITK's complaint means to the person who gave the file."""
+    if "orthonormal" in reason:
+        return _skewed(path)
+    if "ero-valued spacing" in reason or "determinant is 0" in reason or "spacing (0)" in reason:
+        return InputError(f"{path} states voxels of no size; correct the spacing in its header.")
+    if "bad_alloc" in reason or "allocate" in reason:
+        return InputError(f"{path} does not fit into this computer's memory; crop it first.")
+    if "Unknown PixelType" in reason:
+        return InputError(f"{path} has grey pixels with transparency; save it without an alpha channel.")
+    return damaged(path, kind)
+
+
+def _skewed(path: Path) -> InputError:
+    return InputError(
+        f"{path} is sheared: its voxel axes do not meet at right angles; resample it to a rectangular grid."
+    )
+
+
+def _check_layout(path: Path, kind: str, reader: Any, stated: Stated) -> None:
+    """Refuse dimensions, components and sizes this program cannot take, before the voxels are read."""
+    size = reader.GetSize()
+    if len(size) < 2:
+        raise InputError(f"{path} is one-dimensional; give an image or a volume.")
+    if any(extent > 1 for extent in size[3:]):
+        text = " x ".join(map(str, size))
+        raise InputError(f"{path} has {len(size)} dimensions ({text}); export one time point as a volume.")
+    if kind == "NIfTI" and len(size) == 2 and stated.oriented:
+        raise InputError(f"{path} is a 2-D NIfTI file with a position; save it as a volume of one slice.")
+    components = reader.GetNumberOfComponents()
+    pixel = sitk.GetPixelIDValueAsString(reader.GetPixelID())
+    if "complex" in pixel:
+        raise InputError(f"{path} has complex voxels; export its magnitude.")
+    if components not in (1, 3, 4):
+        raise InputError(
+            f"{path} has {components} components per voxel; export one of them, or grey or RGB values."
+        )
+    if components > 1 and "unsigned" not in pixel:
+        raise InputError(f"{path} has {components} signed values per voxel, no colours; export one of them.")
+    if kind not in _PICTURES:
+        spacing = stated.spacing or reader.GetSpacing()
+        if not all(np.isfinite(value) and value > 0 for value in spacing[:3]):
+            text = " x ".join(f"{value:g}" for value in spacing[:3])
+            raise InputError(f"{path} states a voxel size of {text} mm; correct the spacing in its header.")
+    itemsize = 1 if "8-bit" in pixel else 2 if "16-bit" in pixel else 8 if "64-bit" in pixel else 4
+    check_claim(path, int(np.prod(size)) * components * itemsize, path.stat().st_size + 2**20, exact=False)
+
+
+def _matrix(image: sitk.Image) -> np.ndarray:
+    """(4, 4) voxel -> LPS; a 2-D image lies in the plane of the first two axes, 1 mm thick."""
+    dimension = image.GetDimension()
+    direction = np.reshape(image.GetDirection(), (dimension, dimension))
+    matrix = np.eye(4)
+    n = min(dimension, 3)
+    matrix[:n, :n] = direction[:n, :n] * np.asarray(image.GetSpacing()[:n])
+    matrix[:n, 3] = image.GetOrigin()[:n]
+    return matrix
+
+
+def check_matrix(path: Path, matrix: np.ndarray) -> None:
+    """Refuse a voxel grid that is not finite, has no extent, or is not rectangular."""
+    lengths = np.linalg.norm(matrix[:3, :3], axis=0)
+    if not np.isfinite(matrix).all() or not (lengths > 0).all():
+        raise InputError(f"{path} states no usable position; correct the geometry in its header.")
+    axes = matrix[:3, :3] / lengths
+    if np.abs(axes.T @ axes - np.eye(3)).max() > SKEW:
+        raise _skewed(path)
+
+
+def _geometry_warnings(path: Path, kind: str, stated: Stated, matrix: np.ndarray) -> tuple[str, ...]:
+    """What was assumed about sizes and position; `matrix` is what ITK understood (LPS)."""
+    if kind in _PICTURES:
+        return (f"A {kind} picture states no size in mm: pixels are taken as 1 mm wide.",)
+    warnings = []
+    if kind == "NIfTI" and not stated.oriented:
+        warnings.append("The file states no position in the patient: its axes are taken as L, P, S.")
+    if not stated.has_spacing:
+        warnings.append("The file states no voxel size: voxels are taken as 1 mm wide.")
+    if stated.sform is not None and np.isfinite(stated.sform).all():
+        lengths = np.linalg.norm(stated.sform[:3, :3], axis=0)
+        if not (lengths > 0).all():
+            raise InputError(f"{path} states voxels of no size; correct the spacing in its header.")
+        check_matrix(path, stated.sform)
+        if not np.allclose(LPS_TO_RAS @ matrix, stated.sform, rtol=1e-4, atol=1e-3):
+            warnings.append("The file states two positions (qform and sform): its qform is used.")
+    return tuple(warnings)
+
+
+def _meta_modality(reader: Any) -> str | None:
+    """The modality a MetaImage header may state."""
+    if not reader.HasMetaDataKey("Modality"):
+        return None
+    word = reader.GetMetaData("Modality").removeprefix("MET_MOD_")
+    return word if word in ("CT", "MR", "NM", "US") else None

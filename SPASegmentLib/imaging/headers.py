@@ -1,0 +1,292 @@
+"""What an image file's header states, read before anything of the stated size is allocated."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import os
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from SPASegmentLib.errors import InputError
+
+SUPPORTED = "NRRD, NIfTI, MHA/MHD, DICOM, PNG, JPEG or TIFF"
+MOST_DEFLATED = 1100
+"""No deflate stream holds more than 1,032 bytes per byte; a header that claims more is wrong."""
+SMALL = 256 * 2**20
+"""Claims up to this many bytes are left to the decoder; only larger ones could do harm."""
+
+_SUFFIXES = {
+    ".nrrd": "NRRD",
+    ".nhdr": "NRRD",
+    ".nii": "NIfTI",
+    ".nii.gz": "NIfTI",
+    ".mha": "MetaImage",
+    ".mhd": "MetaImage",
+    ".dcm": "DICOM",
+    ".ima": "DICOM",
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+}
+_MAGIC = {
+    b"NRRD": "NRRD",
+    b"\x89PNG": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"II+\0": "TIFF",
+    b"MM\0+": "TIFF",
+}
+_NRRD_BYTES = {
+    "1": ("signed char", "int8", "int8_t", "uchar", "unsigned char", "uint8", "uint8_t"),
+    "2": ("short", "short int", "signed short", "signed short int", "int16", "int16_t")
+    + ("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"),
+    "4": ("int", "signed int", "int32", "int32_t", "uint", "unsigned int", "uint32", "uint32_t", "float"),
+    "8": ("longlong", "long long", "long long int", "signed long long", "signed long long int", "int64")
+    + ("int64_t", "ulonglong", "unsigned long long", "unsigned long long int", "uint64", "uint64_t")
+    + ("double",),
+}
+_META_BYTES = {"CHAR": 1, "SHORT": 2, "INT": 4, "LONG": 4, "LONG_LONG": 8, "FLOAT": 4, "DOUBLE": 8}
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What a header states beside the geometry ITK reads.
+
+    has_spacing: whether it states a voxel size. spacing: the stated sizes in mm where known, raw.
+    sform: (4, 4) NIfTI sform in RAS where one is set. oriented: whether it states a position in the patient.
+    """
+
+    has_spacing: bool = True
+    spacing: tuple[float, ...] = ()
+    sform: np.ndarray | None = None
+    oriented: bool = True
+
+
+def damaged(path: Path, kind: str) -> InputError:
+    """The sentence for a file that cannot be decoded."""
+    return InputError(f"{path} is not a readable {kind} file: it is damaged or incomplete; export it again.")
+
+
+def kind_of(path: Path) -> str:
+    """Which format a file has, by its first bytes or else its name.
+
+    Raises InputError where it is no supported image.
+    """
+    start = _start_of(path, 132)
+    if not start:
+        raise InputError(f"{path} is empty; export the image again.")
+    for magic, kind in _MAGIC.items():
+        if start.startswith(magic):
+            return kind
+    if start[128:132] == b"DICM":
+        return "DICOM"
+    name = path.name.lower()
+    suffix = ".nii.gz" if name.endswith(".nii.gz") else path.suffix.lower()
+    kind = _SUFFIXES.get(suffix, "")
+    if kind in ("", "PNG", "JPEG", "TIFF", "NRRD"):
+        raise InputError(f"{path} is not an image this program reads; give it a {SUPPORTED} file.")
+    return kind
+
+
+def check_header(path: Path, kind: str) -> Stated:
+    """Check that the file can hold the data its header claims, without allocating that much.
+
+    Raises InputError for damaged headers, truncated files and impossible claims.
+    """
+    try:
+        if kind == "NRRD":
+            return _check_nrrd(path)
+        if kind == "MetaImage":
+            return _check_meta(path)
+        if kind == "NIfTI":
+            return _check_nifti(path)
+        if kind == "JPEG":
+            _check_jpeg_end(path)
+    except (ValueError, KeyError, struct.error, EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise damaged(path, kind) from error
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return Stated(has_spacing=kind == "DICOM", oriented=kind == "DICOM")
+
+
+def check_claim(path: Path, claimed: int, held: int, *, exact: bool) -> None:
+    """Refuse `claimed` bytes of voxels that `held` bytes on disk cannot contain or memory cannot take."""
+    impossible = claimed > held if exact else claimed > max(SMALL, held * MOST_DEFLATED)
+    if impossible:
+        raise InputError(
+            f"{path} claims {_size(claimed)} of image data but holds only {_size(held)}: "
+            "it is incomplete or its header is wrong; export it again."
+        )
+    memory = _memory()
+    if memory and claimed > memory:
+        raise InputError(
+            f"{path} needs {_size(claimed)} of memory and this computer has {_size(memory)}; crop it first."
+        )
+
+
+def unreadable(path: Path, error: OSError) -> InputError:
+    """The sentence for a file the system does not let us read."""
+    return InputError(f"{path} cannot be read ({(error.strerror or 'input error').lower()}); check the file.")
+
+
+def _start_of(path: Path, count: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(count)
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def _size(count: int) -> str:
+    if count < 10**6:
+        return f"{count:,} bytes"
+    return f"{count / 1e6:,.1f} MB" if count < 10**9 else f"{count / 1e9:,.1f} GB"
+
+
+def _memory() -> int:
+    """Physical memory in bytes, 0 where the system does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 0
+
+
+def _text_lines(file: BinaryIO) -> list[str]:
+    """Header lines up to an empty one or the line that ends a MetaImage header, at most 1 MB."""
+    lines: list[str] = []
+    while file.tell() < 2**20:
+        raw = file.readline(2**16)
+        line = raw.decode("latin-1").rstrip("\r\n")
+        if not line:
+            break
+        lines.append(line)
+        if line.replace(" ", "").startswith("ElementDataFile="):
+            break
+    return lines
+
+
+def _detached_bytes(path: Path, stated: str) -> int:
+    """Bytes of the data file(s) a detached header names; for lists and patterns, all its folder holds."""
+    data = path.parent / stated
+    if data.is_file():
+        return data.stat().st_size
+    if stated.split()[0] in ("LIST", "LISTFILES") or "%" in stated:
+        return sum(entry.stat().st_size for entry in path.parent.iterdir() if entry.is_file())
+    raise InputError(f"{path} names the data file {stated}, which is not there; copy it beside the header.")
+
+
+def _check_nrrd(path: Path) -> Stated:
+    with path.open("rb") as file:
+        lines = _text_lines(file)
+        attached = path.stat().st_size - file.tell()
+    fields = dict(line.split(": ", 1) for line in lines[1:] if ": " in line and not line.startswith("#"))
+    sizes = [int(size) for size in fields["sizes"].split()]
+    if min(sizes) < 1:
+        raise ValueError("sizes")
+    kind = fields["type"].strip()
+    item = next((int(n) for n, names in _NRRD_BYTES.items() if kind in names), 0)
+    item = item or int(fields.get("block size", fields.get("blocksize", "1")))
+    data_file = fields.get("data file", fields.get("datafile", "")).strip()
+    held = _detached_bytes(path, data_file) if data_file else attached
+    check_claim(path, math.prod(sizes) * item, held, exact=fields["encoding"].strip() == "raw")
+    spacing = _numbers(fields.get("spacings", ""))
+    return Stated(
+        has_spacing="space directions" in fields or (bool(spacing) and all(map(math.isfinite, spacing))),
+        spacing=tuple(value for value in spacing if math.isfinite(value)),
+        oriented="space directions" in fields,
+    )
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(word) for word in text.split())
+
+
+def _check_meta(path: Path) -> Stated:
+    with path.open("rb") as file:
+        lines = _text_lines(file)
+        attached = path.stat().st_size - file.tell()
+    fields = {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in lines)}
+    sizes = [int(size) for size in fields["DimSize"].split()]
+    if min(sizes) < 1:
+        raise ValueError("DimSize")
+    element = fields["ElementType"].removeprefix("MET_").removesuffix("_ARRAY").removeprefix("U")
+    channels = int(fields.get("ElementNumberOfChannels", "1"))
+    data_file = fields["ElementDataFile"]
+    held = attached if data_file.upper() == "LOCAL" else _detached_bytes(path, data_file)
+    compressed = fields.get("CompressedData", "False").lower() in ("true", "1")
+    check_claim(path, math.prod(sizes) * channels * _META_BYTES[element], held, exact=not compressed)
+    spacing = _numbers(fields.get("ElementSpacing", fields.get("ElementSize", "")))
+    oriented = any(key in fields for key in ("TransformMatrix", "Orientation", "Rotation"))
+    return Stated(has_spacing=bool(spacing), spacing=spacing, oriented=oriented)
+
+
+def _check_nifti(path: Path) -> Stated:
+    zipped = _start_of(path, 2) == b"\x1f\x8b"
+    with gzip.open(path) if zipped else path.open("rb") as file:
+        header = file.read(540)
+    claimed, stated = _nifti_header(header)
+    if zipped:
+        check_claim(path, claimed, path.stat().st_size, exact=False)
+        held = _unzipped_bytes(path, claimed)
+    else:
+        held = path.stat().st_size
+    check_claim(path, claimed, held, exact=True)
+    return stated
+
+
+def _unzipped_bytes(path: Path, enough: int) -> int:
+    """Bytes in a gzip stream, its checksum verified; ITK takes a truncated stream for a whole one."""
+    count = 0
+    with gzip.open(path) as stream:
+        while chunk := stream.read(2**20):
+            count += len(chunk)
+            if count > enough + SMALL:
+                break
+    return count
+
+
+def _nifti_header(header: bytes) -> tuple[int, Stated]:
+    """Bytes the whole uncompressed file must have, and what is stated (NIfTI-1 or 2, either byte order)."""
+    order = next((o for o in "<>" if struct.unpack(o + "i", header[:4])[0] in (348, 540)), None)
+    if order is None:
+        raise ValueError("not NIfTI")
+    if struct.unpack(order + "i", header[:4])[0] == 348:
+        dims = struct.unpack_from(order + "8h", header, 40)
+        bits = struct.unpack_from(order + "h", header, 72)[0]
+        pixdim = struct.unpack_from(order + "8f", header, 76)
+        offset = struct.unpack_from(order + "f", header, 108)[0]
+        units = header[123]
+        codes = struct.unpack_from(order + "2h", header, 252)
+        rows = struct.unpack_from(order + "12f", header, 280)
+    else:
+        dims = struct.unpack_from(order + "8q", header, 16)
+        bits = struct.unpack_from(order + "h", header, 14)[0]
+        pixdim = struct.unpack_from(order + "8d", header, 104)
+        offset = struct.unpack_from(order + "q", header, 168)[0]
+        units = struct.unpack_from(order + "i", header, 500)[0]
+        codes = struct.unpack_from(order + "2i", header, 344)
+        rows = struct.unpack_from(order + "12d", header, 400)
+    used = dims[1 : dims[0] + 1]
+    if not 1 <= dims[0] <= 7 or min(used) < 1 or bits < 1:
+        raise ValueError("dim")
+    scale = {1: 1000.0, 3: 0.001}.get(units & 7, 1.0)
+    sform = np.vstack([np.reshape(rows, (3, 4)) * scale, (0, 0, 0, 1)]) if codes[1] > 0 else None
+    claimed = int(offset) + math.prod(used) * bits // 8
+    spacing = tuple(float(size) for size in pixdim[1 : 1 + min(3, dims[0])])
+    return claimed, Stated(spacing=spacing, sform=sform, oriented=any(code > 0 for code in codes))
+
+
+def _check_jpeg_end(path: Path) -> None:
+    """libjpeg fills a truncated picture with grey and only prints a warning."""
+    data = path.read_bytes()
+    if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
+        raise ValueError("no end of image")
