@@ -1,0 +1,164 @@
+"""One case with one engine: the click, then picks, and what comes of them."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from SPASegmentLib.datasets.case import Case
+from SPASegmentLib.engine.messages import Answered, Engine, Proposal, ProposalRequest
+from SPASegmentLib.errors import InputError
+from SPASegmentLib.evaluation.metrics import dice_of_each, pairwise_dice
+from SPASegmentLib.evaluation.protocol import ITERATIONS, Draw, approves, pick
+from SPASegmentLib.evaluation.records import CaseRecord, pack_mask
+from SPASegmentLib.evaluation.uncertainty import calibration_in_region, spread_against_raters
+from SPASegmentLib.imaging.types import SliceImage
+
+DIGITS = 9
+"""Decimals kept of what is written down."""
+
+
+@dataclass
+class Trace:
+    """An interaction as it went: a proposal per iteration and the user's picks between them.
+
+    dice: of each recommendation with the target; candidates: of each candidate shown. seconds: of each call.
+    """
+
+    proposals: list[Proposal] = field(default_factory=list)
+    dice: list[float] = field(default_factory=list)
+    candidates: list[list[float]] = field(default_factory=list)
+    picks: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def answered(self) -> tuple[Answered, ...]:
+        """The proposals so far that the user picked from, with the picks."""
+        return tuple(
+            Answered(proposal, picked) for proposal, picked in zip(self.proposals, self.picks, strict=False)
+        )
+
+
+def slice_image(case: Case) -> SliceImage:
+    """The image of a case as an engine gets it."""
+    pixels = np.ascontiguousarray(case.image, dtype=np.float32)
+    return SliceImage(pixels, spacing=case.spacing, modality=case.modality)
+
+
+def interact(
+    engine: Engine,
+    case: Case,
+    draw: Draw,
+    *,
+    iterations: int = ITERATIONS,
+    may_approve: bool = False,
+    seed: int = 0,
+    n_samples: int | None = None,
+    log_prior: np.ndarray | None = None,
+) -> Trace:
+    """Click once and pick the best candidate, up to `iterations`; `may_approve` may stop earlier.
+
+    The engine gets the image, the click and the indices of the picks and nothing else; the target is only
+    used to choose the pick. The interaction also ends where no candidate is shown.
+    """
+    trace = Trace()
+    image = slice_image(case)
+    while True:
+        request = ProposalRequest(
+            image=image,
+            points=(draw.click,),
+            answered=trace.answered,
+            log_prior=log_prior,
+            seed=seed,
+            n_samples=n_samples,
+        )
+        begun = time.perf_counter()
+        proposal = engine.propose(request)
+        trace.seconds.append(time.perf_counter() - begun)
+        _score(trace, proposal, draw.target)
+        shown = trace.candidates[-1]
+        if len(trace.proposals) == iterations or not shown:
+            return trace
+        if may_approve and approves(trace.dice[-1], shown):
+            return trace
+        trace.picks.append(pick(shown))
+
+
+def _score(trace: Trace, proposal: Proposal, target: np.ndarray) -> None:
+    masks = np.stack([proposal.recommendation, *(candidate.mask for candidate in proposal.candidates)])
+    values = [float(value) for value in dice_of_each(masks, target)]
+    trace.proposals.append(proposal)
+    trace.dice.append(values[0])
+    trace.candidates.append(values[1:])
+
+
+def run_case(
+    engine: Engine,
+    case: Case,
+    draw: Draw,
+    *,
+    iterations: int = ITERATIONS,
+    seed: int = 0,
+    n_samples: int | None = None,
+) -> CaseRecord:
+    """Run the `always-pick` user on one case and write down what PROTOCOL.md reports.
+
+    An engine that raises InputError is answered as if it had segmented nothing, and its sentence is kept.
+    """
+    record = CaseRecord(
+        case=case.case_id,
+        patient=case.patient,
+        raters=list(case.raters),
+        included=list(draw.included),
+        click=[draw.click.row, draw.click.col],
+        target_pixels=int(draw.target.sum()),
+        target_hash=hashlib.sha256(np.packbits(draw.target).tobytes()).hexdigest(),
+    )
+    try:
+        trace = interact(engine, case, draw, iterations=iterations, seed=seed, n_samples=n_samples)
+    except InputError as error:
+        record.error = str(error)
+        record.dice = [0.0] * iterations
+        record.rater_dice = [[float(not mask.any()) for mask in case.masks]] * iterations
+        return record
+    missing = iterations - len(trace.proposals)
+    record.dice = _held(_rounded(trace.dice), missing)
+    record.candidates = [_rounded(values) for values in trace.candidates]
+    record.picks = trace.picks
+    record.seconds = [round(value, 6) for value in trace.seconds]
+    _add_masks(record, trace, case, missing)
+    _add_uncertainty(record, trace.proposals[0], case, draw)
+    return record
+
+
+def _add_masks(record: CaseRecord, trace: Trace, case: Case, missing: int) -> None:
+    for proposal in trace.proposals:
+        shown = [candidate.mask for candidate in proposal.candidates]
+        record.similarity.append(_rounded(pairwise_dice(np.stack(shown))) if shown else [])
+    values = [_rounded(dice_of_each(case.masks, p.recommendation)) for p in trace.proposals]
+    record.rater_dice = _held(values, missing)
+    if case.raters:
+        first, last = trace.proposals[0], trace.proposals[-1]
+        record.pictures = {
+            "first": pack_mask(first.recommendation),
+            "last": pack_mask(last.recommendation),
+        }
+
+
+def _add_uncertainty(record: CaseRecord, first: Proposal, case: Case, draw: Draw) -> None:
+    ged, d_max = spread_against_raters(first, case.masks, case.spacing)
+    record.ged, record.d_max = round(ged, DIGITS), round(d_max, DIGITS)
+    counts = calibration_in_region(first, draw.target, case.spacing)
+    record.calibration = [_rounded(row) for row in counts]
+
+
+def _rounded(values: np.ndarray | list[float]) -> list[float]:
+    return [round(float(value), DIGITS) for value in values]
+
+
+def _held(values: list, missing: int) -> list:
+    """The last value stands for the iterations that did not take place."""
+    return values + [values[-1]] * missing

@@ -1,0 +1,166 @@
+"""What an evaluation found, in memory and as files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from SPASegmentLib.errors import SPASegmentError
+from SPASegmentLib.evaluation.options import Options
+from SPASegmentLib.evaluation.protocol import APPROVE
+from SPASegmentLib.evaluation.records import CaseRecord, write_whole
+from SPASegmentLib.evaluation.results import course, default_thresholds, paired_difference, summarise
+from SPASegmentLib.evaluation.workers import ModelReport
+
+TARGETS_FILE = "targets.json"
+RESULTS_FILE = "results.json"
+CASES_FILE = "cases.csv"
+
+
+@dataclass
+class Results:
+    """What an evaluation found.
+
+    summary: as in results.json. records: of each model, in the order of cases, those without a target left
+    out. targets: as in targets.json. out: the folder they were written to, or None.
+    """
+
+    summary: dict[str, Any]
+    records: dict[str, list[CaseRecord]]
+    targets: dict[str, Any]
+    out: Path | None = None
+
+
+def gather(
+    dataset_name: str,
+    every: Mapping[str, Sequence[CaseRecord]],
+    reports: Mapping[str, ModelReport],
+    memory: Mapping[str, float],
+    options: Options,
+) -> Results:
+    """All figures from the records of every model, given in the same order of cases.
+
+    Raises SPASegmentError where no case has a target or two models did not get the same ones.
+    """
+    targets = _targets(dataset_name, options, every)
+    records = {name: [row for row in rows if not row.skipped] for name, rows in every.items()}
+    if not targets["cases"]:
+        raise SPASegmentError("None of the cases has a target; no rater drew anything in them.")
+    thresholds = options.thresholds or default_thresholds(dataset_name)
+    models = {
+        name: {
+            **summarise(
+                rows,
+                users=options.users,
+                headline=options.headline_user,
+                thresholds=thresholds,
+                resamples=options.resamples,
+            ),
+            "skipped": len(targets["skipped"]),
+            "peak_memory_mb": round(memory[name], 1) if name in memory else None,
+            "device": reports[name].device,
+            "model": {
+                "name": reports[name].name,
+                "hash": reports[name].hash,
+                "components": reports[name].components,
+            },
+        }
+        for name, rows in records.items()
+    }
+    summary = {
+        "dataset": dataset_name,
+        "target": options.target,
+        "protocol_seed": options.protocol_seed,
+        "engine_seed": options.engine_seed,
+        "n_samples": options.n_samples,
+        "iterations": options.iterations,
+        "headline_user": options.headline_user,
+        "thresholds": list(thresholds),
+        "limit": options.limit,
+        "targets_file": TARGETS_FILE,
+        "models": models,
+        "paired": _paired(records, options),
+        "machine": {
+            "system": platform.platform(),
+            "processor": platform.processor() or platform.machine(),
+            "workers": options.workers,
+            "threads": options.threads,
+        },
+    }
+    return Results(summary, records, targets)
+
+
+def _targets(
+    dataset_name: str, options: Options, every: Mapping[str, Iterable[CaseRecord]]
+) -> dict[str, Any]:
+    """The list of draws. Raises SPASegmentError where two models did not get the same ones."""
+    lists = [[_target_row(record) for record in rows] for rows in every.values()]
+    if any(rows != lists[0] for rows in lists[1:]):
+        raise SPASegmentError(
+            "The models were not given the same targets, so the data changed between runs; "
+            "delete the output folder and evaluate again."
+        )
+    return {
+        "dataset": dataset_name,
+        "protocol_seed": options.protocol_seed,
+        "target": options.target,
+        "cases": [row for row in lists[0] if "target" in row],
+        "skipped": [row["case"] for row in lists[0] if "target" not in row],
+    }
+
+
+def _target_row(record: CaseRecord) -> dict[str, Any]:
+    row: dict[str, Any] = {"case": record.case, "patient": record.patient}
+    if not record.skipped:
+        row |= {"raters": record.included, "click": record.click, "pixels": record.target_pixels}
+        row["target"] = record.target_hash
+    return row
+
+
+def _paired(records: dict[str, list[CaseRecord]], options: Options) -> list[dict[str, Any]]:
+    """The first model against each of the others."""
+    first, *others = records
+    return [
+        {
+            "first": first,
+            "second": other,
+            **paired_difference(
+                records[first], records[other], user=options.headline_user, resamples=options.resamples
+            ),
+        }
+        for other in others
+    ]
+
+
+def write(results: Results, out: Path) -> None:
+    """Write targets, the row of every case and the figures to a folder."""
+    contents = {
+        TARGETS_FILE: json.dumps(results.targets, indent=1) + "\n",
+        CASES_FILE: _table_of_cases(results.records, results.summary["iterations"]),
+        RESULTS_FILE: json.dumps(results.summary, indent=1, allow_nan=False) + "\n",
+    }
+    for name, text in contents.items():
+        write_whole(out / name, text)
+    results.out = out
+
+
+def _table_of_cases(records: Mapping[str, Sequence[CaseRecord]], iterations: int) -> str:
+    """A row per model and case, for a spreadsheet."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    dice_names = [f"dice_{i}" for i in range(1, iterations + 1)]
+    ends = ["approve_dice", "approve_picks", "ged", "d_max", "seconds_per_click", "error"]
+    writer.writerow(["model", "case", "patient", *dice_names, "picks", *ends])
+    for name, rows in records.items():
+        approved = course(rows, APPROVE)
+        for row, dice, picks in zip(rows, approved.dice, approved.picks, strict=True):
+            seconds = row.seconds[0] if row.seconds else None
+            last = [float(dice[-1]), int(picks), row.ged, row.d_max, seconds, row.error]
+            writer.writerow([name, row.case, row.patient, *row.dice, len(row.picks), *last])
+    return stream.getvalue()

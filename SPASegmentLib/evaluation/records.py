@@ -1,0 +1,155 @@
+"""What is kept of one case with one model, and the folder that keeps it while an evaluation runs."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import os
+import zlib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from SPASegmentLib.errors import SPASegmentError
+
+FORMAT = 1
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class CaseRecord:
+    """One interaction of the `always-pick` user; the `approve` user's is its beginning.
+
+    Lists run over iterations 1..6. included: raters in the target. click: [row, col]. target_pixels,
+    target_hash: what the target was. dice: of the recommendation, held where nothing was left to pick.
+    candidates, similarity: Dice of each candidate with the target, of every two candidates with each other.
+    picks: index of the candidate picked after each iteration. rater_dice: Dice with each single rater.
+    calibration: (bins, 3) counts, ged and d_max: of the first proposal. seconds: of each call, click first.
+    pictures: the recommendation at the "first" and "last" iteration, packed, where raters are persons.
+    error: the engine's sentence where it could not answer (every Dice is then 0).
+    """
+
+    case: str
+    patient: str
+    raters: list[str] = field(default_factory=list)
+    included: list[int] = field(default_factory=list)
+    click: list[float] = field(default_factory=list)
+    target_pixels: int = 0
+    target_hash: str = ""
+    dice: list[float] = field(default_factory=list)
+    candidates: list[list[float]] = field(default_factory=list)
+    similarity: list[list[float]] = field(default_factory=list)
+    picks: list[int] = field(default_factory=list)
+    rater_dice: list[list[float]] = field(default_factory=list)
+    ged: float | None = None
+    d_max: float | None = None
+    calibration: list[list[float]] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    pictures: dict[str, str] = field(default_factory=dict)
+    error: str = ""
+    skipped: str = ""
+
+    def to_json(self) -> str:
+        """One line."""
+        return json.dumps(asdict(self), separators=(",", ":"), allow_nan=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> CaseRecord:
+        """Raises ValueError or TypeError where the line is not a whole record."""
+        return cls(**json.loads(line))
+
+
+def pack_mask(mask: np.ndarray) -> str:
+    """A mask (H, W) bool as short text."""
+    packed = zlib.compress(np.packbits(mask).tobytes(), 9)
+    return f"{mask.shape[0]}x{mask.shape[1]}:{base64.b64encode(packed).decode()}"
+
+
+def unpack_mask(text: str) -> np.ndarray:
+    """The inverse of `pack_mask`."""
+    size, _, body = text.partition(":")
+    height, width = map(int, size.split("x"))
+    bits = np.frombuffer(zlib.decompress(base64.b64decode(body)), dtype=np.uint8)
+    return np.unpackbits(bits, count=height * width).reshape(height, width).astype(bool)
+
+
+class RecordFile:
+    """Records of one model, one JSON line each, so that a killed evaluation goes on where it was.
+
+    The first line says what was evaluated; a line cut short by a kill is dropped.
+    """
+
+    def __init__(self, path: Path, header: dict[str, Any]) -> None:
+        """Open or begin. Raises SPASegmentError where it holds another evaluation or cannot be written."""
+        self._path = path
+        self._header = json.loads(json.dumps({"format": FORMAT, **header}))
+        self.records: dict[str, CaseRecord] = {}
+        if path.exists():
+            self._read()
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._write_all([])
+
+    def _read(self) -> None:
+        head, _, body = self._path.read_text(encoding="utf-8").partition("\n")
+        try:
+            header = json.loads(head)
+        except ValueError:
+            header = None
+        if header != self._header:
+            raise SPASegmentError(
+                f"The folder {self._path.parent.parent} holds another evaluation of this model "
+                f"(other weights, data, targets or settings); name another folder with --out or delete it."
+            )
+        lines = body.split("\n")
+        for line in lines[:-1]:
+            try:
+                record = CaseRecord.from_json(line)
+            except (ValueError, TypeError):
+                log.warning("A damaged line in %s is computed anew.", self._path.name)
+                continue
+            self.records[record.case] = record
+        if lines[-1] or len(self.records) != len(lines) - 1:
+            self._write_all(list(self.records.values()))
+
+    def append(self, record: CaseRecord) -> None:
+        """Keep one more record, on disk before this returns."""
+        self.records[record.case] = record
+        try:
+            with self._path.open("a", encoding="utf-8") as stream:
+                stream.write(record.to_json() + "\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as error:
+            raise _cannot_write(self._path, error) from error
+
+    def sort(self) -> None:
+        """Put the records in the order of their cases."""
+        self._write_all(sorted(self.records.values(), key=lambda record: record.case))
+
+    def _write_all(self, records: list[CaseRecord]) -> None:
+        lines = [json.dumps(self._header), *(record.to_json() for record in records)]
+        write_whole(self._path, "".join(line + "\n" for line in lines))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that it is either the old or the new one. Raises SPASegmentError where that fails."""
+    partial = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> SPASegmentError:
+    return SPASegmentError(
+        f"{path} cannot be written ({error.strerror}); free some space or name another folder with --out."
+    )

@@ -1,0 +1,197 @@
+"""From records of cases to the figures PROTOCOL.md asks for."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from SPASegmentLib.evaluation.metrics import (
+    Estimate,
+    bootstrap_means,
+    expected_calibration_error,
+    failure_rate,
+    iterations_to_reach,
+)
+from SPASegmentLib.evaluation.protocol import APPROVE, approves
+from SPASegmentLib.evaluation.records import CaseRecord
+
+LIDC_THRESHOLDS = (0.60, 0.70, 0.75, 0.80)
+OPTIC_CUP_THRESHOLDS = (0.70, 0.80, 0.84, 0.87)
+_OPTIC_CUP_NAMES = ("refuge", "drishti", "cup", "fundus")
+DIGITS = 6
+"""Decimals of the figures written down."""
+
+
+def default_thresholds(dataset_name: str) -> tuple[float, ...]:
+    """The Dice values NoI and failure rate are reported at (PROTOCOL.md)."""
+    name = dataset_name.lower()
+    return OPTIC_CUP_THRESHOLDS if any(word in name for word in _OPTIC_CUP_NAMES) else LIDC_THRESHOLDS
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """How a user model fared: dice (cases, iterations) of the mask they have, picks (cases,) they made."""
+
+    dice: np.ndarray
+    picks: np.ndarray
+
+
+def course(records: Sequence[CaseRecord], user: str) -> Course:
+    """What a user model makes of the records.
+
+    The `approve` user stops at the first recommendation better than every candidate; its Dice stands for the
+    later iterations.
+    """
+    dice = np.array([record.dice for record in records], dtype=np.float64)
+    picks = np.array([len(record.picks) for record in records], dtype=np.int64)
+    if user == APPROVE:
+        for row, record in enumerate(records):
+            stop = stops_at(record)
+            dice[row, stop:] = dice[row, stop]
+            picks[row] = min(stop, picks[row])
+    return Course(dice, picks)
+
+
+def stops_at(record: CaseRecord) -> int:
+    """The iteration (from 0) at which the `approve` user approves, the last one at the latest."""
+    for iteration, shown in enumerate(record.candidates):
+        if approves(record.dice[iteration], shown):
+            return iteration
+    return max(len(record.candidates) - 1, 0)
+
+
+def summarise(
+    records: Sequence[CaseRecord],
+    *,
+    users: Sequence[str],
+    headline: str,
+    thresholds: Sequence[float],
+    resamples: int,
+) -> dict[str, Any]:
+    """One model's figures, those of the `headline` user first. records: at least one, each with a target."""
+    patients = [record.patient for record in records]
+    by_user = {user: _user_figures(course(records, user), patients, thresholds, resamples) for user in users}
+    return {
+        "cases": len(records),
+        "patients": len(set(patients)),
+        "errors": sum(bool(record.error) for record in records),
+        **by_user[headline],
+        "users": by_user,
+        **_candidate_figures(records),
+        **_uncertainty_figures(records, patients, resamples),
+        **_seconds(records),
+    }
+
+
+def _user_figures(
+    run: Course, patients: list[str], thresholds: Sequence[float], resamples: int
+) -> dict[str, Any]:
+    columns = np.concatenate([run.dice, run.picks[:, None]], axis=1)
+    *estimates, picks = bootstrap_means(columns, patients, resamples)
+    means = [estimate.mean for estimate in estimates]
+    reach = {f"{x:.2f}": float(iterations_to_reach(run.dice, x).mean()) for x in thresholds}
+    return {
+        "dice": _by_iteration(means),
+        "interval": {str(i): _interval(e) for i, e in enumerate(estimates, 1)},
+        "gain": _gains(means),
+        "noi": {name: _round(value) for name, value in reach.items()},
+        "failure_rate": {f"{x:.2f}": _round(failure_rate(run.dice, x)) for x in thresholds},
+        "picks": _round(picks.mean),
+        "picks_interval": _interval(picks),
+    }
+
+
+def _gains(means: list[float]) -> dict[str, float]:
+    """Change of the mean Dice from each iteration to the next, and overall (supplement Table 4)."""
+    gains = {f"{i}-{i + 1}": _round(after - before) for i, (before, after) in enumerate(_steps(means), 1)}
+    return {**gains, "overall": _round(means[-1] - means[0])}
+
+
+def _steps(values: list[float]) -> list[tuple[float, float]]:
+    return list(itertools.pairwise(values))
+
+
+def _candidate_figures(records: Sequence[CaseRecord]) -> dict[str, Any]:
+    """Similarity among candidates (supplement Fig. 1), what the best adds, how many were shown."""
+    iterations = max((len(record.candidates) for record in records), default=0)
+    similarity, gain, shown = {}, {}, {}
+    for iteration in range(iterations):
+        there = [record for record in records if len(record.candidates) > iteration]
+        pairs = [value for record in there for value in record.similarity[iteration]]
+        best = [max(r.candidates[iteration]) - r.dice[iteration] for r in there if r.candidates[iteration]]
+        name = str(iteration + 1)
+        similarity[name] = _round(float(np.median(pairs))) if pairs else None
+        gain[name] = _round(float(np.mean(best))) if best else None
+        shown[name] = _round(float(np.mean([len(record.candidates[iteration]) for record in there])))
+    return {"candidate_similarity": similarity, "best_candidate_gain": gain, "candidates_shown": shown}
+
+
+def _uncertainty_figures(
+    records: Sequence[CaseRecord], patients: list[str], resamples: int
+) -> dict[str, Any]:
+    held = [
+        (record.ged, record.d_max, patient)
+        for record, patient in zip(records, patients, strict=True)
+        if record.ged is not None and record.d_max is not None
+    ]
+    if not held:
+        return {"ged": None, "d_max": None, "ece": None}
+    values = np.array([row[:2] for row in held], dtype=np.float64)
+    ged, d_max = bootstrap_means(values, [row[2] for row in held], resamples)
+    counts = np.sum([np.array(record.calibration) for record in records if record.calibration], axis=0)
+    ece = expected_calibration_error(counts)
+    return {
+        "ged": _round(ged.mean),
+        "ged_interval": _interval(ged),
+        "d_max": _round(d_max.mean),
+        "d_max_interval": _interval(d_max),
+        "ece": None if np.isnan(ece) else _round(ece),
+        "calibration": [_round_all(row) for row in counts],
+    }
+
+
+def _seconds(records: Sequence[CaseRecord]) -> dict[str, Any]:
+    """Medians over cases of the click's call, over all picks of theirs."""
+    clicks = [record.seconds[0] for record in records if record.seconds]
+    picks = [value for record in records for value in record.seconds[1:]]
+    return {
+        "seconds_per_click": _round(float(np.median(clicks))) if clicks else None,
+        "seconds_per_pick": _round(float(np.median(picks))) if picks else None,
+    }
+
+
+def paired_difference(
+    first: Sequence[CaseRecord], second: Sequence[CaseRecord], *, user: str, resamples: int
+) -> dict[str, Any]:
+    """Dice of the first model minus the second's on the cases both have, with 95% intervals."""
+    other = {record.case: record for record in second}
+    pairs = [(record, other[record.case]) for record in first if record.case in other]
+    if not pairs:
+        return {"cases": 0, "dice": {}, "interval": {}}
+    a, b = (course(side, user).dice for side in zip(*pairs, strict=True))
+    estimates = bootstrap_means(a - b, [record.patient for record, _ in pairs], resamples)
+    return {
+        "cases": len(pairs),
+        "dice": _by_iteration([estimate.mean for estimate in estimates]),
+        "interval": {str(i): _interval(e) for i, e in enumerate(estimates, 1)},
+    }
+
+
+def _by_iteration(values: Sequence[float]) -> dict[str, float]:
+    return {str(iteration): _round(value) for iteration, value in enumerate(values, 1)}
+
+
+def _interval(estimate: Estimate) -> list[float]:
+    return [_round(estimate.low), _round(estimate.high)]
+
+
+def _round(value: float) -> float:
+    return round(float(value), DIGITS)
+
+
+def _round_all(values: Sequence[float]) -> list[float]:
+    return [_round(value) for value in values]

@@ -1,0 +1,210 @@
+"""`evaluate`: every model on every case of a data set, in several processes, and on again after a kill."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from SPASegmentLib.datasets.case import MultiRaterDataset
+from SPASegmentLib.engine.messages import Engine
+from SPASegmentLib.errors import SPASegmentError
+from SPASegmentLib.evaluation.interaction import run_case
+from SPASegmentLib.evaluation.options import Options
+from SPASegmentLib.evaluation.outputs import Results, gather, write
+from SPASegmentLib.evaluation.protocol import USERS, TargetRule, draw, sample_order
+from SPASegmentLib.evaluation.records import CaseRecord, RecordFile
+from SPASegmentLib.evaluation.workers import Bench, Crew, EngineFactory, ModelReport, peak_memory_mb
+
+RECORDS_FOLDER = "cases"
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One case of one model."""
+
+    model: str
+    index: int
+    options: Options
+
+
+def evaluate(
+    engines: Mapping[str, Engine | EngineFactory],
+    dataset: MultiRaterDataset,
+    options: Options | None = None,
+    *,
+    out: Path | None = None,
+    console: Console | None = None,
+) -> Results:
+    """Run PROTOCOL.md for every engine on the same cases, targets and clicks.
+
+    engines: by the name to report, each an engine or a callable that makes one (picklable where there are
+    several workers). out: folder for results.json, targets.json, cases.csv and the records, from which a
+    killed evaluation goes on; None keeps all in memory. console: where progress is shown, or None.
+    Raises SPASegmentError where `out` holds another evaluation, DatasetError for a rater that is not there.
+    """
+    options = options or Options()
+    _check(engines, options)
+    factories = as_factories(engines)
+    chosen = chosen_cases(dataset, options)
+    with Crew(factories, dataset, workers=options.workers, threads=options.threads) as crew:
+        described = dict(crew.run(Bench.describe, list(factories)))
+        reports = {name: described[name] for name in factories}
+        stores = _open_stores(out, reports, dataset, options)
+        memory = _compute(crew, dataset, chosen, stores, options, console)
+    ids = dataset.case_ids()
+    every = {
+        name: [store.records[case] for case in sorted(ids[index] for index in chosen)]
+        for name, store in stores.items()
+    }
+    results = gather(dataset.name, every, reports, memory, options)
+    if out is not None:
+        write(results, out)
+    return results
+
+
+def chosen_cases(dataset: MultiRaterDataset, options: Options) -> list[int]:
+    """Indices of the cases to run, in the order of the data set; a larger limit only adds cases."""
+    count = len(dataset)
+    if options.limit is None or options.limit >= count:
+        return list(range(count))
+    order = sample_order(dataset.name, dataset.case_ids(), options.protocol_seed, "limit")
+    return sorted(order[: options.limit])
+
+
+def _check(engines: Mapping[str, Any], options: Options) -> None:
+    if not engines:
+        raise SPASegmentError("There is no model to evaluate; name at least one with --model.")
+    if options.limit is not None and options.limit < 1:
+        raise SPASegmentError("The limit must be at least one case; leave it out to run all.")
+    if not options.users or any(user not in USERS for user in options.users):
+        raise SPASegmentError(f"There is no such user model; choose among {', '.join(USERS)}.")
+    TargetRule.parse(options.target)
+
+
+class _Held:
+    """An engine that is already built, as a factory."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __call__(self) -> Engine:
+        return self._engine
+
+
+def as_factories(engines: Mapping[str, Engine | EngineFactory]) -> dict[str, EngineFactory]:
+    """Every engine as a callable that makes it."""
+    return {
+        name: _Held(engine) if hasattr(engine, "propose") else engine  # type: ignore[arg-type]
+        for name, engine in engines.items()
+    }
+
+
+class _Memory:
+    """A record file that is no file."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, CaseRecord] = {}
+
+    def append(self, record: CaseRecord) -> None:
+        self.records[record.case] = record
+
+    def sort(self) -> None:
+        """Nothing to put in order."""
+
+
+def _open_stores(
+    out: Path | None, reports: dict[str, ModelReport], dataset: MultiRaterDataset, options: Options
+) -> dict[str, RecordFile | _Memory]:
+    if out is None:
+        return {name: _Memory() for name in reports}
+    return {
+        name: RecordFile(
+            out / RECORDS_FOLDER / file_name(name, list(reports)),
+            {
+                "model": name,
+                "hash": report.hash,
+                "dataset": dataset.name,
+                "protocol_seed": options.protocol_seed,
+                "target": options.target,
+                "iterations": options.iterations,
+                "n_samples": options.n_samples,
+                "engine_seed": options.engine_seed,
+            },
+        )
+        for name, report in reports.items()
+    }
+
+
+def file_name(name: str, names: list[str]) -> str:
+    """A file name for a model that none of the other `names` gets, however they are spelt."""
+    plain = [re.sub(r"[^A-Za-z0-9._-]+", "_", other).strip(".").lower() or "model" for other in names]
+    at = names.index(name)
+    before = plain[:at].count(plain[at])
+    return f"{plain[at]}{f'~{before + 1}' if before else ''}.jsonl"
+
+
+def _compute(
+    crew: Crew,
+    dataset: MultiRaterDataset,
+    chosen: list[int],
+    stores: Mapping[str, RecordFile | _Memory],
+    options: Options,
+    console: Console | None,
+) -> dict[str, float]:
+    """Run what the stores do not hold yet. Returns the peak memory of each model that ran, in MiB."""
+    ids = dataset.case_ids()
+    todo = {name: [i for i in chosen if ids[i] not in store.records] for name, store in stores.items()}
+    jobs = [_Job(name, index, options) for name, indices in todo.items() for index in indices]
+    memory: dict[str, float] = {}
+    with progress_bars(console) as progress, closing(crew.run(_run_job, jobs)) as done:
+        bars = {
+            name: progress.add_task(name, total=len(chosen), completed=len(chosen) - len(indices))
+            for name, indices in todo.items()
+        }
+        for job, (record, peak) in done:
+            stores[job.model].append(record)
+            progress.advance(bars[job.model])
+            if peak is not None:
+                memory[job.model] = max(peak, memory.get(job.model, 0.0))
+    for store in stores.values():
+        store.sort()
+    return memory
+
+
+def progress_bars(console: Console | None) -> Progress:
+    """A bar with the remaining time per task, or none without a console."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=console is None,
+        transient=True,
+    )
+
+
+def _run_job(bench: Bench, job: _Job) -> tuple[CaseRecord, float | None]:
+    engine = bench.engine(job.model)
+    options = job.options
+    case = bench.dataset[job.index]
+    wanted = draw(case, options.protocol_seed, TargetRule.parse(options.target))
+    if wanted is None:
+        record = CaseRecord(case.case_id, case.patient, skipped="no rater in the target drew anything")
+        return record, None
+    record = run_case(
+        engine,
+        case,
+        wanted,
+        iterations=options.iterations,
+        seed=options.engine_seed,
+        n_samples=options.n_samples,
+    )
+    return record, peak_memory_mb()

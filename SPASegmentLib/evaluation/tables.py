@@ -1,0 +1,83 @@
+"""The figures as tables on the terminal, made to fit 80 columns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+
+def all_tables(summary: dict[str, Any]) -> list[Table]:
+    """Dice, the other figures and, where there are several models, their differences."""
+    tables = [dice_table(summary), figures_table(summary)]
+    return [*tables, paired_table(summary)] if summary["paired"] else tables
+
+
+def dice_table(summary: dict[str, Any]) -> Table:
+    """Mean Dice by iteration with its 95% interval, a row per model."""
+    table = _table(
+        f"Dice by iteration: {summary['dataset']}, target {summary['target']}, {summary['headline_user']}",
+        ["model", "cases", *_iterations(summary)],
+    )
+    table.caption = "95% intervals, resampled by patient"
+    for name, model in summary["models"].items():
+        cells = [f"{model['dice'][i]:.3f}\n{_short(model['interval'][i])}" for i in _iterations(summary)]
+        table.add_row(name, str(model["cases"]), *cells)
+    return table
+
+
+def figures_table(summary: dict[str, Any]) -> Table:
+    """Effort, candidates, uncertainty and speed, a row per model."""
+    table = _table(
+        "Picks of the approve user, similarity of candidates, uncertainty, medians of seconds",
+        ["model", "picks", "similar", "GED", "D_max", "ECE", "s/click", "s/pick", "MiB", "device"],
+    )
+    for name, model in summary["models"].items():
+        table.add_row(
+            name,
+            number(model["users"].get("approve", model)["picks"], 2),
+            number(model["candidate_similarity"].get("1"), 3),
+            number(model["ged"], 3),
+            number(model["d_max"], 3),
+            number(model["ece"], 3),
+            number(model["seconds_per_click"], 3),
+            number(model["seconds_per_pick"], 3),
+            number(model["peak_memory_mb"], 0),
+            model["device"],
+        )
+    return table
+
+
+def paired_table(summary: dict[str, Any]) -> Table:
+    """The first model's Dice minus each other's on the same cases."""
+    first = summary["paired"][0]["first"]
+    table = _table(f"Dice of {first} minus that of", ["model", "cases", *_iterations(summary)])
+    for pair in summary["paired"]:
+        cells = [
+            f"{pair['dice'][i]:+.3f}\n{_short(pair['interval'][i], '+')}" if i in pair["dice"] else "-"
+            for i in _iterations(summary)
+        ]
+        table.add_row(pair["second"], str(pair["cases"]), *cells)
+    return table
+
+
+def number(value: float | None, digits: int) -> str:
+    """A figure with so many decimals, a dash where there is none."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _iterations(summary: dict[str, Any]) -> list[str]:
+    return [str(i) for i in range(1, summary["iterations"] + 1)]
+
+
+def _short(interval: list[float], sign: str = "") -> str:
+    """Both ends, three decimals, no leading zero: ".889 .996"."""
+    return " ".join(f"{end:{sign}.3f}".replace("0.", ".", 1) for end in interval)
+
+
+def _table(title: str, columns: list[str]) -> Table:
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for number_, column in enumerate(columns):
+        table.add_column(column, justify="right" if number_ else "left", no_wrap=number_ > 0)
+    return table
