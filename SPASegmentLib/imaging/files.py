@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK as sitk  # noqa: N813
 
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.dicom import common_tags, is_dicom_folder, read_series

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import math
 import os
+import re
 import struct
 import zlib
 from dataclasses import dataclass
@@ -46,13 +47,10 @@ _MAGIC = {
     b"MM\0+": "TIFF",
 }
 _NRRD_BYTES = {
-    "1": ("signed char", "int8", "int8_t", "uchar", "unsigned char", "uint8", "uint8_t"),
-    "2": ("short", "short int", "signed short", "signed short int", "int16", "int16_t")
-    + ("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"),
-    "4": ("int", "signed int", "int32", "int32_t", "uint", "unsigned int", "uint32", "uint32_t", "float"),
-    "8": ("longlong", "long long", "long long int", "signed long long", "signed long long int", "int64")
-    + ("int64_t", "ulonglong", "unsigned long long", "unsigned long long int", "uint64", "uint64_t")
-    + ("double",),
+    **dict.fromkeys(("char", "int8"), 1),
+    **dict.fromkeys(("short", "shortint", "int16"), 2),
+    **dict.fromkeys(("int", "int32", "float"), 4),
+    **dict.fromkeys(("longlong", "longlongint", "int64", "double"), 8),
 }
 _META_BYTES = {"CHAR": 1, "SHORT": 2, "INT": 4, "LONG": 4, "LONG_LONG": 8, "FLOAT": 4, "DOUBLE": 8}
 
@@ -192,9 +190,7 @@ def _check_nrrd(path: Path) -> Stated:
     sizes = [int(size) for size in fields["sizes"].split()]
     if min(sizes) < 1:
         raise ValueError("sizes")
-    kind = fields["type"].strip()
-    item = next((int(n) for n, names in _NRRD_BYTES.items() if kind in names), 0)
-    item = item or int(fields.get("block size", fields.get("blocksize", "1")))
+    item = _NRRD_BYTES[re.sub(r"unsigned|signed|^u|_t$|\s", "", fields["type"])]
     data_file = fields.get("data file", fields.get("datafile", "")).strip()
     held = _detached_bytes(path, data_file) if data_file else attached
     check_claim(path, math.prod(sizes) * item, held, exact=fields["encoding"].strip() == "raw")

@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 
-import SimpleITK as sitk
+import SimpleITK as sitk  # noqa: N813
 
 _LOCK = threading.RLock()
 

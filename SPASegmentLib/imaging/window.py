@@ -1,0 +1,104 @@
+"""Intensities to the network's [0, 1]: the window given, the file's own, or robust percentiles."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from SPASegmentLib.errors import InputError
+from SPASegmentLib.imaging.geometry import SlicePlane, extract_slice
+from SPASegmentLib.imaging.types import IntensityWindow, SliceImage, Volume
+
+CT_LUNG = IntensityWindow(-1350.0, 150.0)
+CT_SOFT_TISSUE = IntensityWindow(-160.0, 240.0)
+PERCENTILES = (0.5, 99.5)
+_ENOUGH = 2**20
+"""Percentiles are taken from at most about this many values, evenly spread; extremes from all."""
+_ROWS = 2**20
+"""Values converted at a time, so that huge slices need no second copy in double precision."""
+
+
+def choose_window(
+    volume: Volume, given: IntensityWindow | None = None, slice_pixels: np.ndarray | None = None
+) -> IntensityWindow:
+    """The window to show intensities with, in this order: `given`, the file's own, percentiles 0.5 and 99.5.
+
+    slice_pixels: (H, W[, C]) the values percentiles are taken from; the whole volume where None. RGB ignores
+    the file's window: 8-bit colours keep 0 to 255, others take their range.
+    Raises InputError for an impossible window and for constant or empty pixels.
+    """
+    if given is not None:
+        return _checked(given)
+    pixels = volume.array if slice_pixels is None else slice_pixels
+    if pixels.size == 0:
+        raise InputError("The slice is empty; choose another slice.")
+    low, high = float(pixels.min()), float(pixels.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise InputError("The slice has values that are not finite; read the volume from its file again.")
+    if low == high:
+        raise InputError(f"The slice is constant (every pixel is {low:g}); choose another slice or volume.")
+    if volume.is_rgb:
+        return IntensityWindow(0.0, 255.0) if volume.array.dtype == np.uint8 else IntensityWindow(low, high)
+    if volume.window is not None and volume.window.low < high and volume.window.high > low:
+        return volume.window
+    values = pixels.reshape(-1)
+    few = values[:: max(1, values.size // _ENOUGH)]
+    robust_low, robust_high = (float(value) for value in np.percentile(few, PERCENTILES))
+    if robust_high - robust_low > 1e-6 * (high - low):
+        return IntensityWindow(robust_low, robust_high)
+    return IntensityWindow(low, high)
+
+
+def apply_window(pixels: np.ndarray, window: IntensityWindow) -> np.ndarray:
+    """(H, W[, C]) any real type -> float32 in [0, 1], linear between `low` and `high`, clipped outside."""
+    _checked(window)
+    result = np.empty(pixels.shape, dtype=np.float32)
+    width = window.high - window.low
+    rows = max(1, _ROWS // max(1, int(np.prod(pixels.shape[1:]))))
+    for first in range(0, pixels.shape[0], rows):
+        part = pixels[first : first + rows].astype(np.float64)
+        part -= window.low
+        part /= width
+        np.clip(part, 0.0, 1.0, out=part)
+        result[first : first + rows] = part
+    return result
+
+
+def make_slice(volume: Volume, plane: SlicePlane, window: IntensityWindow | None = None) -> SliceImage:
+    """The slice as the engine gets it: cut, windowed (see `choose_window`), with the volume's warnings.
+
+    Raises InputError for a slice that is constant, a line of pixels, off the volume, or flat in the window.
+    """
+    if min(plane.shape) < 2:
+        height, width = plane.shape
+        raise InputError(f"The slice is only {height} x {width} pixels; choose another orientation.")
+    pixels, warnings = _finite(extract_slice(volume, plane), volume.warnings)
+    chosen = choose_window(volume, None, pixels)
+    if window is not None:
+        chosen = choose_window(volume, window, pixels)
+    elif volume.window is not None and chosen != volume.window and not volume.is_rgb:
+        warnings += ("The file's display window leaves this slice flat: one from its values is used.",)
+    shown = apply_window(pixels, chosen)
+    if shown.min() == shown.max():
+        raise InputError(
+            f"The slice is flat in the window {chosen.low:g} to {chosen.high:g}; choose another window."
+        )
+    return SliceImage(shown, plane.spacing, volume.modality, warnings)
+
+
+def _finite(pixels: np.ndarray, warnings: tuple[str, ...]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Volumes that did not come through `read_volume` may hold NaN or infinity: take the smallest value."""
+    bad = ~np.isfinite(pixels)
+    if not bad.any():
+        return pixels, warnings
+    if bad.all():
+        raise InputError("The slice holds no finite value; choose another slice or volume.")
+    pixels[bad] = pixels[~bad].min()
+    return pixels, (*warnings, "The slice has values that are not finite: its smallest value replaces them.")
+
+
+def _checked(window: IntensityWindow) -> IntensityWindow:
+    if not (np.isfinite([window.low, window.high]).all() and window.low < window.high):
+        raise InputError(
+            f"The window {window.low:g} to {window.high:g} is empty; its low must be below its high."
+        )
+    return window
