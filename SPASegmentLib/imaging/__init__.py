@@ -15,6 +15,7 @@ from SPASegmentLib.imaging.geometry import (
     seed_voxel,
     to_display,
 )
+from SPASegmentLib.imaging.masks import write_mask
 from SPASegmentLib.imaging.types import IntensityWindow, PointPrompt, Region, SliceImage, Volume
 from SPASegmentLib.imaging.window import CT_LUNG, CT_SOFT_TISSUE, apply_window, choose_window, make_slice
 
@@ -42,4 +43,5 @@ __all__ = [
     "read_volume",
     "seed_voxel",
     "to_display",
+    "write_mask",
 ]

@@ -1,0 +1,174 @@
+"""Masks to files: labelmaps in NRRD and NIfTI, and segmentations as 3D Slicer keeps them (.seg.nrrd).
+
+Headers are written here rather than by a library so that equal masks give equal bytes on any day, and every
+number keeps all its digits.
+"""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from SPASegmentLib.errors import InputError
+from SPASegmentLib.imaging.atomic import atomic_file
+from SPASegmentLib.imaging.types import Volume
+
+COLOUR = (0.90, 0.62, 0.0)
+TISSUE = (
+    "Segmentation category and type - 3D Slicer General Anatomy list~SCT^85756007^Tissue~SCT^85756007^Tissue"
+    "~^^~Anatomic codes - DICOM master list~^^~^^"
+)
+"""Slicer's terminology entry for a segment of no particular kind."""
+_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def write_mask(
+    path: str | Path,
+    mask: np.ndarray,
+    volume: Volume,
+    *,
+    segment_name: str = "Segment_1",
+    colour: tuple[float, float, float] = COLOUR,
+    terminology: str = TISSUE,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write a (K, J, I) bool mask on the volume's voxel grid; what was at `path` stays until all is written.
+
+    .seg.nrrd: a Slicer segmentation with one segment of this name, colour (RGB in [0, 1]) and terminology
+    entry. .nrrd, .nii, .nii.gz: a labelmap of 0 and 1. metadata: further keys of an NRRD header.
+    NRRD keeps the geometry in double precision, NIfTI in single (6e-8 of each number). The same input gives
+    the same bytes. Raises InputError for a mask of another shape, an unknown suffix, or a full disk.
+    """
+    path = Path(path)
+    mask = np.asarray(mask)
+    if mask.shape != volume.shape:
+        raise InputError(f"A mask of {mask.shape} voxels does not fit a volume of {volume.shape}.")
+    mask = mask if mask.dtype == bool else mask != 0
+    name = path.name.lower()
+    if name.endswith(".nrrd"):
+        keys = (
+            _slicer_keys(mask, volume, segment_name, colour, terminology)
+            if name.endswith(".seg.nrrd")
+            else {}
+        )
+        header = _nrrd_header(volume, {**keys, **(metadata or {})})
+        with atomic_file(path) as file:
+            file.write(header)
+            _write_zipped(file, b"", mask)
+    elif name.endswith((".nii", ".nii.gz")):
+        header = _nifti_header(volume)
+        with atomic_file(path) as file:
+            if name.endswith(".gz"):
+                _write_zipped(file, header, mask)
+            else:
+                file.write(header)
+                for plane in mask:
+                    file.write(plane.astype(np.uint8).tobytes())
+    else:
+        raise InputError(
+            f"A mask cannot be written as {path.name}; choose .seg.nrrd, .nrrd, .nii or .nii.gz."
+        )
+
+
+def _write_zipped(file: BinaryIO, header: bytes, mask: np.ndarray) -> None:
+    """One gzip stream without name or time, slice by slice to save memory."""
+    with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=file, mtime=0) as stream:
+        stream.write(header)
+        for plane in mask:
+            stream.write(plane.astype(np.uint8).tobytes())
+
+
+def _nrrd_header(volume: Volume, keys: Mapping[str, str]) -> bytes:
+    matrix = _RAS_TO_LPS @ volume.ijk_to_ras + 0.0  # no negative zeros
+    k, j, i = volume.shape
+    lines = [
+        "NRRD0004",
+        "# Complete NRRD file format specification at:",
+        "# http://teem.sourceforge.net/nrrd/format.html",
+        "type: unsigned char",
+        "dimension: 3",
+        "space: left-posterior-superior",
+        f"sizes: {i} {j} {k}",
+        "space directions: " + " ".join(_vector(matrix[:3, axis]) for axis in range(3)),
+        "kinds: domain domain domain",
+        "encoding: gzip",
+        f"space origin: {_vector(matrix[:3, 3])}",
+        *(f"{_escaped(key)}:={_escaped(value)}" for key, value in sorted(keys.items())),
+    ]
+    return ("\n".join(lines) + "\n\n").encode()
+
+
+def _vector(values: np.ndarray) -> str:
+    return "(" + ",".join(f"{float(value):.17g}" for value in values) + ")"
+
+
+def _escaped(text: str) -> str:
+    """NRRD keeps a key or value on one line; `:=` may stand in values only."""
+    return text.replace("\\", "\\\\").replace("\r", "").replace("\n", "\\n").replace("\0", "")
+
+
+def _slicer_keys(
+    mask: np.ndarray, volume: Volume, name: str, colour: tuple[float, float, float], terminology: str
+) -> dict[str, str]:
+    """The header keys of vtkMRMLSegmentationStorageNode for one binary labelmap segment.
+
+    The reference geometry makes Slicer go on editing on the whole grid of the volume.
+    """
+    k, j, i = volume.shape
+    grid = [f"{value:.17g}" for value in volume.ijk_to_ras.ravel() + 0.0]
+    grid += map(str, (0, i - 1, 0, j - 1, 0, k - 1))
+    return {
+        "Segment0_Color": " ".join(f"{float(value):.6g}" for value in colour),
+        "Segment0_ColorAutoGenerated": "0",
+        "Segment0_Extent": _extent(mask),
+        "Segment0_ID": "Segment_1",
+        "Segment0_LabelValue": "1",
+        "Segment0_Layer": "0",
+        "Segment0_Name": name,
+        "Segment0_NameAutoGenerated": "0",
+        "Segment0_Tags": f"TerminologyEntry:{terminology}|",
+        "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
+        "Segmentation_ConversionParameters": f"Reference image geometry|{';'.join(grid)};|&",
+        "Segmentation_MasterRepresentation": "Binary labelmap",
+        "Segmentation_ReferenceImageExtentOffset": "0 0 0",
+    }
+
+
+def _extent(mask: np.ndarray) -> str:
+    """ "i0 i1 j0 j1 k0 k1" of the set voxels, both ends included; "0 -1 ..." where none is set."""
+    ends = []
+    for axis in (2, 1, 0):
+        hit = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        ends += [int(hit[0]), int(hit[-1])] if len(hit) else [0, -1]
+    return " ".join(map(str, ends))
+
+
+def _nifti_header(volume: Volume) -> bytes:
+    """NIfTI-1: 348 bytes of header and 4 that say no extension follows; qform and sform agree."""
+    if max(volume.shape) > 32767:
+        raise InputError("NIfTI holds at most 32,767 voxels along an axis; write .nrrd or .seg.nrrd instead.")
+    matrix = volume.ijk_to_ras
+    k, j, i = volume.shape
+    spacing = np.linalg.norm(matrix[:3, :3], axis=0)
+    axes = matrix[:3, :3] / spacing
+    handed = 1.0 if np.linalg.det(axes) > 0 else -1.0
+    x, y, z, w = Rotation.from_matrix(axes * (1.0, 1.0, handed)).as_quat()
+    x, y, z = (x, y, z) if w >= 0 else (-x, -y, -z)
+    header = bytearray(352)
+    struct.pack_into("<i", header, 0, 348)
+    struct.pack_into("<8h", header, 40, 3, i, j, k, 1, 1, 1, 1)
+    struct.pack_into("<2h", header, 70, 2, 8)  # unsigned char, 8 bits
+    struct.pack_into("<8f", header, 76, handed, *spacing, 0, 0, 0, 0)
+    struct.pack_into("<3f", header, 108, 352.0, 1.0, 0.0)  # offset of the voxels, slope, intercept
+    header[123] = 2  # mm
+    struct.pack_into("<2h", header, 252, 1, 1)  # both forms are scanner coordinates
+    struct.pack_into("<6f", header, 256, x, y, z, *matrix[:3, 3])
+    struct.pack_into("<12f", header, 280, *matrix[:3].ravel())
+    header[344:348] = b"n+1\0"
+    return bytes(header)
