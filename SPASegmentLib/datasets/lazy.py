@@ -10,6 +10,7 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 
 from SPASegmentLib.datasets.case import Case, MultiRaterDataset
+from SPASegmentLib.datasets.splits import check_split
 from SPASegmentLib.errors import DatasetError
 
 Source = TypeVar("Source")
@@ -29,6 +30,7 @@ class Entry(Generic[Source]):
 class LazyDataset(ABC, Generic[Source]):
     """Cases in the order of their ids; images and masks are read on access."""
 
+    layout: str = ""
     raters: tuple[str, ...] = ()
     modality: str | None = None
 
@@ -37,7 +39,9 @@ class LazyDataset(ABC, Generic[Source]):
         self.name = name
         self.entries: Sequence[Entry[Source]] = sorted(entries, key=lambda entry: entry.case_id)
         if not self.entries:
-            raise DatasetError(f"The data set {name} has no case here; check that the paths hold its layout.")
+            raise DatasetError(
+                f"The given paths hold no case of the data set {name}; expected {self.layout}."
+            )
         for before, after in zip(self.entries, self.entries[1:], strict=False):
             if before.case_id == after.case_id:
                 raise DatasetError(
@@ -90,20 +94,26 @@ class LazyDataset(ABC, Generic[Source]):
         """Drop all entries that are not wanted. Raises DatasetError naming `what` where none is left."""
         self.entries = [entry for entry in self.entries if wanted(entry)]
         if not self.entries:
-            raise DatasetError(
-                f"The data set {self.name} has no case in {what}; choose another or check the paths."
-            )
+            raise DatasetError(f"The data set {self.name} has no case in {what}; choose another.")
+
+    def select(self, split: str, subset: str | None, split_of: Callable[[Entry[Source]], str]) -> None:
+        """Keep the split ("all": every case) and the subset (None: also cases nobody drew anything on)."""
+        check_split(split)
+        if split != "all":
+            self.keep(lambda entry: split_of(entry) == split, f"the split '{split}'")
+        if subset is not None:
+            self.keep_subset(subset)
 
     def keep_subset(self, subset: str) -> None:
         """Keep cases where any rater (`any`) or every rater (`all4`) drew something."""
         if subset not in SUBSETS:
             raise DatasetError(f"There is no subset '{subset}'; choose one of {', '.join(SUBSETS)}.")
-        enough = np.any if subset == "any" else np.all
-        self.keep(lambda entry: bool(enough(self.drawn(entry))), f"the subset '{subset}'")
+        enough = any if subset == "any" else all
+        self.keep(lambda entry: enough(self.drawn(entry)), f"the subset '{subset}'")
 
-    def drawn(self, entry: Entry[Source]) -> np.ndarray:
-        """(R,) bool: whether each rater drew anything."""
-        return np.asarray(self.read_masks(entry).any(axis=(1, 2)))
+    def drawn(self, entry: Entry[Source]) -> Iterable[bool]:
+        """Whether each rater drew anything; lazy where masks are files, so that `any` reads few of them."""
+        return [bool(mask.any()) for mask in self.read_masks(entry)]
 
 
 class Arrays(NamedTuple):

@@ -4,34 +4,31 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import numpy as np
-
-from SPASegmentLib.datasets.files import Files, Member
-from SPASegmentLib.datasets.lazy import Entry, LazyDataset
-from SPASegmentLib.datasets.pixels import read_mask, read_picture
-from SPASegmentLib.datasets.splits import check_split, find_splits_file, hashed_split, read_splits
-from SPASegmentLib.errors import DatasetError
+from SPASegmentLib.datasets.files import Files
+from SPASegmentLib.datasets.pictures import IMAGE, Found, PictureDataset, collect
+from SPASegmentLib.datasets.splits import find_splits_file, hashed_split, read_splits
 
 SPLITS_FILE = "lidc-splits.json"
-RATERS = 4
+RATERS = ("0", "1", "2", "3")
 
-_PICTURE = re.compile(r"(?:^|/)([^/]+)/(nodule-[^/]+)/(images|mask-[0-3])/(slice-[^/]+)\.png$")
-
-_Pictures = dict[str, Member]
+_PICTURE = re.compile(r"(?:^|/)([^/]+)/(nodule-[^/]+)/(?:images|mask-([0-3]))/(slice-[^/]+)\.png$")
 log = logging.getLogger(__name__)
 
 
-class LidcSlices(LazyDataset[_Pictures]):
+class LidcSlices(PictureDataset):
     """`<patient>/nodule-<n>/{images,mask-0..3}/slice-<s>.png` in zips or folders, at any depth.
 
     case_id: "<patient>/nodule-<n>/slice-<s>". mask-k is not the same person throughout, so raters have no
-    names. The crops carry no pixel size: spacing is (1, 1).
+    names. Each crop was stretched from its own minimum and maximum to 0..255, and carries no pixel size:
+    spacing is (1, 1).
     """
 
+    layout = "<patient>/nodule-<n>/{images,mask-0..3}/slice-<s>.png"
     modality = "CT"
+    grey = True
 
     def __init__(
         self,
@@ -47,53 +44,18 @@ class LidcSlices(LazyDataset[_Pictures]):
         hash of the patient decides. subset: "any", "all4", or None for every slice.
         Raises DatasetError for a wrong layout, a missing mask or an empty selection.
         """
-        check_split(split)
-        self._files = Files(paths)
-        super().__init__("lidc", _entries(self._files))
-        if split != "all":
-            split_of = _split_rule(self._files.paths, splits_file)
-            self.keep(lambda entry: split_of(entry.patient) == split, f"the split '{split}'")
-        if subset is not None:
-            self.keep_subset(subset)
-
-    def read_image(self, entry: Entry[_Pictures]) -> np.ndarray:
-        """(H, W) uint8."""
-        image = read_picture(self._files.read(entry.source["images"], entry.case_id), entry.case_id)
-        if image.ndim != 2 or image.dtype != np.uint8:
-            raise DatasetError(f"Case {entry.case_id}: its image is not 8-bit grey.")
-        return image
-
-    def read_masks(self, entry: Entry[_Pictures]) -> np.ndarray:
-        """(4, H, W) bool."""
-        names = [f"mask-{rater}" for rater in range(RATERS)]
-        masks = [
-            read_mask(self._files.read(entry.source[name], entry.case_id), entry.case_id, name)
-            for name in names
-        ]
-        if len({mask.shape for mask in masks}) > 1:
-            raise DatasetError(f"Case {entry.case_id}: its masks differ in size.")
-        return np.stack(masks)
+        files = Files(paths)
+        super().__init__("lidc", files, collect(files, _recognise, RATERS))
+        split_of = _split_rule(files.paths, splits_file) if split != "all" else hashed_split
+        self.select(split, subset, lambda entry: split_of(entry.patient))
 
 
-def _entries(files: Files) -> Iterator[Entry[_Pictures]]:
-    cases: dict[str, tuple[str, _Pictures]] = {}
-    for member in files.members:
-        match = _PICTURE.search(member.name)
-        if match is None:
-            continue
-        patient, nodule, kind, slice_name = match.groups()
-        case_id = f"{patient}/{nodule}/{slice_name}"
-        _, pictures = cases.setdefault(case_id, (patient, {}))
-        if kind in pictures:
-            raise DatasetError(f"Case {case_id} is found twice in the given paths; give each file once.")
-        pictures[kind] = member
-    for case_id, (patient, pictures) in cases.items():
-        for kind in ("images", *(f"mask-{rater}" for rater in range(RATERS))):
-            if kind not in pictures:
-                raise DatasetError(
-                    f"Case {case_id} has no {kind} picture; the data set is incomplete, fetch it again."
-                )
-        yield Entry(case_id, patient, pictures)
+def _recognise(name: str) -> Found | None:
+    match = _PICTURE.search(name)
+    if match is None:
+        return None
+    patient, nodule, rater, slice_name = match.groups()
+    return Found(f"{patient}/{nodule}/{slice_name}", patient, IMAGE if rater is None else rater)
 
 
 def _split_rule(paths: tuple[Path, ...], splits_file: Path | str | None) -> Callable[[str], str]:

@@ -11,29 +11,40 @@ from SPASegmentLib.errors import DatasetError
 
 
 def read_picture(data: bytes, case_id: str, what: str = "image") -> np.ndarray:
-    """Decode a picture: (H, W) grey or (H, W, 3) RGB uint8, or (H, W) float32 in [0, 1] for deeper grey.
+    """Decode a picture: (H, W) grey or (H, W, 3) RGB uint8, or (H, W) float32 in [0, 1] for 16-bit grey.
 
     Raises DatasetError naming the case where the bytes are no picture.
     """
     try:
         with Image.open(io.BytesIO(data)) as picture:
-            if picture.mode in ("L", "RGB"):
-                return np.asarray(picture)
-            if picture.mode in ("1", "LA"):
-                return np.asarray(picture.convert("L"))
-            if picture.mode.startswith("I;16"):
-                return np.asarray(picture).astype(np.float32) / np.float32(65535)
-            if picture.mode == "I":
-                return np.clip(np.asarray(picture), 0, 65535).astype(np.float32) / np.float32(65535)
-            return np.asarray(picture.convert("RGB"))
+            return _pixels(picture)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DatasetError(f"Case {case_id}: its {what} is not a readable picture.") from error
 
 
-def read_mask(data: bytes, case_id: str, what: str = "mask") -> np.ndarray:
-    """Decode a mask picture: (H, W) bool, foreground where any channel is at least half of white."""
-    mask = read_picture(data, case_id, what)
-    threshold = 128 if mask.dtype == np.uint8 else 0.5
+def _pixels(picture: Image.Image) -> np.ndarray:
+    if picture.mode in ("L", "RGB"):
+        return np.asarray(picture)
+    if picture.mode in ("1", "LA"):
+        return np.asarray(picture.convert("L"))
+    if picture.mode == "I" or picture.mode.startswith("I;16"):
+        return np.clip(np.asarray(picture), 0, 65535).astype(np.float32) / np.float32(65535)
+    rgb = np.asarray(picture.convert("RGB"))
+    return rgb[..., 0] if picture.mode == "P" and _is_grey(rgb) else rgb
+
+
+def _is_grey(rgb: np.ndarray) -> bool:
+    return bool((rgb == rgb[..., :1]).all())
+
+
+def read_mask(data: bytes, case_id: str) -> np.ndarray:
+    """Decode a mask picture: (H, W) bool, foreground where the brightest channel is at least half of white.
+
+    A mask whose values stay below half of white and are not all 0 (0/1 or label masks) is foreground
+    wherever it is not 0.
+    """
+    mask = read_picture(data, case_id, "mask")
     if mask.ndim == 3:
         mask = mask.max(axis=2)
-    return mask >= threshold
+    half = 127 if mask.dtype == np.uint8 else 0.5
+    return mask > half if mask.max(initial=0) > half else mask > 0

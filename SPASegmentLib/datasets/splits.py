@@ -18,16 +18,33 @@ def check_split(split: str) -> None:
         raise DatasetError(f"There is no split '{split}'; choose one of {', '.join(SPLITS)}.")
 
 
+def hashed_share(patient: str) -> float:
+    """A number in [0, 1) that depends on nothing but the patient, the same on every machine."""
+    return int.from_bytes(hashlib.sha256(patient.encode()).digest()[:8], "big") / 2**64
+
+
 def hashed_split(patient: str) -> str:
-    """The split of a patient no list names: 70% train, 10% val, 20% test, the same on every machine."""
-    share = int.from_bytes(hashlib.sha256(patient.encode()).digest()[:8], "big") / 2**64
+    """The split of a patient no list names: 70% train, 10% val, 20% test."""
+    share = hashed_share(patient)
     return "train" if share < 0.7 else "val" if share < 0.8 else "test"
+
+
+def held_out(patient: str) -> str:
+    """The split of a patient of an official training set: a tenth of it is val."""
+    return "val" if hashed_share(patient) < 0.1 else "train"
+
+
+def split_in_order(patients: Iterable[str], train: int, val: int) -> dict[str, str]:
+    """The first `train` patients in sorted order are train, the next `val` are val, all others test."""
+    ordered = sorted(set(patients))
+    names = ["train"] * train + ["val"] * val
+    return {patient: names[index] if index < len(names) else "test" for index, patient in enumerate(ordered)}
 
 
 def find_splits_file(paths: Iterable[Path], name: str) -> Path | None:
     """The splits file `name` inside or beside any of the given paths."""
     for path in paths:
-        for folder in (path, path.parent) if path.is_dir() else (path.parent,):
+        for folder in (path, path.absolute().parent):
             if (folder / name).is_file():
                 return folder / name
     return None
@@ -41,19 +58,17 @@ def read_splits(path: Path) -> dict[str, str]:
     broken = DatasetError(f"The splits file '{path.name}' is not of the form {{\"train\": [patients], ...}}.")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise DatasetError(f"The splits file '{path.name}' could not be read; check the path.") from error
+    except ValueError as error:
         raise broken from error
-    if not isinstance(content, dict) or not set(content) <= {"train", "val", "test"}:
+    if not isinstance(content, dict) or not set(content) <= set(SPLITS[1:]):
         raise broken
     split_of: dict[str, str] = {}
     for split, patients in content.items():
-        if not isinstance(patients, list):
+        if not isinstance(patients, list) or not all(isinstance(patient, str) for patient in patients):
             raise broken
         for patient in patients:
-            if not isinstance(patient, str):
-                raise broken
             if split_of.setdefault(patient, split) != split:
-                raise DatasetError(
-                    f"The splits file '{path.name}' puts the patient {patient} into two splits."
-                )
+                raise DatasetError(f"The splits file '{path.name}' puts one patient into two splits.")
     return split_of
