@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from SPASegmentLib.datasets.case import Case
-from SPASegmentLib.engine.messages import Answered, Engine, Proposal, ProposalRequest
-from SPASegmentLib.errors import InputError
+from SPASegmentLib.engine.messages import Answered, Engine, Proposal
+from SPASegmentLib.errors import InputError, StepError
 from SPASegmentLib.evaluation.metrics import dice_of_each, pairwise_dice
 from SPASegmentLib.evaluation.protocol import ITERATIONS, Draw, approves, pick
 from SPASegmentLib.evaluation.records import CaseRecord, pack_mask
 from SPASegmentLib.evaluation.uncertainty import calibration_in_region, spread_against_raters
 from SPASegmentLib.imaging.types import SliceImage
+from SPASegmentLib.session import Session
 
 DIGITS = 9
 """Decimals kept of what is written down."""
@@ -36,10 +37,8 @@ class Trace:
 
     @property
     def answered(self) -> tuple[Answered, ...]:
-        """The proposals so far that the user picked from, with the picks."""
-        return tuple(
-            Answered(proposal, picked) for proposal, picked in zip(self.proposals, self.picks, strict=False)
-        )
+        """The proposals the user picked from, with the picks."""
+        return tuple(map(Answered, self.proposals, self.picks))
 
 
 def slice_image(case: Case) -> SliceImage:
@@ -61,30 +60,33 @@ def interact(
 ) -> Trace:
     """Click once and pick the best candidate, up to `iterations`; `may_approve` may stop earlier.
 
-    The engine gets the image, the click and the indices of the picks and nothing else; the target is only
-    used to choose the pick. The interaction also ends where no candidate is shown.
+    It goes through the same `Session` as every user's interaction, so that what is measured is what users
+    get. The engine gets the image, the click and the indices of the picks and nothing else; the target only
+    chooses the pick. The interaction also ends where no candidate is shown.
     """
     trace = Trace()
-    image = slice_image(case)
+    session = Session.start(
+        slice_image(case),
+        engine.model,
+        draw.click,
+        log_prior=log_prior,
+        random_seed=seed,
+        n_samples=n_samples,
+    )
     while True:
-        request = ProposalRequest(
-            image=image,
-            points=(draw.click,),
-            answered=trace.answered,
-            log_prior=log_prior,
-            seed=seed,
-            n_samples=n_samples,
-        )
         begun = time.perf_counter()
-        proposal = engine.propose(request)
+        session = session.advance(engine)
         trace.seconds.append(time.perf_counter() - begun)
-        _score(trace, proposal, draw.target)
+        if session.proposal is None:
+            raise StepError("The engine gave no proposal; it cannot be evaluated.")
+        _score(trace, session.proposal, draw.target)
         shown = trace.candidates[-1]
         if len(trace.proposals) == iterations or not shown:
             return trace
         if may_approve and approves(trace.dice[-1], shown):
             return trace
         trace.picks.append(pick(shown))
+        session = session.pick(trace.picks[-1])
 
 
 def _score(trace: Trace, proposal: Proposal, target: np.ndarray) -> None:

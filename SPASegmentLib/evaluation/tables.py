@@ -50,15 +50,17 @@ def figures_table(summary: dict[str, Any]) -> Table:
 
 
 def paired_table(summary: dict[str, Any]) -> Table:
-    """The first model's Dice minus each other's on the same cases."""
+    """The first model's Dice minus each other's on the same cases; the interval's ends stand below."""
     first = summary["paired"][0]["first"]
-    table = _table(f"Dice of {first} minus that of", ["model", "cases", *_iterations(summary)])
+    table = _table(f"Dice of {first} minus that of", ["model", *_iterations(summary)])
     for pair in summary["paired"]:
         cells = [
-            f"{pair['dice'][i]:+.3f}\n{_short(pair['interval'][i], '+')}" if i in pair["dice"] else "-"
+            "\n".join(f"{value:+.3f}" for value in (pair["dice"][i], *pair["interval"][i]))
+            if i in pair["dice"]
+            else "-"
             for i in _iterations(summary)
         ]
-        table.add_row(pair["second"], str(pair["cases"]), *cells)
+        table.add_row(pair["second"], *cells)
     return table
 
 
@@ -71,9 +73,9 @@ def _iterations(summary: dict[str, Any]) -> list[str]:
     return [str(i) for i in range(1, summary["iterations"] + 1)]
 
 
-def _short(interval: list[float], sign: str = "") -> str:
+def _short(interval: list[float]) -> str:
     """Both ends, three decimals, no leading zero: ".889 .996"."""
-    return " ".join(f"{end:{sign}.3f}".replace("0.", ".", 1) for end in interval)
+    return " ".join(f"{end:.3f}".replace("0.", ".", 1) for end in interval)
 
 
 def _table(title: str, columns: list[str]) -> Table:
