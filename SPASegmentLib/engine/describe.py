@@ -19,6 +19,8 @@ RIM_SHARE = 0.8
 """... with at least this share of the changed pixels, ..."""
 RIM_COVERAGE = 0.65
 """... along at least this share of the boundary."""
+AROUND_COVERAGE = 0.85
+"""Thicker growth or loss lies all around from this share of the boundary on."""
 DOMINANT = 2.0
 """Growth (or loss) names a candidate when it is this many times the other change."""
 PART_SHARE = 0.5
@@ -173,34 +175,39 @@ def _growth(change: _Change, side: str) -> str:
     inside = ndimage.binary_fill_holes(change.old) & change.added
     if _count(inside) >= RIM_SHARE * _count(change.added):
         return ": fills a hole"
-    if _is_rim(change.added, change.old, change.old):
+    coverage = _coverage(change.added, change.old)
+    if coverage >= RIM_COVERAGE and _is_thin(change.added, change.old, change.old):
         return ": adds the rim"
+    if coverage >= AROUND_COVERAGE:
+        return ": grows all around"
     return f": grows at the {side}" if side else ""
 
 
 def _loss(change: _Change, side: str) -> str:
-    """How a smaller candidate shrinks: ": drops the rim", ": leaves a hole", ": drops the left" or ""."""
+    """How a smaller candidate shrinks: ": drops the rim", ": leaves a hole", ": drops the top" or ""."""
     inside = ndimage.binary_fill_holes(change.new) & change.removed
     if _count(inside) >= RIM_SHARE * _count(change.removed):
         return ": leaves a hole"
-    if _is_rim(change.removed, ~change.old, change.old):
+    coverage = _coverage(change.removed, change.old)
+    if coverage >= RIM_COVERAGE and _is_thin(change.removed, ~change.old, change.old):
         return ": drops the rim"
+    if coverage >= AROUND_COVERAGE:
+        return ": shrinks all around"
     return f": drops the {side} side" if side in ("left", "right") else f": drops the {side}" if side else ""
 
 
-def _is_rim(changed: np.ndarray, beyond: np.ndarray, old: np.ndarray) -> bool:
-    """Whether the changed pixels lie close to the recommendation's boundary, all around it.
-
-    beyond: the region on the other side of the boundary than `changed`.
-    """
-    radius = float(np.sqrt(_count(old) / np.pi))
-    width = max(RIM_PIXELS, RIM_RADIUS_SHARE * radius)
-    distance = ndimage.distance_transform_edt(~beyond)
-    if _count(distance[changed] <= width) < RIM_SHARE * _count(changed):
-        return False
+def _coverage(changed: np.ndarray, old: np.ndarray) -> float:
+    """Share of the recommendation's boundary that the changed pixels follow."""
     boundary = old & ~ndimage.binary_erosion(old)
     near = boundary & ndimage.binary_dilation(changed, structure=_EIGHT)
-    return bool(_count(near) >= RIM_COVERAGE * _count(boundary))
+    return _count(near) / max(1, _count(boundary))
+
+
+def _is_thin(changed: np.ndarray, beyond: np.ndarray, old: np.ndarray) -> bool:
+    """Whether the changed pixels lie close to the boundary; `beyond` is the region on its other side."""
+    width = max(RIM_PIXELS, RIM_RADIUS_SHARE * float(np.sqrt(_count(old) / np.pi)))
+    distance = ndimage.distance_transform_edt(~beyond)
+    return _count(distance[changed] <= width) >= RIM_SHARE * _count(changed)
 
 
 def _side(change: _Change, changed: np.ndarray) -> str:

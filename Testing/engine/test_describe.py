@@ -42,6 +42,11 @@ def test_a_rim_of_a_large_object_is_wider_than_two_pixels():
     assert (kind, name) == ("larger", "larger, +21%: adds the rim")
 
 
+def test_more_than_a_rim_all_around():
+    assert name_of(a_disc(12), a_disc(18)) == ("larger", "larger, +129%: grows all around")
+    assert name_of(a_disc(18), a_disc(12)) == ("smaller", "smaller, -56%: shrinks all around")
+
+
 def test_a_satellite_more_and_less():
     disc, both = a_disc(12), a_disc(12) | a_disc(5.7, (40, 65))
     assert name_of(disc, both) == ("with part", "with a separate part, +25 mm2")
