@@ -28,6 +28,7 @@ from SPASegmentLib.preference.records import (
     image_identity,
     new_id,
     now,
+    shown_text,
 )
 
 MAX_SLICES = 50_000
@@ -162,6 +163,10 @@ class Profile(Record):
         time = now()
         return self._with(id=new_id(), name=checked_name(name), created=time, changed=time)
 
+    def with_id(self, id: str) -> Profile:
+        """The same content as a profile of its own."""
+        return self._with(id=id)
+
     def _without(self, ids: set[str]) -> Profile:
         gone = {i: self.removed.get(i, now()) for i in sorted(ids)}
         kept = tuple(item for item in self.slices if item.id not in ids)
@@ -283,14 +288,15 @@ def checked(build: Callable[[], T]) -> T:
     try:
         return build()
     except ValidationError as error:
-        raise ProfileError(_sentence(error)) from None
+        raise ProfileError(f"The profile cannot be made so: {what_is_wrong(error)}.") from None
 
 
-def _sentence(error: ValidationError) -> str:
+def what_is_wrong(error: ValidationError) -> str:
+    """The first fault of a failed check: where it is and what, without the value itself."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    place = ".".join(str(part) for part in first["loc"][:4])
-    reason = first["msg"].removeprefix("Value error, ")
-    return f"The profile's {place or 'content'} cannot be used: {reason[:1].lower()}{reason[1:]}."
+    place = ".".join(shown_text(str(part))[:40] for part in first["loc"][-4:])
+    reason = shown_text(first["msg"].removeprefix("Value error, "))
+    return f"{place + ': ' if place else ''}{reason[:1].lower()}{reason[1:]}"
 
 
 def _sorted(items: Iterable[SliceEvidence]) -> tuple[SliceEvidence, ...]:

@@ -179,7 +179,7 @@ class SliceEvidence(Record):
     date: AwareDatetime
     outcome: Literal["approved", "taken"]
     clicks: Annotated[tuple[Click, ...], Field(max_length=MAX_PICKS)] = ()
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     picks: Annotated[tuple[PickRecord, ...], Field(max_length=MAX_PICKS)] = ()
     approval: Row = ()
     first_mm2: Area | None = None

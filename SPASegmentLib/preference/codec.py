@@ -1,0 +1,118 @@
+"""Profiles as human-readable JSON, and back with every value checked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
+
+from SPASegmentLib.errors import ProfileError
+from SPASegmentLib.preference.migrations import OLDEST_VERSION, SCHEMA_VERSION, migrate
+from SPASegmentLib.preference.profile import Profile, what_is_wrong
+from SPASegmentLib.preference.records import MAX_COMPONENTS, MAX_DIMENSION, Record, Text
+from SPASegmentLib.preference.summary import summarise
+
+FORMAT: Literal["spasegment-profile"] = "spasegment-profile"
+
+
+class DamagedProfileError(ProfileError):
+    """What was read is no profile, or not all of one."""
+
+
+class NewerProfileError(ProfileError):
+    """A profile written by a newer version of this software; it is left as it is."""
+
+
+class Derived(Record):
+    """For people who read the file: computed from the profile when it is written, never read back.
+
+    The adapted mixture's weights (M,), means and variances (M, D).
+    """
+
+    summary: Annotated[tuple[Text, ...], Field(max_length=50)] = ()
+    weights: Annotated[tuple[float, ...], Field(max_length=MAX_COMPONENTS)] = ()
+    means: Annotated[
+        tuple[Annotated[tuple[float, ...], Field(max_length=MAX_DIMENSION)], ...],
+        Field(max_length=MAX_COMPONENTS),
+    ] = ()
+    variances: Annotated[
+        tuple[Annotated[tuple[float, ...], Field(max_length=MAX_DIMENSION)], ...],
+        Field(max_length=MAX_COMPONENTS),
+    ] = ()
+
+
+class ProfileFile(Record):
+    """The content of a profile file, schema version 2."""
+
+    format: Literal["spasegment-profile"] = FORMAT
+    schema_version: Literal[2] = 2
+    derived: Derived = Field(default_factory=Derived)
+    profile: Profile
+
+
+class _Head(BaseModel):
+    """What tells a profile of any version from other files."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    format: Literal["spasegment-profile"]
+    schema_version: Annotated[int, Field(ge=OLDEST_VERSION)]
+
+
+def encode(profile: Profile) -> bytes:
+    """The profile as a file's content, equal profiles as equal bytes."""
+    derived = Derived(
+        summary=summarise(profile),
+        weights=tuple(profile.posterior().tolist()),
+        means=profile.base.means if profile.base else (),
+        variances=profile.base.variances if profile.base else (),
+    )
+    content = ProfileFile(derived=derived, profile=profile).model_dump(mode="json")
+    return ("".join(_lines(content, "")) + "\n").encode()
+
+
+def decode(data: bytes) -> Profile:
+    """Read a file's content, whatever its schema version.
+
+    Raises NewerProfileError for a version this software does not know, DamagedProfileError for anything else
+    that is not a whole profile.
+    """
+    try:
+        version = _Head.model_validate_json(data).schema_version
+    except ValidationError as error:
+        raise DamagedProfileError(f"This is not a preference profile: {what_is_wrong(error)}.") from None
+    if version > SCHEMA_VERSION:
+        raise NewerProfileError(
+            f"This profile has schema version {min(version, 10**6)} and was written by a newer SPASegment; "
+            f"update SPASegment, which knows versions up to {SCHEMA_VERSION}, to use it."
+        )
+    try:
+        if version < SCHEMA_VERSION:
+            data = json.dumps(migrate(from_json(data, allow_inf_nan=False), version)).encode()
+        return ProfileFile.model_validate_json(data).profile
+    except ValidationError as error:
+        raise DamagedProfileError(f"The profile is damaged: {what_is_wrong(error)}.") from None
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+        raise DamagedProfileError(
+            f"The profile is damaged: it is not what schema version {version} describes."
+        ) from None
+
+
+def _lines(value: Any, indent: str) -> Iterator[str]:
+    """JSON with one entry a line, but rows of numbers and records of plain values on one line each."""
+    inner = indent + " "
+    items = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+    if not any(isinstance(item, dict | list) for item in items):
+        yield json.dumps(value, ensure_ascii=False, allow_nan=False)
+        return
+    pairs = value.items() if isinstance(value, dict) else ((None, item) for item in value)
+    yield "{\n" if isinstance(value, dict) else "[\n"
+    for i, (key, item) in enumerate(pairs):
+        yield (",\n" if i else "") + inner
+        if key is not None:
+            yield json.dumps(key, ensure_ascii=False) + ": "
+        yield from _lines(item, inner)
+    yield f"\n{indent}" + ("}" if isinstance(value, dict) else "]")

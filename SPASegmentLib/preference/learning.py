@@ -1,0 +1,236 @@
+"""From a finished interaction to a profile: approving teaches, undoing an approval takes it back.
+
+`session.Session` fits `FinishedSlice`; a slice that was cancelled never gets here and teaches nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import numpy as np
+
+from SPASegmentLib.engine.messages import Answered, ModelInfo, Proposal
+from SPASegmentLib.errors import ProfileError
+from SPASegmentLib.imaging.types import PointPrompt, SliceImage
+from SPASegmentLib.preference.evidence import approval_row, rows_of
+from SPASegmentLib.preference.profile import Profile, checked
+from SPASegmentLib.preference.records import Click, PickRecord, Shown, SliceEvidence, new_id, now
+from SPASegmentLib.preference.store import ProfileStore
+
+FEWEST_SAMPLES = 8.0
+"""The consensus is read off the samples only where as many of them count (Kish's effective size) ..."""
+LEAST_COVERED = 0.8
+"""... and they come from components that hold this much of the weight without the profile."""
+
+
+class Outcome(Protocol):
+    """How an interaction ended; `session.Result` fits."""
+
+    @property
+    def mask(self) -> np.ndarray:
+        """(H, W) bool, as it was approved or taken."""
+
+    @property
+    def how(self) -> str:
+        """Approved or taken."""
+
+    @property
+    def candidate(self) -> int | None:
+        """Index of the taken candidate, or None."""
+
+    @property
+    def answered(self) -> tuple[Answered, ...]:
+        """The rounds before, oldest first."""
+
+    @property
+    def proposal(self) -> Proposal:
+        """The one on the screen at the end."""
+
+
+class FinishedSlice(Protocol):
+    """An interaction that ended in a mask; `session.Session` and `Interaction` fit."""
+
+    @property
+    def image(self) -> SliceImage:
+        """The slice."""
+
+    @property
+    def model(self) -> ModelInfo:
+        """The model that answered."""
+
+    @property
+    def points(self) -> tuple[PointPrompt, ...]:
+        """The user's points, oldest first."""
+
+    @property
+    def log_prior(self) -> np.ndarray | None:
+        """(M,) that was in the requests, or None."""
+
+    @property
+    def learn(self) -> bool:
+        """False for "do not learn from this slice"."""
+
+    @property
+    def random_seed(self) -> int:
+        """Of the proposals, >= 0."""
+
+    def result(self) -> Outcome:
+        """The outcome; raises StepError before there is one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ending:
+    """A plain `Outcome`."""
+
+    mask: np.ndarray
+    answered: tuple[Answered, ...]
+    proposal: Proposal
+    how: str = "approved"
+    candidate: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Interaction:
+    """A plain `FinishedSlice`, for interactions that were run without a session."""
+
+    image: SliceImage
+    model: ModelInfo
+    points: tuple[PointPrompt, ...]
+    ending: Ending
+    log_prior: np.ndarray | None = None
+    learn: bool = True
+    random_seed: int = 0
+
+    def result(self) -> Ending:
+        """How it ended."""
+        return self.ending
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What an approval added, so that its undo can take exactly that back."""
+
+    profile: str
+    profile_id: str
+    evidence_id: str
+
+
+def commit_approval(
+    store: ProfileStore, profile: Profile, finished: FinishedSlice, *, consensus_mm2: float | None = None
+) -> Receipt | None:
+    """Add a finished slice to the profile on disk; it is there when this returns.
+
+    profile: as loaded at the beginning of the interaction; other windows may have added to it or renamed it.
+    consensus_mm2: as for `evidence_of`.
+    Returns None, and writes nothing, where the user does not want it learnt from. Raises ProfileError, and
+    StepError from `finished.result()` where nothing was approved.
+    """
+    finished.result()
+    if not finished.learn:
+        return None
+    item = evidence_of(profile, finished, consensus_mm2=consensus_mm2)
+    saved = store.commit(profile.name, item, id=profile.id)
+    return Receipt(saved.name, saved.id, item.id)
+
+
+def retract_approval(store: ProfileStore, receipt: Receipt) -> Profile:
+    """Take back what `commit_approval` added. Raises ProfileError."""
+    return store.retract(receipt.profile, receipt.evidence_id, id=receipt.profile_id)
+
+
+def evidence_of(
+    profile: Profile,
+    finished: FinishedSlice,
+    *,
+    consensus_mm2: float | None = None,
+    evidence_id: str | None = None,
+    date: datetime | None = None,
+) -> SliceEvidence:
+    """What a finished slice says, as the profile keeps it: no image, no mask, no name, no path.
+
+    consensus_mm2: area of the recommendation without a profile, where the caller asked the engine for it; else
+    it is read off the samples where that can be done (`consensus_share`).
+    Raises ProfileError where another model answered than the profile belongs to.
+    """
+    outcome = finished.result()
+    profile.check_model(finished.model)
+    pixel_mm2 = float(np.prod(finished.image.spacing))
+    m = profile.model.components
+    proposals = [answer.proposal for answer in outcome.answered] + [outcome.proposal]
+    if any(p.feedback.log_shares.shape[1:] != (m,) for p in proposals):
+        raise ProfileError(
+            f'The model "{finished.model.name}" answered over another number of components than it says '
+            "it has; nothing was learnt."
+        )
+    first_mm2 = _mm2(proposals[0].recommendation, pixel_mm2)
+    if consensus_mm2 is None:
+        share = consensus_share(proposals[0], finished.log_prior, profile.base_log_weights)
+        consensus_mm2 = None if share is None else share * first_mm2
+    return checked(
+        lambda: SliceEvidence(
+            id=evidence_id or new_id(),
+            image=profile.image_identities(finished.image.key)[0],
+            date=date or now(),
+            outcome="taken" if outcome.how == "taken" else "approved",
+            clicks=tuple(map(Click.of, finished.points)),
+            seed=finished.random_seed,
+            picks=tuple(_pick(answer, m) for answer in _answers(outcome)),
+            approval=_approval(outcome, m),
+            first_mm2=first_mm2,
+            consensus_mm2=consensus_mm2,
+            approved_mm2=_mm2(outcome.mask, pixel_mm2),
+        )
+    )
+
+
+def consensus_share(
+    proposal: Proposal, log_prior: np.ndarray | None, base_log_weights: np.ndarray
+) -> float | None:
+    """Area of the recommendation without a profile, as a share of the one with it.
+
+    The samples came from components weighted by the profile's prior; weighting each by its inverse gives back
+    the mean the model would have shown. None where the profile is too sure for that, so that samples of other
+    components are too few or missing, and where the recommendation is empty.
+    """
+    if log_prior is None or not np.any(log_prior):
+        return 1.0
+    feedback = proposal.feedback
+    offset = -np.asarray(log_prior, dtype=np.float64)[feedback.components]
+    weights = np.exp(offset - offset.max())
+    weights /= weights.sum()
+    covered = float(np.exp(base_log_weights)[np.unique(feedback.components)].sum())
+    shown = int(np.count_nonzero(feedback.samples.mean(axis=0) >= 127.5))
+    if shown == 0 or covered < LEAST_COVERED or 1 / float((weights**2).sum()) < FEWEST_SAMPLES:
+        return None
+    consensus = np.tensordot(weights, feedback.samples.astype(np.float64), axes=1)
+    return int(np.count_nonzero(consensus >= 127.5)) / shown
+
+
+def _answers(outcome: Outcome) -> tuple[Answered, ...]:
+    """The rounds; taking a candidate as it is is the last pick."""
+    if outcome.candidate is None:
+        return outcome.answered
+    return (*outcome.answered, Answered(outcome.proposal, outcome.candidate))
+
+
+def _pick(answer: Answered, components: int) -> PickRecord:
+    rows = rows_of([answer], components)
+    return PickRecord(
+        recommended_mm2=float(answer.proposal.area_mm2),
+        shown=tuple(map(Shown.of, answer.proposal.candidates)),
+        picked=None if answer.picked is None else int(answer.picked),
+        log_likelihood=tuple(np.clip(rows[0], -100, 0).tolist()) if len(rows) else (),
+    )
+
+
+def _approval(outcome: Outcome, components: int) -> tuple[float, ...]:
+    """(M,) of approving the recommendation; empty where a candidate was taken or nothing else was shown."""
+    if outcome.candidate is not None or not outcome.proposal.candidates:
+        return ()
+    return tuple(np.clip(approval_row(outcome.proposal.feedback, components), -100, 0).tolist())
+
+
+def _mm2(mask: np.ndarray, pixel_mm2: float) -> float:
+    return float(np.count_nonzero(mask)) * pixel_mm2
