@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,8 +15,16 @@ from SPASegmentLib.errors import CheckpointError, InputError
 from SPASegmentLib.network.checkpoint import load_checkpoint
 
 MODELS_VARIABLE = "SPASEGMENT_MODELS"
-SHIPPED_FOLDER = Path(__file__).resolve().parents[2] / "Resources" / "Models"
 _CHUNK = 1 << 20
+
+
+def _shipped_folder() -> Path:
+    """Where shipped models lie: beside the library (source tree, Slicer), or where pip puts data files."""
+    beside = Path(__file__).resolve().parents[2] / "Resources" / "Models"
+    return beside if beside.is_dir() else Path(sys.prefix) / "share" / "spasegment" / "Models"
+
+
+SHIPPED_FOLDER = _shipped_folder()
 
 
 @dataclass(frozen=True)
