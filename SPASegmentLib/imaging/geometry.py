@@ -284,8 +284,9 @@ def paste_slab(mask: np.ndarray, plane: SlicePlane, volume: Volume, *, crop: boo
     """The voxels the plane passes through, each with the value of the pixel nearest to its centre.
 
     A voxel is owned where its centre lies within half the voxel's extent along the normal (its whole box, so
-    showing the voxels on the same plane leaves no hole), counted on one side only where the plane runs midway
-    between two layers (so no layer is doubled), and within the plane's pixels. mask: (H, W) bool.
+    showing the voxels on the same plane leaves no hole), and within the plane's pixels. Where the plane runs
+    midway between two layers, only the one of higher index is owned, so no layer is doubled; nearest-voxel
+    display and `seed_voxel` round the same way. mask: (H, W) bool.
     crop: return only the box around the voxels that are set. Raises InputError for a wrong shape or a plane
     that misses the volume.
     """
@@ -337,8 +338,8 @@ def _oblique_slab(mask: np.ndarray, plane: SlicePlane, volume: Volume) -> Slab:
     for offset in (-1, 0, 1, 2):
         at: list[np.ndarray] = [np.empty(0)] * 3
         at[axis], at[others[0]], at[others[1]] = middle + offset, grids[0], grids[1]
-        share = np.round((distance + along[axis] * at[axis]) / half, 6)
-        near = (share >= -1) & (share < 1) & (at[axis] >= 0) & (at[axis] < volume.shape[axis])
+        share = np.round((distance + along[axis] * at[axis]) / half, 6) * np.sign(along[axis])
+        near = (share > -1) & (share <= 1) & (at[axis] >= 0) & (at[axis] < volume.shape[axis])
         kji = np.stack([coordinate[near] for coordinate in at], axis=-1)
         pixel = _apply(voxel_to_pixel, kji[:, ::-1])[:, 1::-1]
         pixel = np.floor(np.round(pixel, 6) + 0.5).astype(np.int64)
