@@ -86,6 +86,17 @@ def remove_temporaries(folder: Path) -> None:
             leftover.unlink()
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder inside an existing one, as open to others as that is. Raises ProfileError."""
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    if sys.platform != "win32":
+        with contextlib.suppress(OSError):
+            folder.chmod(stat.S_IMODE(folder.parent.stat().st_mode))
+
+
 def move(source: Path, target: Path) -> None:
     """Move a file or folder within a file system, durably. Raises ProfileError."""
     try:

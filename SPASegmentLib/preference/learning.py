@@ -150,8 +150,8 @@ def evidence_of(
 ) -> SliceEvidence:
     """What a finished slice says, as the profile keeps it: no image, no mask, no name, no path.
 
-    consensus_mm2: area of the recommendation without a profile, where the caller asked the engine for it; else
-    it is read off the samples where that can be done (`consensus_share`).
+    consensus_mm2: area of the recommendation without a profile, where the caller asked the engine for it;
+    else it is read off the samples where that can be done (`consensus_share`).
     Raises ProfileError where another model answered than the profile belongs to.
     """
     outcome = finished.result()

@@ -251,7 +251,7 @@ class ProfileStore:
         profile = decode(read_limited(place.file, MAX_BYTES))
         if stem_of(profile.name) != place.stem:
             raise ProfileError(
-                f'The file of X the profile "{profile.name}"; '
+                f'The file of "{name}" holds the profile "{profile.name}"; '
                 "import that file under a name of its own and restore this one."
             )
         return profile

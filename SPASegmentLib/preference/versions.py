@@ -13,7 +13,7 @@ from pathlib import Path
 
 from SPASegmentLib.errors import ProfileError
 from SPASegmentLib.preference.codec import decode
-from SPASegmentLib.preference.files import move, read_limited, remove_temporaries, unwritable, write_whole
+from SPASegmentLib.preference.files import make_folder, move, read_limited, remove_temporaries, write_whole
 from SPASegmentLib.preference.profile import Profile, checked_name
 
 KEPT = 10
@@ -85,10 +85,8 @@ class Place:
 
     def keep(self, data: bytes) -> None:
         """Add a version and let go of the oldest beyond those kept. Raises ProfileError."""
-        try:
-            self.history.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise unwritable(self.history, error) from error
+        make_folder(self.history.parent)
+        make_folder(self.history)
         remove_temporaries(self.history)
         numbers = self.numbers()
         write_whole(self._numbered(numbers[-1] + 1 if numbers else 1), data)
@@ -120,7 +118,7 @@ class Place:
         """Move the versions behind those of another place. Raises ProfileError."""
         if not self.history.is_dir() or self == other:
             return
-        other.history.mkdir(parents=True, exist_ok=True)
+        make_folder(other.history)
         for number in self.numbers():
             following = other.numbers()
             move(self._numbered(number), other._numbered(following[-1] + 1 if following else 1))
