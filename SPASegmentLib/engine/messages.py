@@ -105,13 +105,18 @@ class ProposalRequest:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """Which model answers. hash: SHA-256 of its weights. trained_on: one sentence to show the user."""
+    """Which model answers.
+
+    hash: SHA-256 of its weights. components: M. trained_on: one sentence to show the user. modalities: DICOM
+    words of what it was trained on. window: (low, high) intensities that were 0 and 1 in training, or None.
+    """
 
     name: str
     hash: str
     components: int
     trained_on: str
     modalities: tuple[str, ...] = ()
+    window: tuple[float, float] | None = None
 
 
 class CancelToken(Protocol):

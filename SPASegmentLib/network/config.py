@@ -22,18 +22,19 @@ class SPAConfig:
     channels: L, width of image and interaction embeddings (256 with SAM's backbone).
     grid: G, side of the square the network sees, in cells (H = W = G in the paper's equations).
     patch: P, cells per embedding position and side; embeddings are (L, G / P, G / P).
-    latent_dim: length of z. The paper draws z in R^(L x H/P x W/P) from M pairs (mu, sigma) of numbers; here z
-        is a vector that the first fusion convolution spreads over the embedding.
-    fusion: where z meets the image. "embedding" is the paper's: three convolutions on e_x (+) z before the mask
-        decoder, which then runs once per sample. "decoder" runs the mask decoder once and lets z meet its
-        features in three convolutions, so that N samples cost about as much as one.
-    planes: masks the interaction encoder's mask branch receives, in this order: "picked" (the candidate the user
-        picked last), "recommendation" (the one it was picked over), "belief" (mean of all samples so far under
-        the posterior of all picks), "positive" and "negative" (the user's points as Gaussian spots).
+    latent_dim: length of z. The paper draws z in R^(L x H/P x W/P) from M pairs (mu, sigma) of numbers; here
+        z is a vector that the first fusion convolution spreads over the embedding.
+    fusion: where z meets the image. "embedding" is the paper's: three convolutions on e_x (+) z before the
+        mask decoder, which then runs once per sample. "decoder" runs the mask decoder once and lets z meet
+        its features in three convolutions, so that N samples cost about as much as one.
+    planes: masks the interaction encoder's mask branch receives, in this order: "picked" (the candidate the
+        user picked last), "recommendation" (the one it was picked over), "belief" (mean of all samples so far
+        under the posterior of all picks), "positive" and "negative" (the user's points as Gaussian spots).
     image_channels: 1 (grey) or 3 (RGB).
     seed_plane: whether the image encoder also sees the seed as a Gaussian spot.
     widths: channels of the compact encoder at cell sizes 1, 2, 4 and 8.
     head_channels: width of the three fusion convolutions with fusion "decoder".
+    pick_temperature: softness, in Dice, of a user who picks the candidate closest to what they want.
     zoom_factor: side of the region over the object's bounding box once its size is known.
     default_region: side of the first region, in pixels of the slice, before the size is known.
     """
@@ -52,9 +53,10 @@ class SPAConfig:
     image_channels: int = 1
     seed_plane: bool = True
     widths: tuple[int, int, int, int] = (24, 48, 96, 128)
-    head_channels: int = 48
+    head_channels: int = 32
     decoder_heads: int = 8
     decoder_mlp: int = 512
+    pick_temperature: float = 0.05
     zoom_factor: float = 2.75
     default_region: float = 64.0
 
@@ -83,7 +85,7 @@ class SPAConfig:
                 f"The checkpoint's configuration has unknown entries ({', '.join(sorted(unknown))}); "
                 "it was made by a newer version."
             )
-        cleaned = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        cleaned: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return cls(**cleaned)
 
 
@@ -106,3 +108,19 @@ def sam_config(backbone: Backbone = "sam_vit_b", image_size: int = 1024, **chang
         decoder_mlp=2048,
     )
     return replace(base, **changes)
+
+
+def build_config(entries: dict[str, Any]) -> SPAConfig:
+    """A configuration from a training file: entries over the preset it names ("compact" where it names none).
+
+    Raises CheckpointError for unknown presets and entries.
+    """
+    changes = dict(entries)
+    preset = changes.pop("preset", "compact")
+    if preset == "compact":
+        base = SPAConfig()
+    elif preset in ("sam_vit_b", "medsam_vit_b"):
+        base = sam_config(preset)
+    else:
+        raise CheckpointError(f"There is no network {preset!r}; choose compact, sam_vit_b or medsam_vit_b.")
+    return SPAConfig.from_dict({**base.to_dict(), **changes})

@@ -20,7 +20,14 @@ class PreferenceMaskDecoder(MaskDecoder):
             mlp_dim=config.decoder_mlp,
             num_heads=config.decoder_heads,
         )
-        super().__init__(transformer_dim=config.channels, transformer=transformer)
+        if config.fusion == "embedding":
+            super().__init__(transformer_dim=config.channels, transformer=transformer)
+            return
+        super().__init__(transformer_dim=config.channels, transformer=transformer, num_multimask_outputs=0)
+        # With z joined after the decoder, `DecoderFusion` takes the place of upscaling and mask heads.
+        self.output_upscaling = nn.Sequential()
+        self.output_hypernetworks_mlps = nn.ModuleList()
+        self.iou_prediction_head = nn.Sequential()
 
     def attend(
         self, embedding: Tensor, position: Tensor, sparse: Tensor, dense: Tensor

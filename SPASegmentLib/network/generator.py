@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +39,7 @@ class SixLayers(nn.Sequential):
     def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
         sizes = [inputs, *[hidden] * 5]
         layers: list[nn.Module] = []
-        for a, b in zip(sizes, sizes[1:], strict=False):
+        for a, b in pairwise(sizes):
             layers += [nn.Linear(a, b), nn.ReLU(inplace=True)]
         super().__init__(*layers, nn.Linear(hidden, outputs))
 
@@ -46,9 +47,9 @@ class SixLayers(nn.Sequential):
 class PreferenceGenerator(nn.Module):
     """Two six-layer predictors on the pooled interaction and image embeddings.
 
-    The components' means are learnt parameters to which the predictor adds a bounded offset: a component keeps
-    its meaning from image to image, which a profile needs, and adapts within one. The deviation is bounded
-    away from zero, so that no component can collapse.
+    The components' means are learnt parameters to which the predictor adds a bounded offset: a component
+    keeps its meaning from image to image, which a profile needs, and adapts within one. The deviation is
+    bounded away from zero, so that no component can collapse.
     """
 
     def __init__(self, config: SPAConfig) -> None:

@@ -31,7 +31,7 @@ class Interaction:
 
 @dataclass(frozen=True)
 class InteractionEmbedding:
-    """e_u. sparse: (B, n', L) tokens. dense: (B, L, G/P, G/P). planes: (B, C, G, G) as the mask branch saw them."""
+    """e_u. sparse: (B, n', L) tokens. dense: (B, L, G/P, G/P). planes: (B, C, G, G), as given."""
 
     sparse: Tensor
     dense: Tensor
@@ -50,7 +50,7 @@ class InteractionEncoder(PromptEncoder):
             self.mask_downscaling[0] = nn.Conv2d(len(config.planes), first.out_channels, 2, stride=2)
 
     def encode(self, interaction: Interaction) -> InteractionEmbedding:
-        """Embed points and masks; the pick also speaks as two points where it differs (labelled by the pick)."""
+        """Embed points and masks; the pick also speaks as two points, which it labels itself."""
         points, labels = interaction.points, interaction.labels
         extra, extra_labels = difference_points(interaction)
         points = torch.cat([points, extra.to(points)], dim=1)
@@ -62,11 +62,9 @@ class InteractionEncoder(PromptEncoder):
             dense = dense.expand(points.shape[0], -1, -1, -1)
         else:
             size = self.mask_input_size
-            masks = (
-                F.interpolate(planes, size=size, mode="bilinear", align_corners=False, antialias=True)
-                if (planes.shape[-1] != size[0])
-                else planes
-            )
+            masks = planes
+            if planes.shape[-2:] != size:
+                masks = F.interpolate(planes, size=size, mode="bilinear", align_corners=False, antialias=True)
             sparse, dense = super().forward((points, labels), None, masks)
         return InteractionEmbedding(sparse, dense, planes)
 

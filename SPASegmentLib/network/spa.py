@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from SPASegmentLib.errors import CheckpointError
 from SPASegmentLib.network.compact import CompactImageEncoder
 from SPASegmentLib.network.config import SPAConfig
 from SPASegmentLib.network.decoder import DecoderFusion, EmbeddingFusion, PreferenceMaskDecoder
@@ -54,12 +56,28 @@ class SPANetwork(nn.Module):
         else:
             from SPASegmentLib.network.sam_backbone import build_sam_image_encoder
 
-            self.image_encoder = build_sam_image_encoder(config.grid)
+            self.image_encoder = build_sam_image_encoder(config.grid, config.backbone)
         self.interaction_encoder = InteractionEncoder(config)
         self.generator = PreferenceGenerator(config)
         self.decoder = PreferenceMaskDecoder(config)
         self.fusion: DecoderFusion | EmbeddingFusion
         self.fusion = DecoderFusion(config) if config.fusion == "decoder" else EmbeddingFusion(config)
+
+    def load_pretrained(self, path: str | Path) -> None:
+        """Fill encoder, prompt encoder and mask decoder from an official SAM or MedSAM file.
+
+        Every key is accounted for; see `load_sam_state`. Raises CheckpointError where anything does not fit.
+        """
+        from SPASegmentLib.network.sam_backbone import load_sam_state
+
+        if self.config.backbone == "compact":
+            raise CheckpointError("The compact network starts from scratch; remove the pretrained file.")
+        load_sam_state(
+            path,
+            image_encoder=self.image_encoder,
+            prompt_encoder=self.interaction_encoder,
+            mask_decoder=self.decoder,
+        )
 
     def encode_image(self, image: Tensor, seed: Tensor) -> ImageEmbedding:
         """Once per slice and region. image: (B, C, G, G) in [0, 1]; seed: (B, 2) (x, y) in grid cells."""

@@ -1,0 +1,64 @@
+"""What the engine refuses, and what it warns of."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from SPASegmentLib.engine.messages import ModelInfo, ProposalRequest
+from SPASegmentLib.errors import InputError, ProfileError, SeedError
+from SPASegmentLib.imaging.types import Region
+
+LARGEST_TRAINED = 128.0
+"""Region, in pixels, beyond which objects are larger than any the shipped model was trained on."""
+
+
+def check_request(request: ProposalRequest, model: ModelInfo) -> None:
+    """Raise InputError, SeedError or ProfileError for what cannot be answered."""
+    pixels = request.image.pixels
+    if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3) or pixels.size == 0:
+        raise InputError("A slice must be grey (H, W) or RGB (H, W, 3) and not empty.")
+    if min(pixels.shape[:2]) < 2:
+        raise InputError("The slice is only one pixel wide; choose another orientation or image.")
+    if not np.isfinite(pixels).all():
+        raise InputError("The slice has NaN or infinite values; replace them before segmenting.")
+    if float(pixels.max()) - float(pixels.min()) < 1e-6:
+        raise InputError("The slice is empty: all its pixels look the same in this intensity window.")
+    if not any(p.positive for p in request.points):
+        raise SeedError("Place a positive seed inside the object first.")
+    height, width = request.image.shape
+    for point in request.points:
+        if not (-0.5 <= point.row <= height - 0.5 and -0.5 <= point.col <= width - 0.5):
+            raise SeedError("A point lies outside the slice; place it inside the image.")
+    if request.log_prior is not None and request.log_prior.shape != (model.components,):
+        raise ProfileError("The profile belongs to another model; choose a profile of this model or none.")
+
+
+def network_pixels(cells: np.ndarray, channels: int) -> np.ndarray:
+    """(G, G[, 3]) -> (1, channels, G, G) float32: grey repeated, or RGB as luminance (ITU-R BT.601)."""
+    if cells.ndim == 2:
+        planes = np.repeat(cells[None], channels, axis=0)
+    elif channels == 1:
+        planes = (cells @ np.array([0.299, 0.587, 0.114], dtype=np.float32))[None]
+    else:
+        planes = np.moveaxis(cells, -1, 0)
+    return np.ascontiguousarray(planes[None], dtype=np.float32)
+
+
+def input_warnings(
+    request: ProposalRequest, model: ModelInfo, region: Region, recommendation: np.ndarray
+) -> tuple[str, ...]:
+    """Sentences about input that is plainly not what the model was trained on; never a refusal."""
+    image, found = request.image, list(request.image.warnings)
+    known = ", ".join(model.modalities)
+    if model.modalities and image.modality and image.modality not in model.modalities:
+        found.append(
+            f"This model was trained on {known}, but this image says {image.modality}; "
+            "look twice at its masks."
+        )
+    elif model.modalities == ("CT",) and image.pixels.ndim == 3:
+        found.append(f"This model was trained on {known}, but this image is in colour; look twice.")
+    if model.modalities == ("CT",) and region.size_mm > LARGEST_TRAINED * min(image.spacing):
+        found.append("This object is larger than any the model was trained on; look twice at its masks.")
+    if recommendation.sum() == 1:
+        found.append("The model found nothing but the seed itself; try a seed in the middle of the object.")
+    return tuple(found)

@@ -1,0 +1,340 @@
+"""Proposals computed in this process."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import OrderedDict
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from SPASegmentLib.engine.candidates import assemble, clean_mask, cluster
+from SPASegmentLib.engine.checks import check_request, input_warnings, network_pixels
+from SPASegmentLib.engine.history import History
+from SPASegmentLib.engine.messages import (
+    CancelToken,
+    Candidate,
+    Feedback,
+    ModelInfo,
+    Proposal,
+    ProposalRequest,
+)
+from SPASegmentLib.errors import Cancelled, CheckpointError
+from SPASegmentLib.imaging import zoom
+from SPASegmentLib.imaging.types import Region, SliceImage
+from SPASegmentLib.network.checkpoint import load_checkpoint
+from SPASegmentLib.network.config import SPAConfig
+from SPASegmentLib.network.registry import find_model
+from SPASegmentLib.network.spa import ImageEmbedding, Prepared, SPANetwork
+from SPASegmentLib.preference.mixture import Mixture, log_shares
+
+logger = logging.getLogger(__name__)
+
+LOOKS = 4
+"""At most so many regions are tried before an object's size counts as known."""
+CHUNK = 8
+"""Samples decoded at once with the paper's fusion; on a CPU chunks beat one batch."""
+CACHED = 16
+"""Image embeddings and regions kept, newest last."""
+WIDEN = 0.5
+"""How much every "none of these" since the last pick widens the components."""
+
+
+def load_engine(name_or_path: str | Path = "compact", device: str = "auto") -> LocalEngine:
+    """The engine of a model by name or checkpoint path, on "cpu", "cuda" or the better of what is there.
+
+    Raises CheckpointError where the checkpoint is missing, damaged or does not fit.
+    """
+    state, header = load_checkpoint(find_model(name_or_path))
+    network = SPANetwork(SPAConfig.from_dict(header.config))
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"The weights in {Path(name_or_path).name} do not fit its configuration; get the file again."
+        ) from error
+    about: dict[str, Any] = header.provenance
+    window = about.get("window")
+    info = ModelInfo(
+        name=Path(str(name_or_path)).stem,
+        hash=header.hash,
+        components=network.config.components,
+        trained_on=str(about.get("trained_on", "data its checkpoint does not name")),
+        modalities=tuple(about.get("modalities", ())),
+        window=(float(window[0]), float(window[1])) if window else None,
+    )
+    return LocalEngine(network, info, device)
+
+
+def choose_device(device: str) -> torch.device:
+    """ "auto": CUDA where there is one. Raises CheckpointError for a device that is not there."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise CheckpointError("No CUDA device is available here; use --device cpu or auto.")
+    return torch.device(device)
+
+
+class LocalEngine:
+    """One network, its image embeddings cached by slice, region and seed. Nothing else is kept."""
+
+    def __init__(self, network: SPANetwork, info: ModelInfo, device: str = "auto") -> None:
+        self.device = choose_device(device)
+        self.network = network.to(self.device).eval()
+        self.config = network.config
+        self._info = info
+        self._embeddings: OrderedDict[Any, ImageEmbedding] = OrderedDict()
+        self._regions: OrderedDict[Any, Region] = OrderedDict()
+        self._device_warning: tuple[str, ...] = ()
+
+    @property
+    def model(self) -> ModelInfo:
+        """The model that answers."""
+        return self._info
+
+    def propose(self, request: ProposalRequest, cancel: CancelToken | None = None) -> Proposal:
+        """See `Engine.propose`. Falls back to the CPU, and says so, when the GPU's memory is full."""
+        check_request(request, self._info)
+        try:
+            return self._propose(request, cancel)
+        except torch.cuda.OutOfMemoryError:
+            self._to_cpu()
+            return self._propose(request, cancel)
+
+    def warm(self, image: SliceImage, request: ProposalRequest) -> None:
+        """Encode a slice ahead of its request, so that the click on it answers sooner."""
+        with torch.inference_mode():
+            self._region(request, None)
+
+    @torch.inference_mode()
+    def _propose(self, request: ProposalRequest, cancel: CancelToken | None) -> Proposal:
+        started = time.perf_counter()
+        region = self._region(request, cancel)
+        embedding = self._embed(request, region)
+        encoded = time.perf_counter()
+        history = History(request, region, self.config, self.device)
+        prepared = self.network.prepare(embedding, history.interaction)
+        mixture = self._mixture(prepared, request, history)
+        z, components = mixture.sample(
+            request.n_samples or self.config.samples, np.random.default_rng(request.seed)
+        )
+        samples = self._decode(prepared, z, history, cancel)
+        proposal = self._answer(request, region, history, samples, components)
+        done = time.perf_counter()
+        seconds = {"encode": encoded - started, "propose": done - encoded, "total": done - started}
+        return _with_seconds(proposal, seconds)
+
+    def _region(self, request: ProposalRequest, cancel: CancelToken | None) -> Region:
+        """The region of the last proposal, grown if what was picked fills it; else found in a few looks."""
+        image, points = request.image, request.points
+        if request.answered:
+            return _room_for_pick(request, self.config)
+        key = (image.key, points)
+        if key in self._regions:
+            return self._regions[key]
+        seed = next((p.row, p.col) for p in points if p.positive)
+        size = self.config.default_region * min(image.spacing)
+        region = zoom.region_around(seed, size, self.config.grid, image.shape, image.spacing)
+        for _ in range(LOOKS):
+            _stop_if(cancel)
+            found = self._look(request, region)
+            better = zoom.refine(region, found, seed, image.spacing, factor=self.config.zoom_factor)
+            moved = float(np.hypot(*np.subtract(better.centre, region.centre))) * min(image.spacing)
+            settled = abs(np.log(better.size_mm / region.size_mm)) < 0.15 and moved < 0.08 * region.size_mm
+            if settled:
+                break
+            region = better
+        _remember(self._regions, key, region)
+        return region
+
+    def _look(self, request: ProposalRequest, region: Region) -> np.ndarray:
+        """A quick mean over the components' means, to learn the object's size: (H, W) bool."""
+        image = request.image
+        embedding = self._embed(request, region)
+        history = History(request, region, self.config, self.device)
+        prepared = self.network.prepare(embedding, history.interaction)
+        mixture = self._mixture(prepared, request, history)
+        samples = self._decode(prepared, mixture.means, history, None)
+        mean = np.tensordot(mixture.weights.astype(np.float32), samples, axes=1)
+        return clean_mask(zoom.unsample(mean, region, image.shape, image.spacing) >= 0.5, request.points)
+
+    def _embed(self, request: ProposalRequest, region: Region) -> ImageEmbedding:
+        image = request.image
+        seed = next(p for p in request.points if p.positive)
+        key = (image.key, region, seed)
+        if key in self._embeddings:
+            self._embeddings.move_to_end(key)
+            return self._embeddings[key]
+        pixels = network_pixels(zoom.sample(image.pixels, image.spacing, region), self.config.image_channels)
+        at = zoom.to_grid(np.array([[seed.row, seed.col]]), region, image.spacing)[:, ::-1].copy()
+        embedding = self.network.encode_image(
+            torch.from_numpy(pixels).to(self.device),
+            torch.from_numpy(at).float().clamp(0, region.grid - 1).to(self.device),
+        )
+        _remember(self._embeddings, key, embedding)
+        return embedding
+
+    def _mixture(self, prepared: Prepared, request: ProposalRequest, history: History) -> Mixture:
+        """p_theta(z) of this proposal: the generator's, with the profile's evidence before the first pick.
+
+        After a pick the components speak relative to what was picked (the interaction embedding carries the
+        profile's effect on), so the profile weighs in once.
+        """
+        distribution = prepared.distribution
+        wide = (1 + WIDEN * history.rejections) ** 2
+        mixture = Mixture(
+            distribution.log_weights[0].double().cpu().numpy(),
+            distribution.means[0].double().cpu().numpy(),
+            distribution.deviations[0].double().cpu().numpy() ** 2 * wide,
+        )
+        if request.log_prior is not None and not history.has_pick:
+            mixture = mixture.reweighted(request.log_prior)
+        return mixture
+
+    def _decode(
+        self, prepared: Prepared, z: np.ndarray, history: History, cancel: CancelToken | None
+    ) -> np.ndarray:
+        """z (N, D) -> probabilities (N, G, G) float32, in chunks between which a cancel is heard."""
+        latent = torch.tensor(z, dtype=torch.float32).to(self.device)[None]
+        parts = []
+        for chunk in latent.split(CHUNK, dim=1):
+            _stop_if(cancel)
+            parts.append((self.network.decode(prepared, chunk)[0] + history.point_logits).sigmoid().cpu())
+        return torch.cat(parts).numpy()
+
+    def _answer(
+        self,
+        request: ProposalRequest,
+        region: Region,
+        history: History,
+        samples: np.ndarray,
+        components: np.ndarray,
+    ) -> Proposal:
+        """Recommendation, candidates and what the next call needs, from N samples."""
+        image, points = request.image, request.points
+        weights = history.sample_weights(samples)
+        mean = np.tensordot(weights.astype(np.float32), samples, axes=1)
+        probability = zoom.unsample(mean, region, image.shape, image.spacing)
+        recommendation = _outline(probability, request)
+        k = self.config.candidates
+        labels, centroids = cluster(samples, weights, k + min(k, len(history.rejected)), request.seed)
+        masks = [zoom.unsample(c, region, image.shape, image.spacing) >= 0.5 for c in centroids]
+        supports = [float(weights[labels == i].sum()) for i in range(len(centroids))]
+        shown, reason = assemble(
+            recommendation,
+            masks,
+            supports,
+            spacing=image.spacing,
+            points=points,
+            rejected=history.rejected,
+            limit=k,
+        )
+        kept = [c.cluster for c in shown]
+        shares = self._shares(request, history, centroids[kept], samples, components)
+        feedback = Feedback(
+            region=region,
+            samples=_to_bytes(samples),
+            components=components,
+            clusters=_to_bytes(centroids[kept]),
+            recommendation=_to_bytes(mean),
+            log_shares=shares,
+        )
+        pixel = image.spacing[0] * image.spacing[1]
+        return Proposal(
+            recommendation=recommendation,
+            probability=probability,
+            candidates=tuple(Candidate(c.mask, c.description, i) for i, c in enumerate(shown)),
+            feedback=feedback,
+            area_mm2=float(recommendation.sum() * pixel),
+            fewer_reason=reason,
+            warnings=(*input_warnings(request, self._info, region, recommendation), *self._device_warning),
+        )
+
+    def _shares(
+        self,
+        request: ProposalRequest,
+        history: History,
+        clusters: np.ndarray,
+        samples: np.ndarray,
+        components: np.ndarray,
+    ) -> np.ndarray:
+        """Log P(pick k | component m), asked of the first proposal's samples, where components are styles.
+
+        What a component means is fixed before the first pick; later samples stand around the pick. So a
+        later pick is evidence through the question which candidate each first sample would have picked.
+        """
+        if history.first_samples is not None and history.first_components is not None:
+            samples, components = history.first_samples, history.first_components
+        if not len(clusters):
+            return np.zeros((0, self.config.components))
+        votes = _dice(samples, clusters >= 0.5).argmax(axis=1)
+        return log_shares(components, votes, len(clusters), self.config.components)
+
+    def _to_cpu(self) -> None:
+        """Go on without the GPU."""
+        logger.warning("the GPU's memory is full; computing on the CPU from now on")
+        self.device = torch.device("cpu")
+        self.network = self.network.to(self.device)
+        self._embeddings.clear()
+        self._device_warning = ("The GPU's memory is full, so this was computed on the CPU.",)
+
+
+def _outline(probability: np.ndarray, request: ProposalRequest) -> np.ndarray:
+    """The recommended mask: the mean at 0.5, clean; at least the most likely spot around the seed."""
+    mask = clean_mask(probability >= 0.5, request.points)
+    if mask.any():
+        return mask
+    peak = float(probability.max())
+    if peak > 0.05:
+        mask = clean_mask(probability >= 0.5 * peak, request.points)
+    if not mask.any():
+        mask = np.zeros(probability.shape, dtype=bool)
+        seed = next(p for p in request.points if p.positive)
+        mask[round(seed.row), round(seed.col)] = True
+    return mask
+
+
+def _room_for_pick(request: ProposalRequest, config: SPAConfig) -> Region:
+    """The last region, or a larger one when the last picked candidate reaches its border."""
+    last = request.answered[-1]
+    region = last.proposal.feedback.region
+    if last.picked is None:
+        return region
+    cells = last.proposal.feedback.clusters[last.picked] >= 128
+    if not (cells[[0, -1]].any() or cells[:, [0, -1]].any()):
+        return region
+    image = request.image
+    seed = next((p.row, p.col) for p in request.points if p.positive)
+    mask = last.proposal.candidates[last.picked].mask
+    return zoom.refine(region, mask, seed, image.spacing, factor=config.zoom_factor)
+
+
+def _dice(samples: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """(n, G, G) probabilities and (k, G, G) masks -> (n, k)."""
+    a = samples.reshape(len(samples), -1).astype(np.float32)
+    b = masks.reshape(len(masks), -1).astype(np.float32)
+    total = a.sum(1)[:, None] + b.sum(1)[None]
+    return 2 * (a @ b.T) / np.maximum(total, 1e-6)
+
+
+def _to_bytes(probabilities: np.ndarray) -> np.ndarray:
+    return np.round(probabilities * 255).astype(np.uint8)
+
+
+def _with_seconds(proposal: Proposal, seconds: dict[str, float]) -> Proposal:
+    return replace(proposal, seconds=seconds)
+
+
+def _remember(cache: OrderedDict[Any, Any], key: Any, value: Any) -> None:
+    cache[key] = value
+    while len(cache) > CACHED:
+        cache.popitem(last=False)
+
+
+def _stop_if(cancel: CancelToken | None) -> None:
+    if cancel is not None and cancel.is_set():
+        raise Cancelled("Cancelled; nothing was changed.")

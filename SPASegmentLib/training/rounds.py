@@ -1,0 +1,83 @@
+"""One round of the interaction for a whole batch: sample, cluster, simulate the pick, update the belief.
+
+Algorithm 1 as corrected: nothing but the index of the picked candidate comes from the target.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from SPASegmentLib.network.belief import Belief, pairwise_dice
+
+
+@dataclass(frozen=True)
+class RoundOutcome:
+    """What a round leaves to the next; no gradients. Maps are (B, 1, G, G), probabilities."""
+
+    picked: Tensor
+    recommendation: Tensor
+    belief: Tensor
+    pick: Tensor
+    candidate_dice: Tensor
+    recommendation_dice: Tensor
+
+
+def batched_kmeans(maps: Tensor, weights: Tensor, k: int, iterations: int = 4) -> Tensor:
+    """Weighted K-means of (B, n, G, G) maps, farthest-first start: labels (B, n)."""
+    x = F.avg_pool2d(maps, 2).flatten(2)
+    distances = (x.square().sum(-1)[:, :, None] + x.square().sum(-1)[:, None] - 2 * torch.bmm(x, x.mT)).clamp(
+        min=0
+    )
+    rows = torch.arange(len(x), device=x.device)
+    chosen = [weights.argmax(dim=1)]
+    nearest = distances[rows, chosen[0]]
+    for _ in range(k - 1):
+        chosen.append((nearest * weights).argmax(dim=1))
+        nearest = torch.minimum(nearest, distances[rows, chosen[-1]])
+    centres = x[rows[:, None], torch.stack(chosen, dim=1)]
+    labels = torch.zeros(x.shape[:2], dtype=torch.long, device=x.device)
+    for _ in range(iterations):
+        squared = centres.square().sum(-1)[:, None] - 2 * torch.bmm(x, centres.mT)
+        labels = squared.argmin(dim=2)
+        share = F.one_hot(labels, k) * weights[..., None]
+        total = share.sum(dim=1)
+        moved = torch.bmm(share.mT, x) / total.clamp(min=1e-9)[..., None]
+        centres = torch.where(total[..., None] > 1e-9, moved, centres)
+    return labels
+
+
+def cluster_means(maps: Tensor, weights: Tensor, labels: Tensor, k: int) -> Tensor:
+    """Weighted means of the clusters: (B, K, G, G); an empty cluster repeats the overall mean."""
+    share = F.one_hot(labels, k) * weights[..., None]
+    total = share.sum(dim=1)
+    share = torch.where(total[:, None] > 1e-9, share, weights[..., None])
+    return torch.einsum("bnk,bnhw->bkhw", share / share.sum(dim=1, keepdim=True), maps)
+
+
+@torch.no_grad()
+def play(probabilities: Tensor, log_weights: Tensor, target: Tensor, belief: Belief, k: int) -> RoundOutcome:
+    """Cluster the samples, let the simulated user pick, update the belief.
+
+    probabilities: (B, n, G, G). log_weights: (B, n). target: (B, G, G), seen only by the simulated user.
+    """
+    with torch.autocast(probabilities.device.type, enabled=False):  # Dice of bfloat16 sums would be rounded
+        return _play(probabilities.float(), log_weights.float(), target, belief, k)
+
+
+def _play(probabilities: Tensor, log_weights: Tensor, target: Tensor, belief: Belief, k: int) -> RoundOutcome:
+    weights = F.softmax(log_weights, dim=1)
+    recommendation = torch.einsum("bn,bnhw->bhw", weights, probabilities)[:, None]
+    labels = batched_kmeans(probabilities, weights + 1e-4, k)
+    clusters = cluster_means(probabilities, weights, labels, k)
+    shown = (clusters >= 0.5).to(probabilities.dtype)
+    dice = pairwise_dice(shown, target[:, None])[..., 0]
+    pick = dice.argmax(dim=1)
+    belief.add(probabilities, log_weights)
+    mean = belief.update(shown, pick)
+    picked = clusters[torch.arange(len(pick)), pick][:, None]
+    own = pairwise_dice((recommendation >= 0.5).to(target.dtype), target[:, None])[:, 0, 0]
+    return RoundOutcome(picked, recommendation, mean, pick, dice, own)

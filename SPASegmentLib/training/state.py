@@ -1,0 +1,83 @@
+"""The state of a run on disk: everything a resumed run needs, as safetensors, written atomically."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from SPASegmentLib.errors import CheckpointError
+from SPASegmentLib.network.checkpoint import CheckpointHeader, load_checkpoint, save_checkpoint
+
+
+class MovingAverage:
+    """Exponential moving average of parameters and buffers; what is validated and shipped."""
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.state = {k: v.detach().clone() for k, v in network.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, step: int) -> None:
+        """One step; the decay warms up so that the start is forgotten quickly."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for name, value in network.state_dict().items():
+            if value.dtype.is_floating_point:
+                self.state[name].lerp_(value.detach(), 1 - decay)
+            else:
+                self.state[name].copy_(value)
+
+
+def save_run(
+    path: Path,
+    network: nn.Module,
+    average: MovingAverage,
+    optimizer: torch.optim.Optimizer,
+    step: int,
+    best: float,
+    header: dict[str, Any],
+) -> None:
+    """Write model, average, optimiser and progress to one file."""
+    state: dict[str, Tensor] = {f"network.{k}": v for k, v in network.state_dict().items()}
+    state |= {f"average.{k}": v for k, v in average.state.items()}
+    for index, values in optimizer.state_dict()["state"].items():
+        state |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in values.items()}
+    state = {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}
+    provenance = {"run": {"step": step, "best": best}}
+    save_checkpoint(path, state, CheckpointHeader(config=header, provenance=provenance))
+
+
+def load_run(
+    path: Path,
+    network: nn.Module,
+    average: MovingAverage,
+    optimizer: torch.optim.Optimizer,
+    header: dict[str, Any],
+) -> tuple[int, float]:
+    """Restore what `save_run` wrote; returns (steps done, best validation score).
+
+    Raises CheckpointError where the file is damaged or belongs to a run with other options.
+    """
+    state, found = load_checkpoint(path)
+    if found.config != header:
+        raise CheckpointError(
+            f"{path.name} belongs to a run with other options; give the same options or another --out folder."
+        )
+    network.load_state_dict(_part(state, "network."))
+    for name, value in _part(state, "average.").items():
+        average.state[name].copy_(value)
+    values: dict[int, dict[str, Tensor]] = {}
+    for name, value in _part(state, "optimizer.").items():
+        index, key = name.split(".", 1)
+        values.setdefault(int(index), {})[key] = value
+    whole = optimizer.state_dict()
+    whole["state"] = values
+    optimizer.load_state_dict(whole)
+    run = found.provenance["run"]
+    return int(run["step"]), float(run["best"])
+
+
+def _part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}

@@ -1,0 +1,71 @@
+"""One training step: rounds of the interaction, their losses summed (Algorithm 1)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from SPASegmentLib.network.belief import Belief
+from SPASegmentLib.network.interaction import Interaction
+from SPASegmentLib.network.spa import SPANetwork
+from SPASegmentLib.training.batches import Sealed
+from SPASegmentLib.training.losses import mean_loss, mixture_loss, sample_loss
+from SPASegmentLib.training.options import TrainOptions
+from SPASegmentLib.training.rounds import RoundOutcome, play
+
+
+class StepResult(NamedTuple):
+    """loss: scalar with gradient. recommendation, best: mean Dice per round, of the best candidate too."""
+
+    loss: Tensor
+    recommendation: list[float]
+    best: list[float]
+
+
+class TrainingStep(nn.Module):
+    """The module that is trained; its forward is a whole interaction, so that data-parallel wrappers work."""
+
+    def __init__(self, network: SPANetwork, options: TrainOptions) -> None:
+        super().__init__()
+        self.network = network
+        self.options = options
+
+    def forward(self, sealed: Sealed, rounds: int, generator: torch.Generator | None = None) -> StepResult:
+        """Play `rounds` rounds; no gradient flows from one round to the next through the picks."""
+        network, batch = self.network, sealed.batch
+        points, labels = batch.points, batch.labels
+        embedding = network.encode_image(batch.image, points[:, 0])
+        belief = Belief(network.config.pick_temperature)
+        outcome: RoundOutcome | None = None
+        loss = torch.zeros((), device=points.device)
+        recommended, best = [], []
+        for _ in range(rounds):
+            interaction = Interaction(points, labels)
+            if outcome is not None:
+                interaction = Interaction(
+                    points, labels, outcome.picked, outcome.recommendation, outcome.belief
+                )
+            prepared = network.prepare(embedding, interaction)
+            z = prepared.distribution.one_per_component(generator)
+            logits = network.decode(prepared, z).float()
+            log_weights = prepared.distribution.log_weights
+            loss = loss + self._loss(logits, log_weights, batch.target)
+            outcome = play(
+                logits.detach().sigmoid(),
+                log_weights.detach(),
+                batch.target,
+                belief,
+                network.config.candidates,
+            )
+            recommended.append(float(outcome.recommendation_dice.mean()))
+            best.append(float(outcome.candidate_dice.amax(dim=1).mean()))
+        return StepResult(loss / rounds, recommended, best)
+
+    def _loss(self, logits: Tensor, log_weights: Tensor, target: Tensor) -> Tensor:
+        options = self.options
+        losses = sample_loss(logits, target)
+        mixture = mixture_loss(losses, log_weights, options.winner_temperature, options.winner_floor)
+        mean = mean_loss(logits.sigmoid(), log_weights, target)
+        return (mixture + options.mean_loss * mean).mean()
