@@ -3,6 +3,9 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.complete
+DEMO ?= demo-output
+# The part-solid nodule with a halo, which readers outline differently.
+NODULE := -60.62 -45.62 -86.25
 
 .PHONY: help setup demo test lint format lists clean
 
@@ -22,12 +25,12 @@ $(STAMP): pyproject.toml requirements.txt .ci/setup
 	@touch $@
 
 demo: setup
-	@mkdir -p demo-output
-	@$(BIN)/spasegment sample demo-output/chest.nrrd
-	@$(BIN)/spasegment segment demo-output/chest.nrrd --picks 2,1 --out demo-output/nodule.seg.nrrd \
-		--report demo-output/report --json demo-output/nodule.json
-	@echo "Pictures, one per iteration: $(CURDIR)/demo-output/report"
-	@echo "Volume and mask, to open in 3D Slicer: $(CURDIR)/demo-output/{chest.nrrd,nodule.seg.nrrd}"
+	@mkdir -p "$(DEMO)"
+	@$(BIN)/spasegment sample "$(DEMO)/chest.nrrd"
+	@$(BIN)/spasegment segment "$(DEMO)/chest.nrrd" --seed-ras $(NODULE) --picks 2,1 \
+		--out "$(DEMO)/nodule.seg.nrrd" --report "$(DEMO)/report" --json "$(DEMO)/nodule.json"
+	@echo "Pictures, one per iteration:  $(abspath $(DEMO))/report"
+	@echo "To open in 3D Slicer:         $(abspath $(DEMO))/chest.nrrd and nodule.seg.nrrd"
 
 test: setup
 	@$(BIN)/python -m pytest
@@ -45,4 +48,4 @@ lists:
 	@$(PYTHON) .ci/lists.py
 
 clean:
-	rm -rf .venv demo-output build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv $(DEMO) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
