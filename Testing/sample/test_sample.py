@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from SPASegmentLib.sample import SHAPE, SPACING, make_sample_volume, sample_seeds
+from SPASegmentLib.errors import InputError
+from SPASegmentLib.imaging.files import read_volume
+from SPASegmentLib.sample import SHAPE, SPACING, make_sample_volume, sample_seeds, write_sample_volume
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +78,19 @@ def test_the_rotated_sample_has_no_axis_along_ras_and_keeps_its_spacing():
     axes = matrix / np.linalg.norm(matrix, axis=0)
     np.testing.assert_allclose(axes.T @ axes, np.eye(3), atol=1e-12)
     assert np.abs(axes).max() < 0.99
+
+
+@pytest.mark.parametrize("rotated", [False, True])
+def test_the_written_sample_reads_back_as_it_was(a_volume, tmp_path, rotated: bool):
+    volume = make_sample_volume(0, rotated=True) if rotated else a_volume
+    write_sample_volume(tmp_path / "chest.nrrd", volume)
+    again = read_volume(tmp_path / "chest.nrrd")
+    assert np.array_equal(again.array, volume.array)
+    np.testing.assert_allclose(again.ijk_to_ras, volume.ijk_to_ras, atol=1e-9)
+    assert (again.modality, again.warnings) == ("CT", ())
+    assert list(tmp_path.iterdir()) == [tmp_path / "chest.nrrd"]
+
+
+def test_a_sample_that_cannot_be_written_is_said_so(a_volume, tmp_path):
+    with pytest.raises(InputError, match="choose another place"):
+        write_sample_volume(tmp_path / "no" / "folder" / "chest.nrrd", a_volume)

@@ -1,0 +1,92 @@
+"""The command `spasegment`."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import Annotated
+
+import typer
+
+from SPASegmentLib import __version__
+from SPASegmentLib.commands import benchmark, evaluate, models, sample, segment, train
+from SPASegmentLib.errors import SPASegmentError
+
+DEBUG_VARIABLE = "SPASEGMENT_DEBUG"
+"""Where it is set, an error that should not happen shows where it happened."""
+FAILED, UNEXPECTED = 1, 70
+"""Exit codes: of a refusal with its sentence, and of a fault of this program. Usage errors give 2."""
+
+app = typer.Typer(
+    name="spasegment",
+    help="Interactive segmentation that learns what its user includes and leaves out (SPA).",
+    epilog="Exit codes: 0 done, 1 refused with one sentence on standard error, 2 wrong usage.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("segment", no_args_is_help=True)(segment.segment)
+app.command("train", no_args_is_help=True)(train.train)
+app.command("evaluate", no_args_is_help=True)(evaluate.evaluate)
+app.add_typer(models.app, name="models")
+app.command("benchmark")(benchmark.benchmark)
+app.command("sample", no_args_is_help=True)(sample.sample)
+if find_spec("SPASegmentLib.commands.profile") is not None:
+    app.add_typer(importlib.import_module("SPASegmentLib.commands.profile").app, name="profile")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"spasegment {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Nothing is set up before a command runs."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; leaves the process with an exit code.
+
+    The one place where errors meet the user: each is one sentence on standard error.
+    """
+    command = typer.main.get_command(app)
+    try:
+        command.main(args=None if arguments is None else list(arguments), prog_name="spasegment")
+    except SPASegmentError as error:
+        _complain(str(error))
+        sys.exit(FAILED)
+    except MemoryError:
+        _complain("This does not fit into the computer's memory; use a smaller volume, or fewer workers.")
+        sys.exit(FAILED)
+    except OSError as error:
+        if os.environ.get(DEBUG_VARIABLE):
+            raise
+        about = f" ({error.filename})" if error.filename else ""
+        _complain(f"The system refused a file{about}: {error.strerror or type(error).__name__}.")
+        sys.exit(FAILED)
+    except Exception as error:
+        if os.environ.get(DEBUG_VARIABLE):
+            raise
+        _complain(
+            f"This should not have happened ({type(error).__name__}: {error}); "
+            f"please report it with what {DEBUG_VARIABLE}=1 shows."
+        )
+        sys.exit(UNEXPECTED)
+
+
+def _complain(sentence: str) -> None:
+    typer.secho(" ".join(sentence.split()), err=True, fg=typer.colors.RED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The sub-commands of `spasegment`. Modules here import fast; heavy imports wait until a command runs."""

@@ -1,0 +1,101 @@
+"""`spasegment evaluate`: the protocol on a data set, for one model or several."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from SPASegmentLib.commands.shared import Device, Split, Subset, console
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from SPASegmentLib.engine.messages import Engine
+
+
+def evaluate(
+    dataset: Annotated[
+        str, typer.Option(metavar="NAME", help="lidc, bu-bil, folder, ...; a wrong name lists them all.")
+    ],
+    path: Annotated[
+        list[Path], typer.Option(metavar="P", help="A zip or folder of the data set; may be repeated.")
+    ],
+    split: Annotated[Split, typer.Option(help="Which patients.")] = Split.all,
+    subset: Annotated[Subset, typer.Option(help="Drawn by any rater, or by all of them.")] = Subset.any,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="M",
+            help="A name or a checkpoint; may be repeated, the others are compared with the first. "
+            "Default: compact.",
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="So many cases, the same for every model.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder for results.json; a stopped run goes on from it."),
+    ] = None,
+    target: Annotated[
+        str, typer.Option(help="Whose mask is wanted: subset (of raters), or see the protocol.")
+    ] = "subset",
+    user: Annotated[
+        list[str] | None, typer.Option(help="User model: always-pick, approve. Default: both.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of each process.")] = 1,
+    samples: Annotated[int | None, typer.Option(min=1, help="N; default: the model's own.")] = None,
+    protocol_seed: Annotated[int, typer.Option(min=0, help="Of targets and clicks.")] = 0,
+    device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.auto,
+) -> None:
+    """Measure models against several raters: Dice by iteration, picks, uncertainty, seconds.
+
+    Example:
+
+    spasegment evaluate --dataset lidc --path lidc-test-0.zip --path lidc-test-1.zip --split test
+    --subset all4 --out results
+    """
+    from SPASegmentLib.datasets.registry import open_dataset
+    from SPASegmentLib.engine.local import load_engine
+    from SPASegmentLib.evaluation import run
+    from SPASegmentLib.evaluation.protocol import USERS
+    from SPASegmentLib.network.registry import find_model
+
+    names = model or ["compact"]
+    for name in names:
+        find_model(name)
+    cases = open_dataset(dataset, path, split=split.value, subset=subset.value)
+    factories: dict[str, Callable[[], Engine]] = {
+        label: partial(load_engine, name, device.value)
+        for label, name in zip(labels(names), names, strict=True)
+    }
+    screen = console()
+    run(
+        factories,
+        cases,
+        out=out,
+        limit=limit,
+        workers=workers,
+        protocol_seed=protocol_seed,
+        users=tuple(user) if user else USERS,
+        target=target,
+        n_samples=samples,
+        threads=threads,
+        console=screen,
+    )
+    if out is not None:
+        screen.print(f"Figures: {out / 'results.json'}")
+
+
+def labels(models: list[str]) -> list[str]:
+    """What each model is called in the results: its name, or its file's, numbered where they repeat."""
+    found: list[str] = []
+    for model in models:
+        stem = Path(model).stem if Path(model).suffix else model
+        taken = [label for label in found if label == stem or label.startswith(f"{stem}-")]
+        found.append(f"{stem}-{len(taken) + 1}" if stem in found else stem)
+    return found

@@ -1,0 +1,123 @@
+"""From a file and a seed to the slice the engine gets, and back onto the voxel grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from SPASegmentLib.errors import InputError
+from SPASegmentLib.imaging.files import read_volume
+from SPASegmentLib.imaging.geometry import (
+    SlicePlane,
+    display_steps,
+    ijk_to_ras,
+    paste_mask,
+    ras_to_pixel,
+    seed_voxel,
+    to_display,
+)
+from SPASegmentLib.imaging.types import IntensityWindow, PointPrompt, SliceImage, Volume
+from SPASegmentLib.imaging.window import choose_window, make_slice
+
+Triple = tuple[float, float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedSlice:
+    """A slice of a volume, turned as radiologists look at it, so that words such as "left" hold.
+
+    image: (H, W) as shown. plane: its rows and columns in the volume. seed: in pixels of the shown image.
+    window: of its intensities. ras: the seed in mm. ijk: the voxel that holds it.
+    """
+
+    volume: Volume
+    plane: SlicePlane
+    image: SliceImage
+    seed: PointPrompt
+    window: IntensityWindow
+    ras: Triple
+    ijk: tuple[int, int, int]
+
+    def on_grid(self, mask: np.ndarray) -> np.ndarray:
+        """(H, W) bool on the shown image -> (K, J, I) bool on the volume's voxel grid."""
+        transpose, flip_rows, flip_cols = display_steps(self.plane)
+        mask = mask[:: -1 if flip_rows else 1, :: -1 if flip_cols else 1]
+        return paste_mask(mask.T if transpose else mask, self.plane, self.volume)
+
+
+def open_slice(
+    path: Path,
+    *,
+    seed_ras: Triple | None,
+    seed_ijk: Triple | None,
+    orientation: str,
+    window: tuple[float, float] | None,
+    model_window: tuple[float, float] | None,
+) -> OpenedSlice:
+    """Read a volume and cut the slice through a seed.
+
+    window: (low, high) the user gave, or None: a CT then gets the model's own window, anything else the
+    file's or robust percentiles of the slice. Raises InputError and SeedError as imaging does.
+    """
+    volume = read_volume(path)
+    plane = SlicePlane.through(volume, orientation, seed_ras=seed_ras, seed_ijk=seed_ijk)
+    k, j, i = seed_voxel(volume, seed_ras=seed_ras, seed_ijk=seed_ijk)
+    ras = ijk_to_ras(volume, (i, j, k)) if seed_ras is None else np.array(seed_ras)
+    pixels, shown = _windowed(volume, plane, window, model_window)
+    row, col = ras_to_pixel(plane, ras)
+    turned = np.ascontiguousarray(to_display(pixels.pixels, plane))
+    transpose = display_steps(plane)[0]
+    spacing = pixels.spacing[::-1] if transpose else pixels.spacing
+    return OpenedSlice(
+        volume,
+        plane,
+        replace(pixels, pixels=turned, spacing=(spacing[0], spacing[1])),
+        _turned_point(plane, float(row), float(col)),
+        shown,
+        (float(ras[0]), float(ras[1]), float(ras[2])),
+        (i, j, k),
+    )
+
+
+def looks_like_ct(volume: Volume) -> bool:
+    """Whether intensities are Hounsfield units: the file says CT, or says nothing and they look like it."""
+    if volume.is_rgb or volume.modality is not None:
+        return volume.modality == "CT" and not volume.is_rgb
+    low, high = float(volume.array.min()), float(volume.array.max())
+    return -5000 <= low <= -500 and 50 <= high <= 33000
+
+
+def _windowed(
+    volume: Volume,
+    plane: SlicePlane,
+    window: tuple[float, float] | None,
+    model_window: tuple[float, float] | None,
+) -> tuple[SliceImage, IntensityWindow]:
+    """The slice in its window, and that window."""
+    if window is not None:
+        given = IntensityWindow(*window)
+        return make_slice(volume, plane, given), given
+    if model_window is not None and looks_like_ct(volume):
+        own = IntensityWindow(*model_window)
+        try:
+            return make_slice(volume, plane, own), own
+        except InputError:
+            pass  # flat in the model's window, or not to be shown at all: the next attempt says which
+    from SPASegmentLib.imaging.geometry import extract_slice
+
+    image = make_slice(volume, plane)
+    return image, choose_window(volume, None, extract_slice(volume, plane))
+
+
+def _turned_point(plane: SlicePlane, row: float, col: float) -> PointPrompt:
+    """A pixel of the plane on the image as it is shown."""
+    height, width = plane.shape
+    transpose, flip_rows, flip_cols = display_steps(plane)
+    if transpose:
+        row, col, height, width = col, row, width, height
+    row = height - 1 - row if flip_rows else row
+    col = width - 1 - col if flip_cols else col
+    # A seed in the outer half of a border voxel belongs to that voxel.
+    return PointPrompt(min(max(row, 0.0), height - 1.0), min(max(col, 0.0), width - 1.0))

@@ -1,0 +1,289 @@
+"""`spasegment segment`: one interaction on one slice of a volume."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from SPASegmentLib.commands.shared import Device, Orientation, console, warn
+
+if TYPE_CHECKING:
+    from SPASegmentLib.commands.opening import OpenedSlice
+    from SPASegmentLib.engine.messages import ModelInfo
+    from SPASegmentLib.preference.profile import Profile
+    from SPASegmentLib.session import Session
+
+MASK_SUFFIXES = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii")
+SEGMENT_NAME = "SPASegment"
+
+
+def segment(
+    volume: Annotated[
+        Path,
+        typer.Argument(
+            metavar="VOLUME", help="NRRD, NIfTI, MHA, PNG, JPEG, TIFF, or a DICOM folder.", show_default=False
+        ),
+    ],
+    seed_ras: Annotated[
+        tuple[float, float, float] | None,
+        typer.Option("--seed-ras", metavar="R A S", help="The seed in mm, as Slicer shows it."),
+    ] = None,
+    seed_ijk: Annotated[
+        tuple[float, float, float] | None,
+        typer.Option("--seed-ijk", metavar="I J K", help="The seed in voxels, counted from 0."),
+    ] = None,
+    orientation: Annotated[Orientation, typer.Option(help="The slice through the seed.")] = Orientation.axial,
+    window: Annotated[
+        tuple[float, float] | None,
+        typer.Option(
+            metavar="LOW HIGH",
+            help="Intensities shown black and white. Default: for CT the model's own window, "
+            "else the file's, else percentiles.",
+        ),
+    ] = None,
+    model: Annotated[str, typer.Option(metavar="NAME_OR_PATH", help="See `spasegment models`.")] = "compact",
+    picks: Annotated[
+        str | None,
+        typer.Option(
+            metavar="2,1,...",
+            help="Candidates to pick, then approve; n for none of these. "
+            "Without it, a terminal is asked; without a terminal the recommendation is approved.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The mask: .seg.nrrd, .nrrd or .nii.gz.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder for one picture per iteration.")
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Areas, descriptions and seconds per iteration.")
+    ] = None,
+    device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.auto,
+    seed_value: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    profile: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="A preference profile to start from and to teach."),
+    ] = None,
+    learn: Annotated[
+        bool,
+        typer.Option(
+            help="Teach the profile. An approval nobody was asked for (no --picks, no terminal) never does."
+        ),
+    ] = True,
+) -> None:
+    """Segment one object on one slice: seed, four alternatives, picks, mask.
+
+    Examples:
+
+    spasegment segment chest.nrrd --seed-ras 64.4 -31.9 -101.3 --out nodule.seg.nrrd
+
+    spasegment segment chest.nrrd --seed-ijk 48 101 86 --picks 2,1 --out nodule.nii.gz --report pictures
+    """
+    if (seed_ras is None) == (seed_ijk is None):
+        raise typer.BadParameter("give the seed either as --seed-ras R A S or as --seed-ijk I J K.")
+    from SPASegmentLib.commands.dialogue import Dialogue, parse_picks
+
+    answers = None if picks is None else parse_picks(picks)
+    _check_outputs(volume, out, report, json)
+    screen = console()
+    is_asked = answers is None and sys.stdin.isatty() and sys.stdout.isatty()
+
+    from SPASegmentLib.commands.opening import open_slice
+    from SPASegmentLib.engine.local import load_engine
+
+    with screen.status("Loading the model..."):
+        engine = load_engine(model, device.value)
+    opened = open_slice(
+        volume,
+        seed_ras=seed_ras,
+        seed_ijk=seed_ijk,
+        orientation=orientation.value,
+        window=window,
+        model_window=engine.model.window,
+    )
+    taught = _load_profile(profile, engine.model)
+    for line in _introduction(opened, engine.model, taught):
+        screen.print(line)
+    warn(opened.image.warnings)
+    session = _started(opened, engine.model, taught, seed_value, learn and (is_asked or answers is not None))
+    with ExitStack() as stack:
+        folder = report
+        if folder is None and is_asked:
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="spasegment-")))
+        pictures = ReportFolder(folder, f"model {engine.model.name}")
+        session = Dialogue(engine, screen, pictures, ask=is_asked).run(session, answers or [])
+        _finish(session, opened, pictures if report else None, out, json)
+    warn(w for done in session.done if done.proposal for w in done.proposal.warnings)
+    if taught is not None:
+        _teach(taught, session)
+    for line in _summary(session, out, report, json):
+        screen.print(line)
+
+
+class ReportFolder:
+    """The pictures of one interaction; after an undo none of the undone iterations is left."""
+
+    def __init__(self, folder: Path | None, caption: str) -> None:
+        self._folder, self._caption = folder, caption
+        self._written: set[Path] = set()
+
+    def show(self, session: Session) -> Path | None:
+        """Write the picture of the present iteration; its path."""
+        return self._write(session, len(session.done) - 1) if self._folder else None
+
+    def complete(self, session: Session) -> None:
+        """Write every iteration's picture with what was answered, and remove those that were undone."""
+        before, self._written = self._written, set()
+        for index, done in enumerate(session.done):
+            if done.proposal is not None:
+                self._write(session, index)
+        for path in before - self._written:
+            path.unlink(missing_ok=True)
+
+    def _write(self, session: Session, index: int) -> Path:
+        from SPASegmentLib.reporting.pictures import report_iteration
+        from SPASegmentLib.reporting.record import answer_words
+
+        assert self._folder is not None
+        steps = session.done[: index + 1]
+        proposal = steps[-1].proposal
+        assert proposal is not None
+        iteration = sum(done.proposal is not None for done in steps)
+        path = self._folder / f"iteration-{iteration}.png"
+        answer = session.done[index + 1].step if index + 1 < len(session.done) else None
+        report_iteration(
+            path,
+            session.image,
+            proposal,
+            iteration,
+            points=[done.step.point for done in steps if done.step.point is not None],
+            answer=answer_words(answer),
+            chosen=None if answer is None else answer.candidate,
+            caption=self._caption,
+        )
+        self._written.add(path)
+        return path
+
+
+def _check_outputs(volume: Path, out: Path | None, report: Path | None, json: Path | None) -> None:
+    """Refuse outputs that cannot be, before anything is computed."""
+    from SPASegmentLib.errors import InputError
+
+    if out is not None and not out.name.lower().endswith(MASK_SUFFIXES):
+        raise InputError(f"A mask cannot be written as {out.name}; choose .seg.nrrd, .nrrd or .nii.gz.")
+    for path in (out, json):
+        if path is not None and path.exists() and volume.exists() and path.samefile(volume):
+            raise InputError(f"{path} is the volume itself; choose another file for the output.")
+        if path is not None and path.is_dir():
+            raise InputError(f"{path} is a folder; give the name of a file in it.")
+    if report is not None and report.exists() and not report.is_dir():
+        raise InputError(f"{report} is a file; give a folder for the pictures.")
+    for path in (out, json):
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _load_profile(name: str | None, model: ModelInfo) -> Profile | None:
+    """The profile of that name. Raises ProfileError where there is none or it is another model's."""
+    if name is None:
+        return None
+    from SPASegmentLib.preference.store import ProfileStore
+
+    profile = ProfileStore().load(name)
+    profile.check_model(model)
+    return profile
+
+
+def _started(
+    opened: OpenedSlice, model: ModelInfo, profile: Profile | None, seed_value: int, learn: bool
+) -> Session:
+    from SPASegmentLib.session import Session
+
+    return Session.start(
+        opened.image,
+        model,
+        opened.seed,
+        log_prior=None if profile is None else profile.log_prior(),
+        learn=learn,
+        random_seed=seed_value,
+    )
+
+
+def _introduction(opened: OpenedSlice, model: ModelInfo, profile: Profile | None) -> list[str]:
+    height, width = opened.image.shape
+    row, col = opened.image.spacing
+    number = "" if opened.plane.index is None else f" {opened.plane.index}"
+    lines = [
+        f"Slice{number}: {height} x {width} pixels of {row:.3g} x {col:.3g} mm, "
+        f"window {opened.window.low:g} to {opened.window.high:g}",
+        f"Model {model.name}, trained on {model.trained_on}",
+    ]
+    if profile is not None:
+        lines.append(f'Profile "{profile.name}" ({profile.n_images} images)')
+    return lines
+
+
+def _finish(
+    session: Session, opened: OpenedSlice, pictures: ReportFolder | None, out: Path | None, json: Path | None
+) -> None:
+    """Write what was asked for; the mask first."""
+    if out is not None:
+        from SPASegmentLib.imaging.masks import write_mask
+
+        about = {"SPASegment_Model": session.model.name, "SPASegment_ModelHash": session.model.hash}
+        mask = opened.on_grid(session.result().mask)
+        write_mask(out, mask, opened.volume, segment_name=SEGMENT_NAME, metadata=about)
+    if json is not None:
+        from SPASegmentLib.reporting.record import write_record
+
+        write_record(_record(session, opened), json)
+    if pictures is not None:
+        pictures.complete(session)
+
+
+def _record(session: Session, opened: OpenedSlice) -> dict[str, Any]:
+    from SPASegmentLib.reporting.record import interaction_record
+    from SPASegmentLib.session_log import log_of
+
+    return {
+        "volume": {
+            "shape_kji": list(opened.volume.shape),
+            "seed_ras": list(opened.ras),
+            "seed_ijk": list(opened.ijk),
+            "slice": {"axis": "kji"[opened.plane.axis or 0], "index": opened.plane.index},
+            "window": [opened.window.low, opened.window.high],
+            "modality": opened.volume.modality,
+            "warnings": list(opened.image.warnings),
+        },
+        **interaction_record(session),
+        "session": log_of(session).model_dump(mode="json"),
+    }
+
+
+def _teach(profile: Profile, session: Session) -> None:
+    from SPASegmentLib.preference.learning import commit_approval
+    from SPASegmentLib.preference.store import ProfileStore
+
+    commit_approval(ProfileStore(), profile, session)
+
+
+def _summary(session: Session, out: Path | None, report: Path | None, json: Path | None) -> list[str]:
+    result = session.result()
+    row, col = session.image.spacing
+    how = "Approved" if result.how == "approved" else f"Took candidate {(result.candidate or 0) + 1}"
+    lines = [
+        f"{how}: {result.mask.sum() * row * col:.1f} mm2 after {result.picks} picks, "
+        f"{result.seconds:.2f} s of computing"
+    ]
+    lines += [
+        f"{word}: {path}" for word, path in (("Mask", out), ("Pictures", report), ("Numbers", json)) if path
+    ]
+    if out is None:
+        lines.append("The mask was not written; add --out FILE.seg.nrrd to keep it.")
+    return lines

@@ -1,0 +1,137 @@
+"""`spasegment train`: a model from your own multi-rater data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from SPASegmentLib.commands.shared import console
+
+if TYPE_CHECKING:
+    import numpy as np
+    from rich.console import Console
+
+    from SPASegmentLib.datasets.case import Case, MultiRaterDataset
+    from SPASegmentLib.training.loop import TrainingData
+    from SPASegmentLib.training.options import TrainOptions
+
+
+def train(
+    dataset: Annotated[
+        str, typer.Option(metavar="NAME", help="lidc, bu-bil, folder, ...; a wrong name lists them all.")
+    ],
+    path: Annotated[
+        list[Path], typer.Option(metavar="P", help="A zip or folder of the data set; may be repeated.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for checkpoints and the training log.")],
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="JSON with training options; else the defaults.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in DIR.")] = False,
+) -> None:
+    """Train a model; a run that is stopped, or killed, goes on with --resume.
+
+    Trains on the data set's train split and chooses the checkpoint on its val split.
+
+    Example:
+
+    spasegment train --dataset lidc --path lidc-train-0.zip --path lidc-val-0.zip --out runs/lidc
+    """
+    from SPASegmentLib.errors import Cancelled, InputError
+
+    if (out / "last.safetensors").exists() and not resume:
+        raise InputError(
+            f"{out} holds a training run; add --resume to go on with it, or choose another folder."
+        )
+    options = read_options(config)
+    screen = console()
+    data = read_data(dataset, path, options, screen)
+    from SPASegmentLib.training.loop import train as run
+
+    try:
+        best = run(data, out, options, resume, screen)
+    except KeyboardInterrupt:
+        raise Cancelled("Stopped; the same command with --resume goes on from the last checkpoint.") from None
+    screen.print(f"Best checkpoint: {best}")
+
+
+def read_options(path: Path | None) -> TrainOptions:
+    """The training options of a JSON file. Raises InputError where it is missing or wrong."""
+    from pydantic import ValidationError
+
+    from SPASegmentLib.errors import InputError
+    from SPASegmentLib.training.options import TrainOptions
+
+    try:
+        return TrainOptions.read(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"The options in {path} cannot be read; check the path.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise InputError(f"The options in {path} are wrong at {place}: {first['msg']}.") from error
+
+
+def read_data(dataset: str, paths: list[Path], options: TrainOptions, screen: Console) -> TrainingData:
+    """Train and val split of a data set as arrays. Raises DatasetError as the loaders do."""
+    from SPASegmentLib.datasets.registry import open_dataset
+    from SPASegmentLib.training.loop import TrainingData
+
+    splits = [open_dataset(dataset, paths, split=split, subset="any") for split in ("train", "val")]
+    colour = options.network.get("image_channels", 1) == 3
+    learn, check = (_arrays(split, colour, screen) for split in splits)
+    return TrainingData(learn.images, learn.masks, check.images, check.masks, learn.provenance)
+
+
+class _Arrays:
+    """images (n, H, W) or (n, H, W, 3) uint8, masks (n, R, H, W) bool, and where they come from."""
+
+    def __init__(self, images: np.ndarray, masks: np.ndarray, provenance: dict[str, Any]) -> None:
+        self.images, self.masks, self.provenance = images, masks, provenance
+
+
+def _arrays(dataset: MultiRaterDataset, colour: bool, screen: Console) -> _Arrays:
+    """Read every case. Smaller images are continued at their edges, fewer raters are repeated."""
+    import numpy as np
+    from rich.progress import track
+
+    cases = list(
+        track(
+            dataset, f"Reading {dataset.name}", len(dataset), console=screen, disable=not screen.is_terminal
+        )
+    )
+    height = max(case.masks.shape[1] for case in cases)
+    width = max(case.masks.shape[2] for case in cases)
+    raters = max(len(case.masks) for case in cases)
+    pixels = (len(cases), height, width, 3) if colour else (len(cases), height, width)
+    images = np.empty(pixels, np.uint8)
+    masks = np.zeros((len(cases), raters, height, width), bool)
+    for index, case in enumerate(cases):
+        image = _as_bytes(case, colour)
+        rest = ((0, height - image.shape[0]), (0, width - image.shape[1]))
+        images[index] = np.pad(image, (*rest, (0, 0)) if colour else rest, mode="edge")
+        drawn = case.masks[np.arange(raters) % len(case.masks)]
+        masks[index, :, : drawn.shape[1], : drawn.shape[2]] = drawn
+    patients = len({case.patient for case in cases})
+    provenance = {
+        "dataset": dataset.name,
+        "trained_on": f"{len(cases)} images of {patients} patients or sources of the data set {dataset.name}",
+        "modalities": sorted({case.modality for case in cases if case.modality}),
+        "cases": len(cases),
+        "patients": patients,
+    }
+    return _Arrays(images, masks, provenance)
+
+
+def _as_bytes(case: Case, colour: bool) -> np.ndarray:
+    """(H, W) or (H, W, 3) uint8: grey as luminance (ITU-R BT.601), colour from grey by repetition."""
+    import numpy as np
+
+    image = case.image
+    if colour and image.ndim == 2:
+        image = np.repeat(image[..., None], 3, axis=2)
+    elif not colour and image.ndim == 3:
+        image = image @ np.array([0.299, 0.587, 0.114], dtype=image.dtype)
+    return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
