@@ -27,6 +27,7 @@ class Trace:
     """An interaction as it went: a proposal per iteration and the user's picks between them.
 
     dice: of each recommendation with the target; candidates: of each candidate shown. seconds: of each call.
+    approved: whether a user who may approve did.
     """
 
     proposals: list[Proposal] = field(default_factory=list)
@@ -34,6 +35,7 @@ class Trace:
     candidates: list[list[float]] = field(default_factory=list)
     picks: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    approved: bool = False
 
     @property
     def answered(self) -> tuple[Answered, ...]:
@@ -81,9 +83,8 @@ def interact(
             raise StepError("The engine gave no proposal; it cannot be evaluated.")
         _score(trace, session.proposal, draw.target)
         shown = trace.candidates[-1]
-        if len(trace.proposals) == iterations or not shown:
-            return trace
-        if may_approve and approves(trace.dice[-1], shown):
+        trace.approved = may_approve and approves(trace.dice[-1], shown)
+        if trace.approved or not shown or len(trace.proposals) == iterations:
             return trace
         trace.picks.append(pick(shown))
         session = session.pick(trace.picks[-1])

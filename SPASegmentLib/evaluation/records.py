@@ -9,7 +9,7 @@ import os
 import zlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,27 @@ from SPASegmentLib.errors import SPASegmentError
 
 FORMAT = 1
 log = logging.getLogger(__name__)
+
+
+class Record(Protocol):
+    """A dataclass of what JSON can hold, known in its file by its key."""
+
+    @property
+    def key(self) -> str:
+        """Unique in its file, and its place in the order."""
+
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+
+
+def to_line(record: Any) -> str:
+    """A record as one line of JSON, without the line's end."""
+    return json.dumps(asdict(record), separators=(",", ":"), allow_nan=False)
+
+
+def from_line(kind: type[AnyRecord], line: str) -> AnyRecord:
+    """The inverse. Raises ValueError or TypeError where the line is not a whole record."""
+    return kind(**json.loads(line))
 
 
 @dataclass
@@ -52,14 +73,10 @@ class CaseRecord:
     error: str = ""
     skipped: str = ""
 
-    def to_json(self) -> str:
-        """One line."""
-        return json.dumps(asdict(self), separators=(",", ":"), allow_nan=False)
-
-    @classmethod
-    def from_json(cls, line: str) -> CaseRecord:
-        """Raises ValueError or TypeError where the line is not a whole record."""
-        return cls(**json.loads(line))
+    @property
+    def key(self) -> str:
+        """The case."""
+        return self.case
 
 
 def pack_mask(mask: np.ndarray) -> str:
@@ -76,17 +93,18 @@ def unpack_mask(text: str) -> np.ndarray:
     return np.unpackbits(bits, count=height * width).reshape(height, width).astype(bool)
 
 
-class RecordFile:
+class RecordFile(Generic[AnyRecord]):
     """Records of one model, one JSON line each, so that a killed evaluation goes on where it was.
 
     The first line says what was evaluated; a line cut short by a kill is dropped.
     """
 
-    def __init__(self, path: Path, header: dict[str, Any]) -> None:
+    def __init__(self, path: Path, header: dict[str, Any], kind: type[AnyRecord]) -> None:
         """Open or begin. Raises SPASegmentError where it holds another evaluation or cannot be written."""
         self._path = path
+        self._kind = kind
         self._header = json.loads(json.dumps({"format": FORMAT, **header}))
-        self.records: dict[str, CaseRecord] = {}
+        self.records: dict[str, AnyRecord] = {}
         if path.exists():
             self._read()
         else:
@@ -107,29 +125,29 @@ class RecordFile:
         lines = body.split("\n")
         for line in lines[:-1]:
             try:
-                record = CaseRecord.from_json(line)
+                record = from_line(self._kind, line)
             except (ValueError, TypeError):
                 log.warning("A damaged line in %s is computed anew.", self._path.name)
                 continue
-            self.records[record.case] = record
+            self.records[record.key] = record
         if lines[-1] or len(self.records) != len(lines) - 1:
             self._write_all(list(self.records.values()))
 
-    def append(self, record: CaseRecord) -> None:
+    def append(self, record: AnyRecord) -> None:
         """Keep one more record; it outlives this process, though not a power cut."""
-        self.records[record.case] = record
+        self.records[record.key] = record
         try:
             with self._path.open("a", encoding="utf-8") as stream:
-                stream.write(record.to_json() + "\n")
+                stream.write(to_line(record) + "\n")
         except OSError as error:
             raise _cannot_write(self._path, error) from error
 
     def sort(self) -> None:
-        """Put the records in the order of their cases."""
-        self._write_all(sorted(self.records.values(), key=lambda record: record.case))
+        """Put the records in the order of their keys."""
+        self._write_all(sorted(self.records.values(), key=lambda record: record.key))
 
-    def _write_all(self, records: list[CaseRecord]) -> None:
-        lines = [json.dumps(self._header), *(record.to_json() for record in records)]
+    def _write_all(self, records: list[AnyRecord]) -> None:
+        lines = [json.dumps(self._header), *map(to_line, records)]
         write_whole(self._path, "".join(line + "\n" for line in lines))
 
 
@@ -151,3 +169,18 @@ def _cannot_write(path: Path, error: OSError) -> SPASegmentError:
     return SPASegmentError(
         f"{path} cannot be written ({error.strerror}); free some space or name another folder with --out."
     )
+
+
+class RecordList(Generic[AnyRecord]):
+    """A record file that is no file, for evaluations that write nothing."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, AnyRecord] = {}
+
+    def append(self, record: AnyRecord) -> None:
+        """Keep one more record."""
+        self.records[record.key] = record
+
+    def sort(self) -> None:
+        """Put the records in the order of their keys."""
+        self.records = dict(sorted(self.records.items()))

@@ -96,19 +96,19 @@ def _user_figures(
     reach = {f"{x:.2f}": float(iterations_to_reach(run.dice, x).mean()) for x in thresholds}
     return {
         "dice": _by_iteration(means),
-        "interval": {str(i): _interval(e) for i, e in enumerate(estimates, 1)},
+        "interval": {str(i): interval(e) for i, e in enumerate(estimates, 1)},
         "gain": _gains(means),
-        "noi": {name: _round(value) for name, value in reach.items()},
-        "failure_rate": {f"{x:.2f}": _round(failure_rate(run.dice, x)) for x in thresholds},
-        "picks": _round(picks.mean),
-        "picks_interval": _interval(picks),
+        "noi": {name: rounded(value) for name, value in reach.items()},
+        "failure_rate": {f"{x:.2f}": rounded(failure_rate(run.dice, x)) for x in thresholds},
+        "picks": rounded(picks.mean),
+        "picks_interval": interval(picks),
     }
 
 
 def _gains(means: list[float]) -> dict[str, float]:
     """Change of the mean Dice from each iteration to the next, and overall (supplement Table 4)."""
-    gains = {f"{i}-{i + 1}": _round(after - before) for i, (before, after) in enumerate(_steps(means), 1)}
-    return {**gains, "overall": _round(means[-1] - means[0])}
+    gains = {f"{i}-{i + 1}": rounded(after - before) for i, (before, after) in enumerate(_steps(means), 1)}
+    return {**gains, "overall": rounded(means[-1] - means[0])}
 
 
 def _steps(values: list[float]) -> list[tuple[float, float]]:
@@ -124,9 +124,9 @@ def _candidate_figures(records: Sequence[CaseRecord]) -> dict[str, Any]:
         pairs = [value for record in there for value in record.similarity[iteration]]
         best = [max(r.candidates[iteration]) - r.dice[iteration] for r in there if r.candidates[iteration]]
         name = str(iteration + 1)
-        similarity[name] = _round(float(np.median(pairs))) if pairs else None
-        gain[name] = _round(float(np.mean(best))) if best else None
-        shown[name] = _round(float(np.mean([len(record.candidates[iteration]) for record in there])))
+        similarity[name] = rounded(float(np.median(pairs))) if pairs else None
+        gain[name] = rounded(float(np.mean(best))) if best else None
+        shown[name] = rounded(float(np.mean([len(record.candidates[iteration]) for record in there])))
     return {"candidate_similarity": similarity, "best_candidate_gain": gain, "candidates_shown": shown}
 
 
@@ -145,11 +145,11 @@ def _uncertainty_figures(
     counts = np.sum([np.array(record.calibration) for record in records if record.calibration], axis=0)
     ece = expected_calibration_error(counts)
     return {
-        "ged": _round(ged.mean),
-        "ged_interval": _interval(ged),
-        "d_max": _round(d_max.mean),
-        "d_max_interval": _interval(d_max),
-        "ece": None if np.isnan(ece) else _round(ece),
+        "ged": rounded(ged.mean),
+        "ged_interval": interval(ged),
+        "d_max": rounded(d_max.mean),
+        "d_max_interval": interval(d_max),
+        "ece": None if np.isnan(ece) else rounded(ece),
         "calibration": [_round_all(row) for row in counts],
     }
 
@@ -159,8 +159,8 @@ def _seconds(records: Sequence[CaseRecord]) -> dict[str, Any]:
     clicks = [record.seconds[0] for record in records if record.seconds]
     picks = [value for record in records for value in record.seconds[1:]]
     return {
-        "seconds_per_click": _round(float(np.median(clicks))) if clicks else None,
-        "seconds_per_pick": _round(float(np.median(picks))) if picks else None,
+        "seconds_per_click": rounded(float(np.median(clicks))) if clicks else None,
+        "seconds_per_pick": rounded(float(np.median(picks))) if picks else None,
     }
 
 
@@ -177,21 +177,23 @@ def paired_difference(
     return {
         "cases": len(pairs),
         "dice": _by_iteration([estimate.mean for estimate in estimates]),
-        "interval": {str(i): _interval(e) for i, e in enumerate(estimates, 1)},
+        "interval": {str(i): interval(e) for i, e in enumerate(estimates, 1)},
     }
 
 
 def _by_iteration(values: Sequence[float]) -> dict[str, float]:
-    return {str(iteration): _round(value) for iteration, value in enumerate(values, 1)}
+    return {str(iteration): rounded(value) for iteration, value in enumerate(values, 1)}
 
 
-def _interval(estimate: Estimate) -> list[float]:
-    return [_round(estimate.low), _round(estimate.high)]
+def interval(estimate: Estimate) -> list[float]:
+    """Both ends, as they are written down."""
+    return [rounded(estimate.low), rounded(estimate.high)]
 
 
-def _round(value: float) -> float:
-    return round(float(value), DIGITS)
+def rounded(value: float, digits: int = DIGITS) -> float:
+    """The value with as many decimals as are written down."""
+    return round(float(value), digits)
 
 
 def _round_all(values: Sequence[float]) -> list[float]:
-    return [_round(value) for value in values]
+    return [rounded(value) for value in values]

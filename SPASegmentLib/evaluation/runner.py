@@ -19,7 +19,7 @@ from SPASegmentLib.evaluation.interaction import run_case
 from SPASegmentLib.evaluation.options import Options
 from SPASegmentLib.evaluation.outputs import Results, gather, write
 from SPASegmentLib.evaluation.protocol import USERS, TargetRule, draw, sample_order
-from SPASegmentLib.evaluation.records import CaseRecord, RecordFile
+from SPASegmentLib.evaluation.records import CaseRecord, RecordFile, RecordList
 from SPASegmentLib.evaluation.workers import Bench, Crew, EngineFactory, ModelReport, peak_memory_mb
 
 RECORDS_FOLDER = "cases"
@@ -106,24 +106,11 @@ def as_factories(engines: Mapping[str, Engine | EngineFactory]) -> dict[str, Eng
     }
 
 
-class _Memory:
-    """A record file that is no file."""
-
-    def __init__(self) -> None:
-        self.records: dict[str, CaseRecord] = {}
-
-    def append(self, record: CaseRecord) -> None:
-        self.records[record.case] = record
-
-    def sort(self) -> None:
-        """Nothing to put in order."""
-
-
 def _open_stores(
     out: Path | None, reports: dict[str, ModelReport], dataset: MultiRaterDataset, options: Options
-) -> dict[str, RecordFile | _Memory]:
+) -> dict[str, RecordFile[CaseRecord] | RecordList[CaseRecord]]:
     if out is None:
-        return {name: _Memory() for name in reports}
+        return {name: RecordList() for name in reports}
     return {
         name: RecordFile(
             out / RECORDS_FOLDER / file_name(name, list(reports)),
@@ -137,6 +124,7 @@ def _open_stores(
                 "n_samples": options.n_samples,
                 "engine_seed": options.engine_seed,
             },
+            CaseRecord,
         )
         for name, report in reports.items()
     }
@@ -154,7 +142,7 @@ def _compute(
     crew: Crew,
     dataset: MultiRaterDataset,
     chosen: list[int],
-    stores: Mapping[str, RecordFile | _Memory],
+    stores: Mapping[str, RecordFile[CaseRecord] | RecordList[CaseRecord]],
     options: Options,
     console: Console | None,
 ) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import multiprocessing
 import os
 import sys
@@ -52,7 +51,6 @@ class Bench:
         """The engine of a name, built when it is not the one held."""
         if self._engine is None or name != self._name:
             self._engine = None
-            gc.collect()
             _reset_peak_memory()
             self._engine, self._name = self._factories[name](), name
         limit_threads(self._threads)

@@ -13,7 +13,7 @@ from SPASegmentLib.engine.messages import ProposalRequest
 from SPASegmentLib.evaluation.interaction import interact, run_case
 from SPASegmentLib.evaluation.metrics import dice
 from SPASegmentLib.evaluation.protocol import Draw, TargetRule, draw
-from SPASegmentLib.evaluation.records import CaseRecord, unpack_mask
+from SPASegmentLib.evaluation.records import CaseRecord, from_line, to_line, unpack_mask
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_the_record_holds_every_figure_of_the_case(a_case: Case, its_draw: Draw)
     assert (unpack_mask(record.pictures["last"]) == trace.proposals[-1].recommendation).all()
     assert record.included == list(its_draw.included)
     assert np.sum(record.calibration, axis=0)[0] == a_case.image.size
-    assert CaseRecord.from_json(record.to_json()) == record
+    assert from_line(CaseRecord, to_line(record)) == record
 
 
 def test_the_number_of_samples_and_the_prior_reach_the_engine(a_case: Case, its_draw: Draw) -> None:

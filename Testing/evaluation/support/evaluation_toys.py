@@ -48,57 +48,55 @@ class ToyEngine:
         pixels = request.image.pixels
         if float(pixels.max()) == float(pixels.min()):
             raise InputError("The image is constant; choose another slice.")
-        centre, width = self._belief(request)
-        offsets = (LEVELS - 0.5) * width * self._step
+        weights, centre, width = self._belief(request)
+        levels = [centre + (level - 0.5) * width * self._step for level in LEVELS]
+        at = centre if request.answered else float(weights @ np.array(levels))
         smooth = ndimage.gaussian_filter(pixels, 0.7)
         point = request.points[0]
 
         def masks_at(level: float) -> np.ndarray:
             labels, _ = ndimage.label(smooth >= level)
-            at = labels[round(point.row), round(point.col)]
-            return (labels == at) if at else np.zeros(pixels.shape, bool)
+            label = labels[round(point.row), round(point.col)]
+            return (labels == label) if label else np.zeros(pixels.shape, bool)
 
-        levels = [centre + offset for offset in offsets]
-        recommendation = masks_at(centre)
-        chosen = sorted(set(levels))[: self._candidates]
+        recommendation = masks_at(at)
+        shown = range(4)[: self._candidates]
         clusters = np.stack([1 / (1 + np.exp((level - smooth) / 0.05)) for level in levels])
-        rng = np.random.default_rng(request.seed)
         count = request.n_samples or 8
-        components = np.arange(count) % 4
-        jitter = rng.normal(0, 0.01, count)
-        samples = np.stack([1 / (1 + np.exp((levels[c] - smooth) / 0.05)) for c in components])
-        samples = np.clip(samples + jitter[:, None, None], 0, 1)
+        components = np.searchsorted(np.cumsum(weights), (np.arange(count) + 0.5) / count).clip(0, 3)
+        jitter = np.random.default_rng(request.seed).normal(0, 0.01, (count, 1, 1))
+        samples = np.clip(clusters[components] + jitter, 0, 1)
+        says = np.eye(4) if not request.answered else np.full((4, 4), 0.25)
         height = pixels.shape[0]
         feedback = Feedback(
             region=Region(((height - 1) / 2, (height - 1) / 2), height * request.image.spacing[0], height),
             samples=np.rint(samples * 255).astype(np.uint8),
             components=components,
             clusters=np.rint(clusters * 255).astype(np.uint8),
-            recommendation=np.rint(clusters.mean(0) * 255).astype(np.uint8),
-            log_shares=np.log(0.9 * np.eye(4) + 0.025),
+            recommendation=np.rint(255 / (1 + np.exp((at - smooth) / 0.05))).astype(np.uint8),
+            log_shares=np.log(0.8 * says + 0.05),
         )
         area = float(recommendation.sum())
         described = Description("level", "reshaped", area, 0, 0, 0, 0, 0.25)
         return Proposal(
             recommendation=recommendation,
             probability=samples.mean(0).astype(np.float32),
-            candidates=tuple(Candidate(masks_at(level), described, levels.index(level)) for level in chosen),
+            candidates=tuple(Candidate(masks_at(levels[index]), described, index) for index in shown),
             feedback=feedback,
             area_mm2=area,
         )
 
-    def _belief(self, request: ProposalRequest) -> tuple[float, float]:
-        """Level to cut at and how far the candidates lie from it, after prior and picks."""
+    def _belief(self, request: ProposalRequest) -> tuple[np.ndarray, float, float]:
+        """Weights of the components, and the level to look around and how far, after the picks."""
         log_prior = np.zeros(4) if request.log_prior is None else request.log_prior
         weights = np.exp(log_prior - log_prior.max())
-        centre = float((weights * LEVELS).sum() / weights.sum())
-        width = 1.0
+        centre, width = 0.5, 1.0
         for answer in request.answered:
             if answer.picked is not None:
                 cluster = answer.proposal.candidates[answer.picked].cluster
                 centre += float((LEVELS[cluster] - 0.5) * width * self._step)
             width *= 0.6
-        return centre, width
+        return weights / weights.sum(), centre, width
 
 
 class RecordingEngine(ToyEngine):

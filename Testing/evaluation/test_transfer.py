@@ -1,0 +1,146 @@
+"""A profile carried from case to case, judged against a fresh one each time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from evaluation_toys import RecordingEngine, ToyDataset, ToyEngine, toy
+
+from SPASegmentLib.engine.messages import Answered
+from SPASegmentLib.errors import DatasetError, SPASegmentError
+from SPASegmentLib.evaluation import Options
+from SPASegmentLib.evaluation.interaction import interact
+from SPASegmentLib.evaluation.profiles import EvidenceProfile
+from SPASegmentLib.evaluation.protocol import TargetRule, draw
+from SPASegmentLib.evaluation.sequences import TransferOptions, default_users, plan_sequences
+from SPASegmentLib.evaluation.transfer import run_transfer
+
+QUICK = Options(resamples=200)
+SHORT = TransferOptions(warm=4, length=12)
+PEOPLE = ("Ann", "Bob", "Cy", "Di")
+
+
+def test_a_carried_profile_helps_a_user_of_a_style_and_spares_picks() -> None:
+    found = run_transfer({"toy": toy()}, ToyDataset(48), QUICK, SHORT).summary["models"]["toy"]["users"]
+    assert list(found) == ["largest", "smallest", "majority"]
+    assert found["largest"]["dice_interval"][0] > 0.02
+    assert found["largest"]["picks_interval"][1] < 0
+    for style in ("largest", "smallest"):
+        assert found[style]["dice_difference"] > 0.02
+        assert found[style]["carried_picks"] < found[style]["fresh_picks"]
+        assert found[style]["dice_difference"] == pytest.approx(
+            found[style]["carried_dice"] - found[style]["fresh_dice"], abs=2e-6
+        )
+
+
+def test_the_first_case_of_a_sequence_starts_equal_and_only_taught_profiles_are_judged() -> None:
+    records = run_transfer({"toy": toy()}, ToyDataset(40), QUICK, SHORT).records["toy"]
+    for record in records:
+        assert record.taught == list(range(len(record.cases)))
+        assert record.fresh_dice[0] == record.carried_dice[0]
+        assert record.judged == [taught >= 4 for taught in record.taught]
+    by_position = run_transfer({"toy": toy()}, ToyDataset(40), QUICK, SHORT).summary["models"]["toy"]["users"]
+    assert by_position["largest"]["by_position"][0]["fresh_dice"] == pytest.approx(
+        by_position["largest"]["by_position"][0]["carried_dice"]
+    )
+
+
+def test_named_raters_are_the_users_where_raters_are_persons() -> None:
+    dataset = ToyDataset(30, names=PEOPLE)
+    assert default_users(dataset) == tuple(f"raters:{name}" for name in PEOPLE)
+    found = run_transfer({"toy": toy()}, dataset, QUICK, SHORT).summary["models"]["toy"]["users"]
+    assert found["raters:Di"]["dice_difference"] > 0.02  # who draws the largest masks of all
+
+
+def test_a_profile_taught_on_other_images_is_not_taught_by_those_it_is_judged_on() -> None:
+    train, test = ToyDataset(20, names=PEOPLE), ToyDataset(6, names=PEOPLE, reverse=True)
+    found = run_transfer(
+        {"toy": toy()}, test, QUICK, TransferOptions(("raters:Di",), warm=5), learn_from=train
+    )
+    [record] = found.records["toy"]
+    assert record.judged == [False] * 5 + [True] * 6
+    assert record.taught == [0, 1, 2, 3, 4] + [5] * 6
+    assert sorted(record.cases[5:]) == sorted(test.case_ids())
+
+
+def test_no_sequence_shows_two_cases_of_a_patient_and_every_case_comes_at_most_once() -> None:
+    dataset = ToyDataset(40)
+    plans = plan_sequences(dataset, range(40), SHORT, 0)
+    for plan in plans:
+        patients = [dataset[index].patient for index in plan.indices]
+        assert len(set(patients)) == len(patients)
+        assert len(plan.indices) > SHORT.warm
+    everyone = [index for plan in plans for index in plan.indices]
+    assert sorted(everyone) == list(range(40))
+    assert plans == plan_sequences(dataset, range(40), SHORT, 0)
+    assert plans != plan_sequences(dataset, range(40), SHORT, 1)
+
+
+def test_too_few_patients_are_an_error() -> None:
+    with pytest.raises(SPASegmentError, match="after 10 cases of different patients"):
+        run_transfer({"toy": toy()}, ToyDataset(16), QUICK)
+    with pytest.raises(SPASegmentError, match="after 10 cases"):
+        run_transfer({"toy": toy()}, ToyDataset(16), QUICK, learn_from=ToyDataset(16))
+    with pytest.raises(DatasetError, match="is no target"):
+        run_transfer({"toy": toy()}, ToyDataset(40), QUICK, TransferOptions(("tallest",)))
+
+
+def test_workers_change_no_figure_and_a_second_run_computes_nothing(tmp_path: Path) -> None:
+    trace = tmp_path / "read.txt"
+    alone = run_transfer({"toy": toy()}, ToyDataset(24), QUICK, SHORT)
+    dataset = ToyDataset(24, trace=trace)
+    options = Options(resamples=200, workers=2)
+    several = run_transfer({"toy": toy()}, dataset, options, SHORT, out=tmp_path / "out")
+    assert several.records == alone.records
+    read = len(trace.read_text().split())
+    again = run_transfer({"toy": toy()}, dataset, QUICK, SHORT, out=tmp_path / "out")
+    assert again.summary == alone.summary
+    assert len(trace.read_text().split()) - read <= 25  # the patients of the plan, once each
+    with pytest.raises(SPASegmentError, match="another evaluation"):
+        run_transfer({"toy": toy()}, dataset, Options(protocol_seed=3), SHORT, out=tmp_path / "out")
+
+
+def test_the_profile_adds_up_what_the_picks_said() -> None:
+    case = ToyDataset()[2]
+    drawn = draw(case, 0, TargetRule("largest"))
+    assert drawn is not None
+    trace = interact(ToyEngine(), case, drawn, may_approve=True)
+    profile = EvidenceProfile(ToyEngine().model)
+    assert profile.log_prior().tolist() == [0.0] * 4
+    profile.learn("a", trace.answered, None)
+    rows = [
+        answer.proposal.feedback.log_shares[answer.proposal.candidates[answer.picked or 0].cluster]
+        for answer in trace.answered
+    ]
+    expected = np.sum(rows, axis=0)
+    assert (np.argsort(profile.log_prior()) == np.argsort(expected)).all()
+    once = profile.log_prior()
+    profile.learn("a", trace.answered, None)
+    assert (profile.log_prior() == once).all()  # the same image again says nothing new
+    profile.learn("b", trace.answered, None)
+    assert profile.log_prior().max() >= once.max()
+
+
+def test_an_approval_is_evidence_too() -> None:
+    case = ToyDataset()[2]
+    drawn = draw(case, 0)
+    assert drawn is not None
+    sure = np.array([0.0, 0.0, 0.0, 1.0])
+    proposal = interact(ToyEngine(), case, drawn, iterations=1, log_prior=sure).proposals[0]
+    profile = EvidenceProfile(ToyEngine().model)
+    profile.learn("a", (), proposal)
+    assert np.ptp(profile.log_prior()) > 0
+    refused = EvidenceProfile(ToyEngine().model)
+    refused.learn("a", (Answered(proposal, None),), None)
+    assert np.ptp(refused.log_prior()) == 0
+
+
+def test_the_carried_prior_reaches_the_engine_and_the_fresh_one_is_empty() -> None:
+    engine = RecordingEngine()
+    run_transfer({"toy": engine}, ToyDataset(20), QUICK, TransferOptions(("largest",), 4, 12))
+    priors = [request.log_prior for request in engine.requests if not request.answered]
+    assert all(prior is not None for prior in priors)
+    assert all(not np.any(prior) for prior in priors[::2])
+    assert np.mean([np.any(prior) for prior in priors[1::2]]) > 0.8
