@@ -183,4 +183,5 @@ def _naming(member: Member, case_id: str) -> Iterator[None]:
 
 def _is_litter(name: str) -> bool:
     """Whether an archiver or file browser left this file behind."""
-    return name.startswith("__MACOSX/") or any(part.startswith(".") for part in name.split("/"))
+    parts = name.split("/")
+    return "__MACOSX" in parts or any(part.startswith(".") and part not in (".", "..") for part in parts)

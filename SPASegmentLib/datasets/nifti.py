@@ -12,6 +12,7 @@ import numpy as np
 
 HEADER_BYTES = 348
 MAX_VOXEL_BYTES = 4 << 30
+MAX_OFFSET = 1 << 24
 
 _DTYPES = {
     2: "u1",
@@ -67,7 +68,7 @@ def _voxels(stream: gzip.GzipFile | io.BytesIO, header: bytes) -> np.ndarray:
     dtype = np.dtype(order + _DTYPES[code])
     size = math.prod(shape) * dtype.itemsize
     offset = int(struct.unpack_from(order + "f", header, 108)[0])
-    if size > MAX_VOXEL_BYTES or not HEADER_BYTES <= offset <= MAX_VOXEL_BYTES:
+    if size > MAX_VOXEL_BYTES or not HEADER_BYTES <= offset <= MAX_OFFSET:
         raise ValueError("it is larger than 4 GiB or its header is damaged")
     stream.read(offset - HEADER_BYTES)
     content = stream.read(size)

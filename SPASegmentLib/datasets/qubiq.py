@@ -74,7 +74,8 @@ class Qubiq(PictureDataset):
         super().__init__(f"qubiq-{task}", files, collect(files, recognise))
         if not self.entries[0].source.masks:
             raise DatasetError(f"The data set qubiq-{task} has no file task{number:02d}_seg<r>.nii.gz.")
-        self.select(split, subset, _split_of)
+        val = held_out(patient for patient in self.patients() if patient.startswith("Training/"))
+        self.select(split, subset, lambda entry: _split_of(entry.patient, val))
 
     def foreground(self, data: bytes, case_id: str) -> np.ndarray:
         """(H, W) bool: what is at least one half."""
@@ -130,5 +131,7 @@ def _part(parts: list[str]) -> str:
     return "Training"
 
 
-def _split_of(entry: Entry[Pictures]) -> str:
-    return held_out(entry.patient) if entry.case_id.startswith("Training/") else "test"
+def _split_of(patient: str, val: set[str]) -> str:
+    if patient in val:
+        return "val"
+    return "train" if patient.startswith("Training/") else "test"

@@ -49,8 +49,9 @@ class Refuge2(PictureDataset):
         super().__init__(
             f"refuge2-{structure}", files, collect(files, _recogniser(structure, cropped), RATERS)
         )
-        official = _official_splits(files)
-        self.select(split, subset, lambda entry: official[entry.case_id])
+        part_of = _official_parts(files)
+        val = held_out(case_id for case_id, part in part_of.items() if part == "train")
+        self.select(split, subset, lambda entry: "val" if entry.case_id in val else part_of[entry.case_id])
 
 
 def _recogniser(structure: str, cropped: bool) -> Callable[[str], Found | None]:
@@ -65,12 +66,7 @@ def _recogniser(structure: str, cropped: bool) -> Callable[[str], Found | None]:
     return recognise
 
 
-def _official_splits(files: Files) -> dict[str, str]:
-    splits = {}
-    for member in files.members:
-        if match := _PICTURE.search(member.name):
-            part = match[1].lower()
-            splits[match[2]] = (
-                "test" if part == "test" else "val" if part == "validation" else held_out(match[2])
-            )
-    return splits
+def _official_parts(files: Files) -> dict[str, str]:
+    parts = {"training": "train", "validation": "val", "test": "test"}
+    matches = (_PICTURE.search(member.name) for member in files.members)
+    return {match[2]: parts[match[1].lower()] for match in matches if match}

@@ -108,10 +108,19 @@ def _encode(text: Any, encoding: Any = "latin1") -> bytes:
     return text.encode("latin-1")
 
 
+def _no_bytes(*arguments: Any) -> bytes:
+    """How protocol 2 writes the content of an empty array."""
+    if arguments:
+        raise pickle.UnpicklingError("bytes of unknown form")
+    return b""
+
+
 _MAKERS = {
     ("numpy", "ndarray"): _Maker(PickledArray),
     ("numpy", "dtype"): _Maker(_make_dtype),
     ("_codecs", "encode"): _Maker(_encode),
+    ("builtins", "bytes"): _Maker(_no_bytes),
+    ("__builtin__", "bytes"): _Maker(_no_bytes),
     **{
         (f"numpy.{core}.{module}", name): _Maker(make)
         for core in ("core", "_core")

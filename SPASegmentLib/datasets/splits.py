@@ -29,9 +29,10 @@ def hashed_split(patient: str) -> str:
     return "train" if share < 0.7 else "val" if share < 0.8 else "test"
 
 
-def held_out(patient: str) -> str:
-    """The split of a patient of an official training set: a tenth of it is val."""
-    return "val" if hashed_share(patient) < 0.1 else "train"
+def held_out(patients: Iterable[str], share: float = 0.1) -> set[str]:
+    """The patients of an official training set that become val: a tenth, but at least one of two or more."""
+    ordered = sorted(set(patients), key=hashed_share)
+    return set(ordered[: max(round(share * len(ordered)), min(1, len(ordered) - 1))])
 
 
 def split_in_order(patients: Iterable[str], train: int, val: int) -> dict[str, str]:
