@@ -48,4 +48,4 @@ lists:
 	@$(PYTHON) .ci/lists.py
 
 clean:
-	rm -rf .venv $(DEMO) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv demo-output build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,135 @@
+"""Every command the README tells a newcomer to type works, typed as it stands there."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from SPASegmentLib.network.registry import model_path
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+IS_SET_UP = (ROOT / ".venv" / ".complete").exists()
+HAS_MODEL = model_path("compact").exists()
+
+
+def commands(language: str) -> list[str]:
+    """Every line of the README's code blocks of a language; a backslash at the end joins two."""
+    blocks = re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+    return [line for block in blocks for line in block.replace("\\\n", " ").splitlines() if line.strip()]
+
+
+@pytest.fixture(scope="module")
+def a_desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as the reader has it: the command `spasegment` at hand, and `my-data` from two people."""
+    desk = tmp_path_factory.mktemp("desk")
+    (desk / "bin").mkdir()
+    command = desk / "bin" / "spasegment"
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m SPASegmentLib.cli "$@"\n')
+    command.chmod(0o755)
+    random = np.random.default_rng(0)
+    rows, columns = np.mgrid[:64, :64]
+    for patient in range(8):
+        folder = desk / "my-data" / f"patient{patient:02d}__slice-1"
+        folder.mkdir(parents=True)
+        distance = np.hypot(rows - random.uniform(24, 40), columns - random.uniform(24, 40))
+        grey = 60 + 140 / (1 + np.exp(distance - 12)) + random.normal(0, 8, distance.shape)
+        Image.fromarray(grey.clip(0, 255).astype(np.uint8)).save(folder / "image.png")
+        for rater, radius in (("anna", 11), ("ben", 14)):
+            Image.fromarray(((distance < radius) * 255).astype(np.uint8)).save(folder / f"rater-{rater}.png")
+    names = [f"patient{patient:02d}" for patient in range(8)]
+    splits = {"train": names[:4], "val": names[4:6], "test": names[6:]}
+    (desk / "my-data" / "splits.json").write_text(json.dumps(splits))
+    return desk
+
+
+def type_in(command: str, desk: Path) -> str:
+    """What a command says, typed at the desk without a terminal."""
+    environment = os.environ | {
+        "PATH": f"{desk / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "SPASEGMENT_MODELS": str(desk / "models"),
+        "DEMO": str(desk / "demo"),
+        "MPLCONFIGDIR": str(desk / "matplotlib"),
+        "SPASEGMENT_DEBUG": "1",
+    }
+    folder = ROOT if command.startswith("make") else desk
+    result = subprocess.run(
+        ["bash", "-c", command],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"
+    return result.stdout
+
+
+@pytest.mark.parametrize("command", commands("bash"))
+def test_the_command_works_as_it_stands_there(command: str, a_desk: Path) -> None:
+    if command.startswith("make") and not IS_SET_UP:
+        pytest.skip("this environment was not built by `make setup`, which the command would start")
+    if not HAS_MODEL and re.match(r"spasegment (segment|benchmark|models verify)|make demo", command):
+        pytest.skip("the shipped model is not in Resources/Models")
+    type_in(command, a_desk)
+
+
+def test_the_commands_leave_what_the_readme_promises(a_desk: Path) -> None:
+    if not HAS_MODEL:
+        pytest.skip("the shipped model is not in Resources/Models")
+    assert (a_desk / "nodule.seg.nrrd").stat().st_size > 0
+    assert list((a_desk / "pictures").glob("*.png"))
+    assert json.loads((a_desk / "nodule.json").read_text())
+    assert "dice" in json.dumps(json.loads((a_desk / "results" / "quick" / "results.json").read_text()))
+
+
+def test_the_demo_says_where_its_pictures_are(a_desk: Path) -> None:
+    if not (IS_SET_UP and HAS_MODEL):
+        pytest.skip("needs an environment built by `make setup` and the shipped model")
+    said = type_in("make demo", a_desk)
+    assert str(a_desk / "demo" / "report") in said
+    assert len(list((a_desk / "demo" / "report").glob("*.png"))) == 3
+
+
+@pytest.mark.parametrize(
+    "command", [*commands("console"), "make help", "make setup", "make lint", "make lists"]
+)
+def test_the_targets_of_make_exist(command: str) -> None:
+    assert re.fullmatch(r"make [a-z]+", command)
+    subprocess.run([*command.split(), "--dry-run"], cwd=ROOT, capture_output=True, check=True)
+
+
+def test_every_file_the_readme_links_to_exists() -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert "LICENSE" in links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_section_the_readme_points_to_exists() -> None:
+    headings = {
+        re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-")
+        for title in re.findall(r"^#+ (.+)$", README, re.M)
+    }
+    assert set(re.findall(r"\]\(#([^)]+)\)", README)) <= headings
+
+
+def test_the_readme_says_the_commands_of_the_program() -> None:
+    used = {words[1] for words in map(str.split, commands("bash")) if words[0] == "spasegment"}
+    assert used == {"sample", "segment", "benchmark", "models", "train", "evaluate"}
+
+
+def test_the_readme_says_what_it_is_not() -> None:
+    assert "Not a medical device" in README
+    assert "zhu2025spa" in README and "CC BY 3.0" in README
