@@ -83,7 +83,8 @@ class _Run:
             data.images, data.masks, self.config, options.region_known, options.further_points
         )
         self.validation = BatchMaker(data.validation_images, data.validation_masks, self.config, 1.0)
-        self.header = {"network": self.config.to_dict(), "options": json.loads(options.model_dump_json())}
+        about = {"network": self.config.to_dict(), "options": options.model_dump(mode="json")}
+        self.header = json.loads(json.dumps(about))  # as a checkpoint gives it back
         self.pool, self.ahead = ThreadPoolExecutor(1), dict[int, Future[Batch]]()
         self.best = -1.0
         self.first_step = 0

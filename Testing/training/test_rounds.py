@@ -1,0 +1,151 @@
+"""Rounds of picks in training: clustering, the simulated user, the belief, and what leaks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.cluster import KMeans
+
+from SPASegmentLib.network.belief import Belief, log_none, pairwise_dice
+from SPASegmentLib.network.config import build_config
+from SPASegmentLib.network.spa import SPANetwork
+from SPASegmentLib.training.batches import Batch, BatchMaker, Sealed
+from SPASegmentLib.training.losses import mixture_loss
+from SPASegmentLib.training.options import TrainOptions
+from SPASegmentLib.training.rounds import batched_kmeans, cluster_means, play
+from SPASegmentLib.training.step import TrainingStep
+
+
+def discs(radii: list[float], grid: int = 32) -> torch.Tensor:
+    rows, cols = torch.meshgrid(torch.arange(grid), torch.arange(grid), indexing="ij")
+    distance = torch.hypot(rows - grid / 2, cols - grid / 2)
+    return torch.stack([(distance < r).float() for r in radii])
+
+
+def test_batched_kmeans_finds_clusters_as_good_as_scikit_learns():
+    generator = torch.Generator().manual_seed(0)
+    base = discs([4, 7, 10, 13])
+    maps = base.repeat_interleave(4, dim=0)
+    maps = (maps + 0.1 * torch.rand(maps.shape, generator=generator)).clamp(0, 1)[None]
+    labels = batched_kmeans(maps, torch.full((1, 16), 1 / 16), 4)[0]
+    theirs = KMeans(4, n_init=10, random_state=0).fit_predict(maps[0].flatten(1).numpy())
+    assert len({(int(a), int(b)) for a, b in zip(labels, theirs, strict=True)}) == 4
+
+
+def test_an_image_is_answered_the_same_alone_and_in_a_batch(tiny_network):
+    image = torch.rand(3, 1, 32, 32)
+    points = torch.full((3, 2), 16.0)
+    with torch.no_grad():
+        from SPASegmentLib.network.interaction import Interaction
+
+        def distribution(index):
+            embedding = tiny_network.encode_image(image[index], points[index])
+            return tiny_network.prepare(
+                embedding, Interaction(points[index][:, None], torch.ones(len(index), 1))
+            )
+
+        together, alone = distribution([0, 1, 2]), distribution([1])
+    for part in ("log_weights", "means", "deviations"):
+        a, b = getattr(together.distribution, part)[1], getattr(alone.distribution, part)[0]
+        assert torch.allclose(a, b, atol=1e-5), part
+
+
+def test_the_belief_moves_to_samples_close_to_the_pick():
+    samples = discs([4, 6, 8, 10])[None]
+    belief = Belief(0.05)
+    belief.add(samples, torch.full((1, 4), -np.log(4.0)))
+    candidates = discs([4, 10])[None]
+    mean = belief.update(candidates, torch.tensor([1]))
+    assert pairwise_dice(mean, discs([10])[None]).item() > pairwise_dice(mean, discs([4])[None]).item()
+    assert belief.log_weights[0, 3] > belief.log_weights[0, 0]
+
+
+def test_none_of_these_speaks_against_samples_close_to_a_candidate():
+    samples, candidates = discs([4, 10])[None], discs([4])[None]
+    close, far = log_none(samples, candidates, 0.05)[0]
+    assert far > close
+
+
+def test_the_simulated_user_picks_the_candidate_with_the_highest_dice():
+    samples = discs([4, 4, 7, 7, 10, 10, 13, 13])[None]
+    weights = torch.full((1, 8), -np.log(8.0))
+    target = discs([10])
+    outcome = play(samples, weights, target, Belief(0.05), 4)
+    assert outcome.candidate_dice[0, outcome.pick[0]] == pytest.approx(1.0)
+    assert torch.equal(outcome.picked[0, 0] >= 0.5, target[0] > 0)
+
+
+def test_cluster_means_ignore_empty_clusters():
+    samples = discs([4, 8])[None]
+    means = cluster_means(samples, torch.full((1, 2), 0.5), torch.tensor([[0, 0]]), 3)
+    assert torch.allclose(means[0, 1], samples[0].mean(0))
+
+
+def test_the_mixture_loss_is_the_em_bound():
+    losses = torch.tensor([[0.1, 0.5]])
+    weights = torch.tensor([[0.25, 0.75]]).log().requires_grad_()
+    mixture_loss(losses, weights, 0.1, 0.0).sum().backward()
+    responsibility = 0.25 * np.exp(-1) / (0.25 * np.exp(-1) + 0.75 * np.exp(-5))
+    assert -weights.grad[0, 0].item() / 0.1 == pytest.approx(responsibility, rel=1e-5)
+
+
+def test_the_target_reaches_the_network_only_through_the_picks(tiny_network):
+    """Two targets that lead to the same pick leave the same inputs for the next round."""
+    images, masks = np.full((2, 48, 48), 90, np.uint8), np.zeros((2, 4, 48, 48), bool)
+    masks[:, :, 18:30, 18:30] = True
+    batch = BatchMaker(images, masks, tiny_network.config, 1.0).batch(0, 0, 2)
+    step = TrainingStep(tiny_network, TrainOptions()).eval()
+    seen = []
+    original = tiny_network.prepare
+    tiny_network.prepare = lambda e, i: (seen.append(i), original(e, i))[1]  # type: ignore[method-assign]
+    try:
+        for target in (batch.target, batch.target * 0):
+            generator = torch.Generator().manual_seed(0)
+            step(Sealed(Batch(batch.image, target, batch.points, batch.labels)), 1, generator)
+    finally:
+        del tiny_network.prepare
+    first, second = seen
+    assert torch.equal(first.points, second.points)
+    assert first.picked is None and second.picked is None
+
+
+def test_the_batch_of_a_step_does_not_depend_on_the_steps_before(tiny_network):
+    images = np.random.default_rng(0).integers(0, 255, (6, 48, 48)).astype(np.uint8)
+    masks = np.zeros((6, 3, 48, 48), bool)
+    masks[:, :2, 20:28, 20:28] = True
+    maker = BatchMaker(images, masks, tiny_network.config, 0.5, 0.5)
+    again = BatchMaker(images, masks, tiny_network.config, 0.5, 0.5)
+    maker.batch(3, 0, 4)
+    for name in ("image", "target", "points", "labels"):
+        assert torch.equal(getattr(maker.batch(3, 1, 4), name), getattr(again.batch(3, 1, 4), name))
+
+
+def test_seeds_lie_in_the_target_they_were_clicked_in(tiny_network):
+    images = np.zeros((4, 48, 48), np.uint8)
+    masks = np.zeros((4, 2, 48, 48), bool)
+    masks[:, :, 10:20, 24:40] = True
+    maker = BatchMaker(images, masks, tiny_network.config, 0.7)
+    inside = []
+    for step in range(20):
+        batch = maker.batch(0, step, 4)
+        col, row = batch.points[:, 0].round().long().unbind(dim=1)
+        within_a_cell = torch.nn.functional.max_pool2d(batch.target[:, None], 3, stride=1, padding=1)
+        inside += [float(within_a_cell[i, 0, row[i], col[i]]) for i in range(4)]
+    assert np.mean(inside) == 1.0
+
+
+@pytest.fixture(scope="module")
+def tiny_network() -> SPANetwork:
+    torch.manual_seed(0)
+    entries = {
+        "grid": 32,
+        "channels": 32,
+        "widths": [8, 16, 16, 16],
+        "head_channels": 16,
+        "decoder_heads": 4,
+        "decoder_mlp": 32,
+        "components": 6,
+        "default_region": 32.0,
+    }
+    return SPANetwork(build_config(entries)).eval()
