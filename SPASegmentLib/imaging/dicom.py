@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,14 @@ UNEVEN = 0.05
 TILT = 1e-3
 """Largest sideways shift of one slice to the next, as a share of the gap, that counts as no gantry tilt."""
 
+_NO_IMAGES = tuple(
+    "1.2.840.10008.5.1.4.1.1." + part
+    for part in ("9.", "11.", "66.5", "88.", "104.", "481.3", "481.5", "481.8")
+)
+"""SOP classes of waveforms, presentation states, meshes, reports, documents, contours and plans."""
+NO_SIZE = "The file states no pixel size: pixels are taken as 1 mm wide."
+
+Geometry = tuple[np.ndarray | None, str | None, IntensityWindow | None, tuple[str, ...]]
 Series = tuple[np.ndarray, np.ndarray, str | None, IntensityWindow | None, tuple[str, ...]]
 
 
@@ -53,6 +62,19 @@ def common_tags(reader: Any) -> tuple[str | None, IntensityWindow | None]:
     return modality, IntensityWindow(centre[0] - width[0] / 2, centre[0] + width[0] / 2)
 
 
+def file_geometry(path: Path, reader: Any) -> Geometry:
+    """Geometry of a single file: voxel -> RAS, modality, window, warnings.
+
+    The matrix is None for multi-frame files, whose positions ITK reads.
+    """
+    one = _instance(path, reader)
+    if _is_flat(one):
+        _, matrix, said = _place(path, [one])
+        return matrix, one.modality, one.window, tuple(said)
+    unsized = one.spacing is None and tuple(reader.GetSpacing()[:2]) == (1.0, 1.0)
+    return None, one.modality, one.window, (NO_SIZE,) if unsized else ()
+
+
 def read_series(folder: Path) -> Series:
     """The largest series below a folder: voxels, voxel -> RAS, modality, window, warnings.
 
@@ -63,14 +85,13 @@ def read_series(folder: Path) -> Series:
         instance = _instance(path, reader)
         groups.setdefault(instance.series, []).append(instance)
     voxels = {key: sum(int(np.prod(one.size)) for one in group) for key, group in groups.items()}
-    largest = max(groups, key=lambda key: (voxels[key], [-ord(c) for c in str(key)]))
-    instances = groups[largest]
+    instances = groups[min(groups, key=lambda key: (-voxels[key], str(key)))]
     warnings: list[str] = []
     if len(groups) > 1:
         warnings.append(
             f"The folder holds {len(groups)} series: the largest, of {len(instances)} files, was read."
         )
-    if any(one.size[2:] not in ((), (1,)) for one in instances):
+    if not all(map(_is_flat, instances)):
         raise InputError(
             f"The largest series in {folder} is made of multi-frame files; give one of these files instead."
         )
@@ -78,6 +99,11 @@ def read_series(folder: Path) -> Series:
     middle = instances[len(instances) // 2]
     warnings += more
     return _stack(folder, instances), matrix, middle.modality, middle.window, tuple(warnings)
+
+
+def _is_flat(one: _Instance) -> bool:
+    """Whether the file holds a single frame."""
+    return one.size[2:] in ((), (1,))
 
 
 def _readable(folder: Path) -> Iterator[tuple[Path, Any]]:
@@ -94,10 +120,15 @@ def _readable(folder: Path) -> Iterator[tuple[Path, Any]]:
 
 
 def _looks_like_dicom(path: Path) -> bool:
-    """The DICOM prefix; an index of the medium (DICOMDIR) is no image."""
+    """Whether a file is DICOM and may hold an image: no index of the medium, report, plan or drawing."""
+    if path.name.upper() == "DICOMDIR":
+        return False
     with path.open("rb") as file:
-        start = file.read(132)
-    return start[128:] == b"DICM" and path.name.upper() != "DICOMDIR"
+        start = file.read(1024)
+    if start[128:132] != b"DICM":
+        return path.suffix.lower() in (".dcm", ".ima") and len(start) > 0
+    stated = re.search(rb"\x02\x00\x02\x00UI..([0-9.]+)", start, re.DOTALL)
+    return stated is None or not stated[1].decode().startswith(_NO_IMAGES)
 
 
 def _open(path: Path) -> Any:
@@ -127,7 +158,7 @@ def _instance(path: Path, reader: Any) -> _Instance:
     size = tuple(reader.GetSize())
     position, axes = _numbers(reader, "0020|0032"), _numbers(reader, "0020|0037")
     spacing = _numbers(reader, "0028|0030") or _numbers(reader, "0018|1164")
-    thickness = _numbers(reader, "0018|0088") or _numbers(reader, "0018|0050")
+    thickness = _numbers(reader, "0018|0050") or _numbers(reader, "0018|0088")
     number = _numbers(reader, "0020|0013")
     if spacing and (len(spacing) < 2 or not all(np.isfinite(value) and value > 0 for value in spacing)):
         raise InputError(f"{path} states a pixel size that is not positive; correct its tags.")
@@ -151,7 +182,7 @@ def _place(folder: Path, instances: list[_Instance]) -> tuple[list[_Instance], n
     warnings = []
     first = instances[0]
     if first.spacing is None:
-        warnings.append("The series states no pixel size: pixels are taken as 1 mm wide.")
+        warnings.append(NO_SIZE)
     rows, cols = first.spacing or (1.0, 1.0)
     if any(one.position is None or one.axes is None for one in instances):
         warnings.append(

@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
 from SPASegmentLib.errors import InputError
-from SPASegmentLib.imaging.dicom import common_tags, is_dicom_folder, read_series
+from SPASegmentLib.imaging.dicom import file_geometry, is_dicom_folder, read_series
 from SPASegmentLib.imaging.headers import Stated, check_claim, check_header, damaged, kind_of, unreadable
 from SPASegmentLib.imaging.quiet import silenced
 from SPASegmentLib.imaging.types import IntensityWindow, Volume
@@ -63,10 +63,28 @@ def _read_folder(folder: Path) -> Volume:
 def _read_file(path: Path) -> Volume:
     kind = kind_of(path)
     stated = check_header(path, kind)
+    image, reader, printed = _decode(path, kind, stated)
+    name = path.name.removesuffix(".gz").rsplit(".", 1)[0]
+    array = sitk.GetArrayFromImage(image)
+    spatial = array.ndim - (image.GetNumberOfComponentsPerPixel() > 1)
+    array = array[np.newaxis] if spatial == 2 else array.reshape(array.shape[spatial - 3 :])
+    if kind == "DICOM":
+        geometry, modality, window, warnings = file_geometry(path, reader)
+        matrix = LPS_TO_RAS @ _matrix(image) if geometry is None else geometry
+        return _volume(path, name, array, matrix, modality, window, warnings)
+    matrix = np.eye(4) if kind in _PICTURES else _matrix(image)
+    warnings = _geometry_warnings(path, kind, stated, matrix)
+    if "JPEG data" in printed:
+        warnings += ("The JPEG file is damaged in places: look at the picture before trusting it.",)
+    return _volume(path, name, array, LPS_TO_RAS @ matrix, _meta_modality(reader), None, warnings)
+
+
+def _decode(path: Path, kind: str, stated: Stated) -> tuple[sitk.Image, Any, str]:
+    """The image as ITK reads it, its reader (for tags), and what the decoder printed."""
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     reader.SetImageIO(_READERS[kind])
-    with silenced():
+    with silenced() as printed:
         try:
             reader.ReadImageInformation()
         except RuntimeError as error:
@@ -76,14 +94,7 @@ def _read_file(path: Path) -> Volume:
             image = reader.Execute()
         except RuntimeError as error:
             raise _refusal(path, kind, str(error)) from error
-    modality, window = common_tags(reader) if kind == "DICOM" else (_meta_modality(reader), None)
-    matrix = np.eye(4) if kind in _PICTURES else _matrix(image)
-    warnings = _geometry_warnings(path, kind, stated, matrix)
-    name = path.name.removesuffix(".gz").rsplit(".", 1)[0]
-    array = sitk.GetArrayFromImage(image)
-    spatial = array.ndim - (image.GetNumberOfComponentsPerPixel() > 1)
-    array = array[np.newaxis] if spatial == 2 else array.reshape(array.shape[spatial - 3 :])
-    return _volume(path, name, array, LPS_TO_RAS @ matrix, modality, window, warnings)
+    return image, reader, printed.text
 
 
 def _volume(

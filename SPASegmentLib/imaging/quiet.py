@@ -1,10 +1,12 @@
-"""Keeps what C++ image libraries print away from the user; what they mean is said in our own sentences."""
+"""Keeps what C and C++ image libraries print away from the user; what matters of it is said in a sentence."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 
@@ -13,37 +15,57 @@ import SimpleITK as sitk  # noqa: N813
 _LOCK = threading.RLock()
 
 
-@contextlib.contextmanager
-def silenced() -> Iterator[None]:
-    """Send the process's standard error (file descriptor 2) to nowhere while image files are decoded.
+class Printed:
+    """What was printed inside a `silenced` block; filled when the block ends."""
 
-    libjpeg, libtiff, MetaIO and GDCM write there directly and offer no switch. One thread at a time.
+    text: str = ""
+
+
+@contextlib.contextmanager
+def silenced() -> Iterator[Printed]:
+    """Catch what is written to descriptors 1 and 2 while image files are decoded, one thread at a time.
+
+    libjpeg, libtiff, MetaIO and GDCM print there directly and offer no switch.
     """
+    printed = Printed()
     with _LOCK:
         warned = sitk.ProcessObject.GetGlobalWarningDisplay()
         sitk.ProcessObject.SetGlobalWarningDisplay(False)
         try:
-            with _descriptor_to_devnull():
-                yield
+            with tempfile.TemporaryFile() as sink:
+                try:
+                    with _redirected(1, sink.fileno()), _redirected(2, sink.fileno()):
+                        yield printed
+                finally:
+                    sink.seek(0)
+                    printed.text = sink.read().decode(errors="replace")
         finally:
             sitk.ProcessObject.SetGlobalWarningDisplay(warned)
 
 
 @contextlib.contextmanager
-def _descriptor_to_devnull() -> Iterator[None]:
-    """Point descriptor 2 at the null device; does nothing where the process has no descriptor 2."""
-    with contextlib.suppress(Exception):
-        sys.stderr.flush()
+def _redirected(descriptor: int, sink: int) -> Iterator[None]:
+    """Point a descriptor at the sink; does nothing where the process has no such descriptor."""
+    _flush()
     try:
-        kept = os.dup(2)
+        kept = os.dup(descriptor)
     except OSError:
         yield
         return
-    sink = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(sink, 2)
+        os.dup2(sink, descriptor)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(sink)
+        _flush()
+        os.dup2(kept, descriptor)
         os.close(kept)
+
+
+def _flush() -> None:
+    """Empty the buffers of Python's and of C's output streams."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    with contextlib.suppress(Exception):
+        libc = ctypes.cdll.ucrtbase if sys.platform == "win32" else ctypes.CDLL(None)
+        libc.fflush(None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -142,6 +143,76 @@ def test_one_slice_alone_is_read_with_its_window_and_modality(upright, write_ser
     assert read.shape == (1, 11, 13)
     assert read.modality == "CT"
     assert read.window == IntensityWindow(-160, 240)
+
+
+def test_reports_and_drawings_beside_the_images_are_passed_over(upright, write_series, tmp_path):
+    folder = write_series(upright)
+    report = b"\x02\x00\x02\x00UI\x1e\x001.2.840.10008.5.1.4.1.1.88.33\0"
+    (folder / "report.dcm").write_bytes(bytes(128) + b"DICM" + report + bytes(100))
+    assert read_volume(folder).shape == upright.shape
+    (tmp_path / "only").mkdir()
+    (folder / "report.dcm").rename(tmp_path / "only" / "report.dcm")
+    with pytest.raises(InputError, match="holds no DICOM images"):
+        read_volume(tmp_path / "only")
+
+
+def test_slices_with_slopes_of_their_own_keep_their_values(upright, write_series):
+    """As in PET: every slice is scaled by itself."""
+    folder = write_series(upright)
+    for k, path in enumerate(sorted(folder.iterdir())):
+        content = path.read_bytes()
+        found = re.search(rb"\x28\x00\x53\x10(DS\x02\x00|\x02\x00\x00\x00)1 ", content)
+        assert found is not None
+        slope = found.end() - 2
+        path.write_bytes(content[:slope] + b"%d " % (k + 2) + content[slope + 2 :])
+    names = np.random.default_rng(3).permutation(len(upright.array))
+    stored = upright.array.astype(int) + 1024
+    expected = stored * (names + 2)[:, None, None] - 1024
+    np.testing.assert_array_equal(read_volume(folder).array, expected)
+
+
+def test_a_single_file_takes_its_thickness_from_its_tags(upright, write_series):
+    path = sorted(write_series(upright).iterdir())[0]
+    matrix = read_volume(path).ijk_to_ras
+    np.testing.assert_allclose(np.linalg.norm(matrix[:3, :3], axis=0), (0.7, 0.8, 2.5), atol=1e-6)
+
+
+def test_a_series_without_size_and_position_says_so_and_keeps_its_numbers_order(upright, write_series):
+    folder = write_series(upright)
+    for path in folder.iterdir():
+        content = path.read_bytes()
+        for tag, other in [(b"\x20\x00\x32\x00", b"\x20\x00\x33\x00"), (b"(\x00\x30\x00", b"(\x00\x31\x00")]:
+            assert content.count(tag) == 1
+            content = content.replace(tag, other)
+        path.write_bytes(content)
+    read = read_volume(folder)
+    np.testing.assert_array_equal(read.array, upright.array)
+    assert any("no position" in warning for warning in read.warnings)
+    assert any("no pixel size" in warning for warning in read.warnings)
+
+
+def test_a_colour_picture_in_dicom_is_rgb(tmp_path):
+    array = np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype=np.uint8)
+    image = sitk.GetImageFromArray(array, isVector=True)
+    image.SetMetaData("0008|0060", "US")
+    sitk.WriteImage(image, str(tmp_path / "us.dcm"))
+    read = read_volume(tmp_path / "us.dcm")
+    np.testing.assert_array_equal(read.array, array[np.newaxis])
+    assert read.modality == "US"
+    assert any("no pixel size" in warning for warning in read.warnings)
+
+
+def test_a_multi_frame_file_is_a_volume(tmp_path):
+    array = np.random.default_rng(0).integers(0, 255, (5, 20, 30), dtype=np.uint8)
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing((0.5, 0.6, 2.0))
+    image.SetMetaData("0008|0060", "MR")
+    sitk.WriteImage(image, str(tmp_path / "frames.dcm"))
+    read = read_volume(tmp_path / "frames.dcm")
+    np.testing.assert_array_equal(read.array, array)
+    np.testing.assert_allclose(np.linalg.norm(read.ijk_to_ras[:3, :3], axis=0), (0.5, 0.6, 2))
+    with pytest.raises(InputError, match="multi-frame"):
+        read_volume(tmp_path)
 
 
 def test_a_missing_slice_is_refused(upright, write_series, silent):

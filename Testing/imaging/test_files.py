@@ -443,3 +443,41 @@ def test_the_volume_of_a_colour_file_is_rgb(tmp_path):
     assert isinstance(read, Volume)
     assert read.is_rgb
     np.testing.assert_array_equal(read.array, array)
+
+
+def test_a_jpeg_with_damaged_places_is_read_with_a_warning_and_in_silence(tmp_path, rewrite, silent):
+    array = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    sitk.WriteImage(sitk.GetImageFromArray(array, isVector=True), str(tmp_path / "a.jpg"))
+
+    def insert(data: bytes) -> bytes:
+        end = data.rindex(b"\xff\xd9")
+        return data[:end] + b"\x11\x22\x33" + data[end:]
+
+    read = read_volume(rewrite(tmp_path / "a.jpg", tmp_path / "b.jpg", insert))
+    assert any("damaged in places" in warning for warning in read.warnings)
+
+
+SAMPLES = ["a.nrrd", "zipped.nrrd", "a.nii", "a.mha", "zipped.mha", "a.png", "a.jpg", "a.tif"]
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_random_damage_gives_a_volume_or_one_sentence(name, make_volume, to_itk, tmp_path, silent):
+    source = tmp_path / name
+    if source.suffix in (".png", ".jpg", ".tif"):
+        picture = np.random.default_rng(0).integers(0, 255, (16, 20, 3), dtype=np.uint8)
+        sitk.WriteImage(sitk.GetImageFromArray(picture, isVector=True), str(source))
+    else:
+        sitk.WriteImage(to_itk(make_volume(shape=(3, 8, 10))), str(source), name.startswith("zipped"))
+    content = source.read_bytes()
+    rng = np.random.default_rng(SAMPLES.index(name))
+    for _ in range(60):
+        damaged = bytearray(content)
+        for place in rng.integers(0, min(len(content), 700), rng.integers(1, 6)):
+            damaged[place] = rng.integers(0, 256)
+        source.write_bytes(damaged)
+        try:
+            volume = read_volume(source)
+            assert np.isfinite(volume.ijk_to_ras).all()
+            assert volume.array.ndim in (3, 4)
+        except InputError as refusal:
+            assert "\n" not in str(refusal)
