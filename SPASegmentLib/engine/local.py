@@ -40,6 +40,8 @@ CHUNK = 8
 """Samples decoded at once with the paper's fusion; on a CPU chunks beat one batch."""
 CACHED = 16
 """Image embeddings and regions kept, newest last."""
+EXTRA_CLUSTERS = (0, 1, 2, 4, 8)
+"""Clusters beyond K tried in turn until K candidates are distinct."""
 WIDEN = 0.5
 """How much every "none of these" since the last pick widens the components."""
 
@@ -215,31 +217,20 @@ class LocalEngine:
         components: np.ndarray,
     ) -> Proposal:
         """Recommendation, candidates and what the next call needs, from N samples."""
-        image, points = request.image, request.points
+        image = request.image
         weights = history.sample_weights(samples)
         mean = np.tensordot(weights.astype(np.float32), samples, axes=1)
         probability = zoom.unsample(mean, region, image.shape, image.spacing)
         recommendation = _outline(probability, request)
-        k = self.config.candidates
-        labels, centroids = cluster(samples, weights, k + min(k, len(history.rejected)), request.seed)
-        masks = [zoom.unsample(c, region, image.shape, image.spacing) >= 0.5 for c in centroids]
-        supports = [float(weights[labels == i].sum()) for i in range(len(centroids))]
-        shown, reason = assemble(
-            recommendation,
-            masks,
-            supports,
-            spacing=image.spacing,
-            points=points,
-            rejected=history.rejected,
-            limit=k,
+        shown, reason, centroids = self._candidates(
+            request, region, history, samples, weights, recommendation
         )
-        kept = [c.cluster for c in shown]
-        shares = self._shares(request, history, centroids[kept], samples, components)
+        shares = self._shares(request, history, centroids, samples, components)
         feedback = Feedback(
             region=region,
             samples=_to_bytes(samples),
             components=components,
-            clusters=_to_bytes(centroids[kept]),
+            clusters=_to_bytes(centroids),
             recommendation=_to_bytes(mean),
             log_shares=shares,
         )
@@ -247,12 +238,45 @@ class LocalEngine:
         return Proposal(
             recommendation=recommendation,
             probability=probability,
-            candidates=tuple(Candidate(c.mask, c.description, i) for i, c in enumerate(shown)),
+            candidates=shown,
             feedback=feedback,
             area_mm2=float(recommendation.sum() * pixel),
             fewer_reason=reason,
             warnings=(*input_warnings(request, self._info, region, recommendation), *self._device_warning),
         )
+
+    def _candidates(
+        self,
+        request: ProposalRequest,
+        region: Region,
+        history: History,
+        samples: np.ndarray,
+        weights: np.ndarray,
+        recommendation: np.ndarray,
+    ) -> tuple[tuple[Candidate, ...], str, np.ndarray]:
+        """At most K candidates, why fewer, and their probability maps (K', G, G).
+
+        K clusters first; more of them while some turn out the same as the recommendation, as another or as
+        one turned down before, so that fewer than K are shown only where the samples hold no more opinions.
+        """
+        image, k = request.image, self.config.candidates
+        for extra in EXTRA_CLUSTERS:
+            labels, centroids = cluster(samples, weights, k + extra, request.seed)
+            masks = [zoom.unsample(c, region, image.shape, image.spacing) >= 0.5 for c in centroids]
+            shown, reason = assemble(
+                recommendation,
+                masks,
+                [float(weights[labels == i].sum()) for i in range(len(centroids))],
+                spacing=image.spacing,
+                points=request.points,
+                rejected=history.rejected,
+                limit=k,
+            )
+            if len(shown) == k:
+                break
+        kept = [c.cluster for c in shown]
+        numbered = tuple(replace(c, cluster=i) for i, c in enumerate(shown))
+        return numbered, reason, centroids[kept]
 
     def _shares(
         self,
