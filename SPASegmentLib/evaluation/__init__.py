@@ -13,9 +13,12 @@ from SPASegmentLib.evaluation.options import Options
 from SPASegmentLib.evaluation.outputs import Results
 from SPASegmentLib.evaluation.protocol import USERS
 from SPASegmentLib.evaluation.runner import evaluate
+from SPASegmentLib.evaluation.samples import for_each_count
+from SPASegmentLib.evaluation.sequences import TransferOptions
 from SPASegmentLib.evaluation.tables import all_tables
+from SPASegmentLib.evaluation.transfer import run_transfer
 
-__all__ = ["Options", "Results", "evaluate", "run"]
+__all__ = ["Options", "Results", "TransferOptions", "evaluate", "run", "run_transfer"]
 
 
 def run(
@@ -29,13 +32,20 @@ def run(
     users: Sequence[str] = USERS,
     target: str = "subset",
     n_samples: int | None = None,
+    sample_counts: Sequence[int] = (),
     threads: int = 1,
+    transfer: TransferOptions | None = None,
+    learn_from: MultiRaterDataset | None = None,
     report: bool = True,
+    command: str | None = None,
     console: Console | None = None,
 ) -> Results:
-    """Evaluate models on a data set, show the table on `console` and write the figures to `out`.
+    """Evaluate models on a data set, show the tables on `console` and write figures and report to `out`.
 
-    The first model is the one the others are compared with. See `evaluate` and `Options` for the rest.
+    The first model is the one the others are compared with. sample_counts: also run every model with these N,
+    as "NAME N=24" and so on. transfer, learn_from: also measure carried profiles, see `run_transfer`.
+    report: whether report.md and its pictures are written. command: what reproduces it, for the report.
+    See `evaluate` and `Options` for the rest.
     """
     options = Options(
         protocol_seed=protocol_seed,
@@ -46,8 +56,19 @@ def run(
         n_samples=n_samples,
         users=tuple(users),
     )
-    results = evaluate(engine_factories, dataset, options, out=out, console=console)
+    every = {**engine_factories, **for_each_count(engine_factories, sample_counts)}
+    results = evaluate(every, dataset, options, out=out, console=console)
+    carried = None
+    if transfer is not None:
+        found = run_transfer(
+            engine_factories, dataset, options, transfer, learn_from=learn_from, out=out, console=console
+        )
+        carried = results.transfer = found.summary
     if console is not None:
-        for table in all_tables(results.summary):
+        for table in all_tables(results.summary, carried):
             console.print(table)
+    if report and out is not None:
+        from SPASegmentLib.evaluation.report import write_report
+
+        write_report(results, out, dataset=dataset, transfer=carried, command=command)
     return results

@@ -115,6 +115,7 @@ def run_case(
         case=case.case_id,
         patient=case.patient,
         raters=list(case.raters),
+        drew=[bool(mask.any()) for mask in case.masks],
         included=list(draw.included),
         click=[draw.click.row, draw.click.col],
         target_pixels=int(draw.target.sum()),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from SPASegmentLib.errors import SPASegmentError
+from SPASegmentLib.evaluation.alignment import alignment
 from SPASegmentLib.evaluation.options import Options
 from SPASegmentLib.evaluation.protocol import APPROVE
 from SPASegmentLib.evaluation.records import CaseRecord, write_whole
@@ -28,13 +29,15 @@ class Results:
     """What an evaluation found.
 
     summary: as in results.json. records: of each model, in the order of cases, those without a target left
-    out. targets: as in targets.json. out: the folder they were written to, or None.
+    out. targets: as in targets.json. out: the folder they were written to, or None. transfer: as in
+    transfer.json, where it was measured.
     """
 
     summary: dict[str, Any]
     records: dict[str, list[CaseRecord]]
     targets: dict[str, Any]
     out: Path | None = None
+    transfer: dict[str, Any] | None = None
 
 
 def gather(
@@ -62,6 +65,7 @@ def gather(
                 thresholds=thresholds,
                 resamples=options.resamples,
             ),
+            "alignment": alignment(rows, options.resamples),
             "skipped": len(targets["skipped"]),
             "peak_memory_mb": round(memory[name], 1) if name in memory else None,
             "device": reports[name].device,

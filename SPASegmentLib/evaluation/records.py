@@ -44,7 +44,8 @@ def from_line(kind: type[AnyRecord], line: str) -> AnyRecord:
 class CaseRecord:
     """One interaction of the `always-pick` user; the `approve` user's is its beginning.
 
-    Lists run over iterations 1..6. included: raters in the target. click: [row, col]. target_pixels,
+    Lists run over iterations 1..6. raters: their names, if any. drew: whether each drew anything.
+    included: raters in the target. click: [row, col]. target_pixels,
     target_hash: what the target was. dice: of the recommendation, held where nothing was left to pick.
     candidates, similarity: Dice of each candidate with the target, of every two candidates with each other.
     picks: index of the candidate picked after each iteration. rater_dice: Dice with each single rater.
@@ -56,6 +57,7 @@ class CaseRecord:
     case: str
     patient: str
     raters: list[str] = field(default_factory=list)
+    drew: list[bool] = field(default_factory=list)
     included: list[int] = field(default_factory=list)
     click: list[float] = field(default_factory=list)
     target_pixels: int = 0

@@ -95,7 +95,7 @@ def _user_figures(
     means = [estimate.mean for estimate in estimates]
     reach = {f"{x:.2f}": float(iterations_to_reach(run.dice, x).mean()) for x in thresholds}
     return {
-        "dice": _by_iteration(means),
+        "dice": by_iteration(means),
         "interval": {str(i): interval(e) for i, e in enumerate(estimates, 1)},
         "gain": _gains(means),
         "noi": {name: rounded(value) for name, value in reach.items()},
@@ -176,12 +176,13 @@ def paired_difference(
     estimates = bootstrap_means(a - b, [record.patient for record, _ in pairs], resamples)
     return {
         "cases": len(pairs),
-        "dice": _by_iteration([estimate.mean for estimate in estimates]),
+        "dice": by_iteration([estimate.mean for estimate in estimates]),
         "interval": {str(i): interval(e) for i, e in enumerate(estimates, 1)},
     }
 
 
-def _by_iteration(values: Sequence[float]) -> dict[str, float]:
+def by_iteration(values: Sequence[float]) -> dict[str, float]:
+    """Values of iterations 1, 2, ... under their numbers."""
     return {str(iteration): rounded(value) for iteration, value in enumerate(values, 1)}
 
 

@@ -8,10 +8,14 @@ from rich import box
 from rich.table import Table
 
 
-def all_tables(summary: dict[str, Any]) -> list[Table]:
-    """Dice, the other figures and, where there are several models, their differences."""
+def all_tables(summary: dict[str, Any], transfer: dict[str, Any] | None = None) -> list[Table]:
+    """Dice, other figures, and the models' differences and carried profiles where there are any."""
     tables = [dice_table(summary), figures_table(summary)]
-    return [*tables, paired_table(summary)] if summary["paired"] else tables
+    if summary["paired"]:
+        tables.append(paired_table(summary))
+    if transfer is not None:
+        tables += [transfer_table(name, model["users"]) for name, model in transfer["models"].items()]
+    return tables
 
 
 def dice_table(summary: dict[str, Any]) -> Table:
@@ -61,6 +65,26 @@ def paired_table(summary: dict[str, Any]) -> Table:
             for i in _iterations(summary)
         ]
         table.add_row(pair["second"], *cells)
+    return table
+
+
+def transfer_table(name: str, users: dict[str, Any]) -> Table:
+    """A carried profile against a fresh one, a row per user; the interval's ends stand below."""
+    columns = ["user", "cases", "fresh", "carried", "difference", "picks fresh", "carried"]
+    table = _table(f"Dice after the click with a carried profile: {name}", columns)
+    for user, figures in users.items():
+        if not figures["cases"]:
+            continue
+        difference = (figures["dice_difference"], *figures["dice_interval"])
+        table.add_row(
+            user,
+            str(figures["cases"]),
+            number(figures["fresh_dice"], 3),
+            number(figures["carried_dice"], 3),
+            "\n".join(f"{value:+.3f}" for value in difference),
+            number(figures["fresh_picks"], 2),
+            number(figures["carried_picks"], 2),
+        )
     return table
 
 

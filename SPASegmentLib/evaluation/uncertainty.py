@@ -43,9 +43,7 @@ def spread_against_raters(
     return generalised_energy_distance(samples, masks), maximum_dice_match(samples, masks)
 
 
-def calibration_in_region(
-    proposal: Proposal, target: np.ndarray, spacing: tuple[float, float]
-) -> np.ndarray:
+def calibration_in_region(proposal: Proposal, target: np.ndarray, spacing: tuple[float, float]) -> np.ndarray:
     """Calibration counts of the mean prediction against the target over the slice pixels in the region."""
     shape = (int(target.shape[0]), int(target.shape[1]))
     inside = inside_region(proposal.feedback.region, spacing, shape)

@@ -140,14 +140,14 @@ def test_interval_covers_the_truth_and_needs_the_patients_for_it() -> None:
     patients = [str(i) for i in range(40) for _ in range(5)]
     alone = [str(i) for i in range(200)]
     covered = naive = 0
-    for _ in range(200):
+    for _ in range(100):
         values = (rng.normal(0.8, 0.05, 40).repeat(5) + rng.normal(0, 0.01, 200))[:, None]
         [by_patient] = metrics.bootstrap_means(values, patients, 500)
         [by_case] = metrics.bootstrap_means(values, alone, 500)
         covered += by_patient.low <= 0.8 <= by_patient.high
         naive += by_case.low <= 0.8 <= by_case.high
-    assert 178 <= covered <= 200
-    assert naive < 150
+    assert covered >= 87
+    assert naive < 75
 
 
 def test_interval_is_the_same_for_every_order_of_the_cases_patient_by_patient() -> None:

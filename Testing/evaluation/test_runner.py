@@ -173,7 +173,7 @@ def test_a_killed_evaluation_goes_on_to_the_same_figures(tmp_path: Path, workers
 @pytest.mark.parametrize(
     "other",
     [Options(protocol_seed=1), Options(target="largest"), Options(n_samples=24), Options(engine_seed=1)],
-    ids=str,
+    ids=["seed", "target", "samples", "engine seed"],
 )
 def test_another_evaluation_does_not_mix_with_the_one_in_the_folder(tmp_path: Path, other: Options) -> None:
     evaluate({"toy": toy()}, ToyDataset(2), QUICK, out=tmp_path)
@@ -216,7 +216,14 @@ def test_run_shows_the_table_on_the_console() -> None:
         (Options(target="raters:Ann"), "no rater 'Ann'"),
         (Options(target="raters:Ann", workers=2), "no rater 'Ann'"),
     ],
-    ids=str,
+    ids=[
+        "no case",
+        "no user",
+        "unknown user",
+        "unknown target",
+        "unknown rater",
+        "unknown rater in a worker",
+    ],
 )
 def test_what_cannot_be_evaluated_is_said_in_one_sentence(options: Options, sentence: str) -> None:
     with pytest.raises(SPASegmentError, match=sentence):

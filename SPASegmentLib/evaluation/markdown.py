@@ -1,0 +1,167 @@
+"""Tables of a report, in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from SPASegmentLib.evaluation.alignment import EXCLUDED, INCLUDED
+from SPASegmentLib.evaluation.tables import number
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table; the first column is to the left, the others to the right."""
+    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def dice_table(summary: Mapping[str, Any], user: str) -> str:
+    """Mean Dice by iteration with intervals, of one user model."""
+    iterations = _iterations(summary)
+    rows = [
+        [name, str(model["cases"]), *(_with_interval(model["users"][user], i) for i in iterations)]
+        for name, model in summary["models"].items()
+    ]
+    return table(["model", "cases", *iterations], rows)
+
+
+def _with_interval(figures: Mapping[str, Any], iteration: str) -> str:
+    low, high = figures["interval"][iteration]
+    return f"{figures['dice'][iteration]:.4f} [{low:.3f}, {high:.3f}]"
+
+
+def gain_table(summary: Mapping[str, Any]) -> str:
+    """Change of the mean Dice in points from each iteration to the next (supplement Table 4)."""
+    models = summary["models"]
+    steps = list(next(iter(models.values()))["gain"])
+    rows = [
+        [name, *(f"{100 * model['gain'][step]:+.2f}" for step in steps)] for name, model in models.items()
+    ]
+    return table(["model", *steps], rows)
+
+
+def reach_table(summary: Mapping[str, Any]) -> str:
+    """NoI and failure rate at every Dice to reach."""
+    thresholds = [f"{x:.2f}" for x in summary["thresholds"]]
+    rows = [
+        [
+            name,
+            *(f"{model['noi'][x]:.2f}" for x in thresholds),
+            *(f"{100 * model['failure_rate'][x]:.1f}%" for x in thresholds),
+        ]
+        for name, model in summary["models"].items()
+    ]
+    columns = [*(f"NoI@{x}" for x in thresholds), *(f"fails {x}" for x in thresholds)]
+    return table(["model", *columns], rows)
+
+
+def candidate_table(summary: Mapping[str, Any]) -> str:
+    """Similarity among candidates by iteration, what the best adds, how many there are."""
+    iterations = _iterations(summary)
+    rows = [
+        [
+            name,
+            *(number(model["candidate_similarity"].get(i), 3) for i in iterations),
+            number(model["best_candidate_gain"].get("1"), 3),
+            number(model["candidates_shown"].get("1"), 2),
+        ]
+        for name, model in summary["models"].items()
+    ]
+    return table(["model", *iterations, "best of 1 adds", "shown at 1"], rows)
+
+
+def uncertainty_table(summary: Mapping[str, Any]) -> str:
+    """GED (squared), D_max and ECE of the first proposal."""
+    rows = [
+        [name, number(model["ged"], 4), number(model["d_max"], 4), number(model["ece"], 4)]
+        for name, model in summary["models"].items()
+    ]
+    return table(["model", "GED", "D_max", "ECE"], rows)
+
+
+def effort_table(summary: Mapping[str, Any]) -> str:
+    """Picks of the `approve` user, seconds, memory and device."""
+    rows = [
+        [
+            name,
+            number(model["users"].get("approve", {}).get("picks"), 2),
+            number(model["seconds_per_click"], 3),
+            number(model["seconds_per_pick"], 3),
+            number(model["peak_memory_mb"], 0),
+            model["device"],
+            str(model["errors"]),
+        ]
+        for name, model in summary["models"].items()
+    ]
+    return table(["model", "picks", "s per click", "s per pick", "peak MiB", "device", "refused"], rows)
+
+
+def paired_table(summary: Mapping[str, Any]) -> str:
+    """Differences to the first model."""
+    iterations = _iterations(summary)
+    rows = [
+        [
+            f"{pair['first']} - {pair['second']}",
+            str(pair["cases"]),
+            *(_difference(pair, i) for i in iterations),
+        ]
+        for pair in summary["paired"]
+    ]
+    return table(["models", "cases", *iterations], rows)
+
+
+def _difference(pair: Mapping[str, Any], iteration: str) -> str:
+    if iteration not in pair["dice"]:
+        return "-"
+    low, high = pair["interval"][iteration]
+    return f"{pair['dice'][iteration]:+.4f} [{low:+.3f}, {high:+.3f}]"
+
+
+def alignment_table(found: Mapping[str, Any]) -> str:
+    """Dice with single raters by iteration, and the change to the last (paper Table 2)."""
+    groups = {**found["raters"], "**all**": found["mean"]}
+    rows = [
+        [
+            f"{name}, {side}",
+            str(figures["cases"]),
+            *(f"{100 * value:.2f}" for value in figures["dice"].values()),
+            "{:+.2f} [{:+.2f}, {:+.2f}]".format(
+                *(100 * value for value in (figures["change"], *figures["change_interval"]))
+            ),
+        ]
+        for name, sides in groups.items()
+        for side, figures in sides.items()
+        if side in (INCLUDED, EXCLUDED)
+    ]
+    iterations = list(next(iter(found["mean"].values()))["dice"])
+    return table(["rater", "cases", *iterations, "change"], rows)
+
+
+def transfer_table(users: Mapping[str, Any]) -> str:
+    """A carried profile against a fresh one, per user."""
+    rows = [
+        [
+            user,
+            str(figures["cases"]),
+            f"{figures['fresh_dice']:.4f}",
+            f"{figures['carried_dice']:.4f}",
+            _change(figures, "dice", 4),
+            f"{figures['fresh_picks']:.2f}",
+            f"{figures['carried_picks']:.2f}",
+            _change(figures, "picks", 2),
+        ]
+        for user, figures in users.items()
+        if figures["cases"]
+    ]
+    return table(
+        ["user", "cases", "Dice fresh", "carried", "difference", "picks fresh", "carried", "difference"], rows
+    )
+
+
+def _change(figures: Mapping[str, Any], what: str, digits: int) -> str:
+    low, high = figures[f"{what}_interval"]
+    return f"{figures[f'{what}_difference']:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
+
+
+def _iterations(summary: Mapping[str, Any]) -> list[str]:
+    return [str(i) for i in range(1, summary["iterations"] + 1)]

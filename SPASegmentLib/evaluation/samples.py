@@ -1,0 +1,41 @@
+"""The same model with other numbers of samples N (supplement Section 3: 24, 36, 48)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from SPASegmentLib.engine.messages import CancelToken, Engine, ModelInfo, Proposal, ProposalRequest
+from SPASegmentLib.evaluation.workers import EngineFactory
+
+
+class WithSamples:
+    """An engine that answers every request with N samples."""
+
+    def __init__(self, engine: Engine, n_samples: int) -> None:
+        self._engine = engine
+        self._n_samples = n_samples
+        self.device = getattr(engine, "device", "cpu")
+
+    @property
+    def model(self) -> ModelInfo:
+        """The engine's own model."""
+        return self._engine.model
+
+    def propose(self, request: ProposalRequest, cancel: CancelToken | None = None) -> Proposal:
+        """Answer one request."""
+        return self._engine.propose(replace(request, n_samples=self._n_samples), cancel)
+
+
+@dataclass(frozen=True)
+class _Factory:
+    engine: EngineFactory
+    n_samples: int
+
+    def __call__(self) -> Engine:
+        return WithSamples(self.engine(), self.n_samples)
+
+
+def for_each_count(engines: Mapping[str, EngineFactory], counts: Sequence[int]) -> dict[str, EngineFactory]:
+    """Every engine with every N, as "NAME N=24"."""
+    return {f"{name} N={n}": _Factory(engine, n) for name, engine in engines.items() for n in counts}
