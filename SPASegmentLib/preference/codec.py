@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -15,6 +14,8 @@ from SPASegmentLib.preference.profile import Profile, what_is_wrong
 from SPASegmentLib.preference.records import MAX_COMPONENTS, MAX_DIMENSION, Record, Text
 from SPASegmentLib.preference.summary import summarise
 
+_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+_DEEPEST = 5
 FORMAT: Literal["spasegment-profile"] = "spasegment-profile"
 
 
@@ -71,7 +72,7 @@ def encode(profile: Profile) -> bytes:
         variances=profile.base.variances if profile.base else (),
     )
     content = ProfileFile(derived=derived, profile=profile).model_dump(mode="json")
-    return ("".join(_lines(content, "")) + "\n").encode()
+    return (_readable(content) + "\n").encode()
 
 
 def decode(data: bytes) -> Profile:
@@ -101,18 +102,13 @@ def decode(data: bytes) -> Profile:
         ) from None
 
 
-def _lines(value: Any, indent: str) -> Iterator[str]:
-    """JSON with one entry a line, but rows of numbers and records of plain values on one line each."""
+def _readable(value: Any, indent: str = "") -> str:
+    """JSON with one entry a line down to the picks of a slice, each of which is a line."""
+    held = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+    if len(indent) >= _DEEPEST or not any(isinstance(item, dict | list) for item in held):
+        return _JSON.encode(value)
     inner = indent + " "
-    items = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
-    if not any(isinstance(item, dict | list) for item in items):
-        yield json.dumps(value, ensure_ascii=False, allow_nan=False)
-        return
-    pairs = value.items() if isinstance(value, dict) else ((None, item) for item in value)
-    yield "{\n" if isinstance(value, dict) else "[\n"
-    for i, (key, item) in enumerate(pairs):
-        yield (",\n" if i else "") + inner
-        if key is not None:
-            yield json.dumps(key, ensure_ascii=False) + ": "
-        yield from _lines(item, inner)
-    yield f"\n{indent}" + ("}" if isinstance(value, dict) else "]")
+    keys = [f"{_JSON.encode(key)}: " for key in value] if isinstance(value, dict) else [""] * len(held)
+    lines = f",\n{inner}".join(key + _readable(item, inner) for key, item in zip(keys, held, strict=True))
+    first, last = "{}" if isinstance(value, dict) else "[]"
+    return f"{first}\n{inner}{lines}\n{indent}{last}"
