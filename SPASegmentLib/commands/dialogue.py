@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from SPASegmentLib.engine.describe import areas_in_words
 from SPASegmentLib.engine.messages import Engine, Proposal
 from SPASegmentLib.errors import Cancelled, InputError, StepError
 from SPASegmentLib.session import Session
@@ -44,7 +45,7 @@ def answered(session: Session, answer: str) -> Session:
     if answer == REDO:
         return session.redo()
     if answer == QUIT:
-        raise Cancelled("Stopped before a mask was final; nothing was written.")
+        raise Cancelled("Stopped before a mask was final; no mask was written.")
     if answer.startswith("t"):
         return session.take(int(answer[1:]) - 1)
     return session.pick(int(answer) - 1)
@@ -123,6 +124,7 @@ def proposal_lines(proposal: Proposal, iteration: int) -> list[str]:
     width = max((len(c.description.name) for c in proposal.candidates), default=0)
     for number, candidate in enumerate(proposal.candidates, start=1):
         d = candidate.description
-        change = f"+{d.added_mm2:.1f} -{d.removed_mm2:.1f} mm2"
-        lines.append(f"  {number}  {d.name:<{width}}  {change:>22}  {100 * d.support:3.0f}% of samples")
+        lines.append(
+            f"  {number}  {d.name:<{width}}  {areas_in_words(d):>16}  {100 * d.support:3.0f}% of samples"
+        )
     return [*lines, f"  {proposal.fewer_reason}"] if proposal.fewer_reason else lines

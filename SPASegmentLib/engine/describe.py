@@ -84,6 +84,12 @@ def describe_all(
     return tuple(replace(d, name=name) for (d, _), name in zip(pairs, names, strict=True))
 
 
+def areas_in_words(description: Description) -> str:
+    """What a candidate adds and removes: "+25 -3.4 mm2"."""
+    added, removed = (_number(a) if a else "0" for a in (description.added_mm2, description.removed_mm2))
+    return f"+{added} -{removed} mm2"
+
+
 def _change(old: np.ndarray, new: np.ndarray, spacing: tuple[float, float]) -> _Change:
     """Both masks cut to the box around them, one pixel of margin included."""
     either = old | new

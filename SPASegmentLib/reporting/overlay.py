@@ -86,6 +86,22 @@ def view_of(masks: list[np.ndarray], points: list[tuple[float, float]], spacing:
     return View((centre[0], centre[1]), size, spacing)
 
 
+def stretched(pixels: np.ndarray, view: View) -> np.ndarray:
+    """(H, W) in [0, 1] with the contrast of what is in view (all but a two-hundredth at each end).
+
+    Colours, and views that are nearly flat, stay as they are.
+    """
+    if pixels.ndim == 3:
+        return pixels
+    rows, cols = (at[(at >= 0) & (at <= n - 1)] for at, n in zip(view.pixels(64), pixels.shape, strict=True))
+    low, high = np.percentile(
+        pixels[np.ix_(np.rint(rows).astype(int), np.rint(cols).astype(int))], (0.5, 99.5)
+    )
+    if high - low < 0.02:
+        return pixels
+    return np.clip((pixels - low) / (high - low), 0, 1).astype(np.float32)
+
+
 def draw(pixels: np.ndarray, view: View, across: int, layers: list[tuple[np.ndarray, Look]]) -> np.ndarray:
     """A picture (across, across, 3) uint8 of the slice with masks over it.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,20 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from SPASegmentLib.engine.describe import areas_in_words
 from SPASegmentLib.engine.messages import Candidate, Proposal
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.types import PointPrompt, SliceImage
-from SPASegmentLib.reporting.overlay import ADDED, RECOMMENDED, REMOVED, View, draw, swatch, view_of
+from SPASegmentLib.reporting.overlay import (
+    ADDED,
+    RECOMMENDED,
+    REMOVED,
+    View,
+    draw,
+    stretched,
+    swatch,
+    view_of,
+)
 
 WIDTH, HEIGHT, DPI = 14.0, 7.9, 140
 """Inches and dots per inch of a picture."""
@@ -38,12 +49,14 @@ def report_iteration(
 ) -> None:
     """Write the picture of one iteration as a PNG; the same proposal gives the same bytes.
 
+    Grey slices are shown with the contrast of what is in view, so that a nodule in a wide window can be seen.
     points: drawn on the large view. answer: what the user did, e.g. "picked 2"; chosen: index of the
     candidate that was picked or taken. caption: e.g. the model's name. Raises InputError where `path` cannot
     be written.
     """
     masks = [proposal.recommendation, *(c.mask for c in proposal.candidates)]
     view = view_of(masks, [(p.row, p.col) for p in points], image.spacing)
+    image = replace(image, pixels=stretched(image.pixels, view))
     figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI, facecolor=_DARK)
     canvas = FigureCanvasAgg(figure)
     _large(figure, image, proposal, view, points)
@@ -164,13 +177,11 @@ def _name(figure: Figure, candidate: Candidate, slot: int, left: float, bottom: 
     description = candidate.description
     top = bottom - 0.2
     _write(figure, left, top, str(slot + 1), 15, weight="bold")
-    for line in textwrap.wrap(description.name, 32):
+    for line in textwrap.wrap(description.name.replace(" mm2", "\u00a0mm2"), 28):
         _write(figure, left + 0.25, top, line, 12, weight="bold")
         top -= 0.21
-    places = 0 if max(description.added_mm2, description.removed_mm2) >= 10 else 1
-    change = f"+{description.added_mm2:.{places}f} -{description.removed_mm2:.{places}f} mm2"
     support = f"{100 * description.support:.0f}% of samples"
-    _write(figure, left + 0.25, top, f"{change}  ·  {support}", 10.5, _QUIET)
+    _write(figure, left + 0.25, top, f"{areas_in_words(description)}  ·  {support}", 10.5, _QUIET)
 
 
 def _legend(figure: Figure) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from SPASegmentLib.engine.describe import describe, describe_all
+from SPASegmentLib.engine.describe import areas_in_words, describe, describe_all
 
 SPACING = (0.5, 0.5)
 
@@ -110,6 +110,12 @@ def test_areas_and_percentages_follow_the_masks():
     d = describe(old, new, (0.5, 2.0), 0.3)
     assert (d.area_mm2, d.added_mm2, d.removed_mm2) == (360.0, 60.0, 100.0)
     assert (d.added_percent, d.removed_percent, d.support) == (15.0, 25.0, 0.3)
+
+
+def test_what_is_added_and_removed_is_said_in_square_millimetres():
+    old, new = a_box(slice(20, 40), slice(20, 40)), a_box(slice(20, 40), slice(21, 43))
+    assert areas_in_words(describe(old, new, (0.5, 0.5), 0.3)) == "+15 -5.0 mm2"
+    assert areas_in_words(describe(old, old, (0.5, 0.5), 0.3)) == "+0 -0 mm2"
 
 
 def test_against_an_empty_recommendation_there_is_only_an_area():

@@ -7,7 +7,16 @@ import colorsys
 import numpy as np
 import pytest
 
-from SPASegmentLib.reporting.overlay import ADDED, RECOMMENDED, REMOVED, View, draw, swatch, view_of
+from SPASegmentLib.reporting.overlay import (
+    ADDED,
+    RECOMMENDED,
+    REMOVED,
+    View,
+    draw,
+    stretched,
+    swatch,
+    view_of,
+)
 
 
 def a_mask(rows: slice, cols: slice, shape: tuple[int, int] = (100, 120)) -> np.ndarray:
@@ -94,3 +103,14 @@ def test_colour_slices_keep_their_colours():
         0,
         0,
     ]
+
+
+def test_a_faint_object_is_shown_with_the_contrast_of_what_is_in_view():
+    pixels = np.full((100, 120), 0.1, np.float32)
+    pixels[40:60, 50:70] = 0.3
+    pixels[:5] = 1.0
+    view = view_of([a_mask(slice(40, 60), slice(50, 70))], [], (1, 1))
+    shown = stretched(pixels, view)
+    assert (shown[50, 60], shown[38, 48]) == (1, 0)
+    flat = np.full((100, 120), 0.4, np.float32)
+    assert stretched(flat, view) is flat

@@ -1,0 +1,347 @@
+"""`spasegment segment`, from the command line to files on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813
+
+from SPASegmentLib.preference.profile import new_profile
+from SPASegmentLib.preference.records import ModelReference
+from SPASegmentLib.preference.store import FOLDER_VARIABLE, ProfileStore
+from SPASegmentLib.sample import make_sample_volume, sample_seeds
+
+SEED = sample_seeds(0, rotated=True)[0].ras
+AT = ("--seed-ras", *SEED)
+
+
+@pytest.fixture
+def segment(run, a_ct, a_model):
+    """`segment` on the made-up CT with the hand-made model; no terminal."""
+    return lambda *options: run("segment", a_ct, *AT, "--model", a_model, *options)
+
+
+def without_seconds(value):
+    """A JSON value without times."""
+    if isinstance(value, dict):
+        return {k: without_seconds(v) for k, v in value.items() if k != "seconds"}
+    return [without_seconds(v) for v in value] if isinstance(value, list) else value
+
+
+def seed_voxel(volume: sitk.Image) -> tuple[int, int, int]:
+    r, a, s = SEED
+    return volume.TransformPhysicalPointToIndex((-r, -a, s))
+
+
+@pytest.mark.parametrize("orientation", ["axial", "sagittal", "coronal"])
+@pytest.mark.parametrize("name", ["mask.seg.nrrd", "mask.nrrd", "mask.nii.gz"])
+def test_the_mask_lies_on_the_exact_grid_of_the_volume(segment, a_ct, tmp_path, name, orientation):
+    out = tmp_path / "new folder" / name
+    ran = segment("--out", out, "--orientation", orientation)
+    assert (ran.code, ran.err) == (0, "")
+    volume, mask = sitk.ReadImage(str(a_ct)), sitk.ReadImage(str(out))
+    assert mask.GetSize() == volume.GetSize()
+    # NIfTI keeps single precision; NRRD is exact.
+    tolerance = 1e-5 if name.endswith(".nii.gz") else 1e-9
+    for mine, its in (
+        (mask.GetOrigin(), volume.GetOrigin()),
+        (mask.GetSpacing(), volume.GetSpacing()),
+        (mask.GetDirection(), volume.GetDirection()),
+    ):
+        np.testing.assert_allclose(mine, its, atol=tolerance)
+    array = sitk.GetArrayFromImage(mask)
+    axis = {"axial": 2, "sagittal": 0, "coronal": 1}[orientation]
+    filled = np.argwhere(array.transpose(2, 1, 0))
+    assert set(np.unique(array)) == {0, 1}
+    assert set(filled[:, axis]) == {seed_voxel(volume)[axis]}, "only the slice through the seed"
+    assert mask[seed_voxel(volume)] == 1
+    # Oblique to the tilted grid the seed lies a little off the voxel centre, the disc is round about it.
+    np.testing.assert_allclose(filled.mean(axis=0), seed_voxel(volume), atol=1)
+
+
+def test_the_three_formats_hold_the_same_mask(segment, tmp_path):
+    for name in ("mask.seg.nrrd", "mask.nrrd", "mask.nii.gz"):
+        segment("--out", tmp_path / name, "--picks", "1")
+    masks = [sitk.GetArrayFromImage(sitk.ReadImage(str(p))) for p in sorted(tmp_path.iterdir())]
+    assert len(masks) == 3
+    assert masks[0].any()
+    np.testing.assert_array_equal(masks[0], masks[1])
+    np.testing.assert_array_equal(masks[0], masks[2])
+
+
+def test_the_seg_nrrd_is_a_slicer_segmentation_with_one_named_segment(segment, tmp_path):
+    segment("--out", tmp_path / "mask.seg.nrrd")
+    header = (tmp_path / "mask.seg.nrrd").read_bytes().split(b"\n\n")[0].decode()
+    assert "Segment0_Name:=SPASegment" in header
+    assert "Segment1_Name" not in header
+    assert "SPASegment_Model:=tiny" in header
+
+
+def test_a_seed_in_voxels_gives_the_same_mask(run, segment, a_ct, a_model, tmp_path):
+    centre = sitk.ReadImage(str(a_ct))
+    i, j, k = seed_voxel(centre)
+    x, y, z = centre.TransformIndexToPhysicalPoint((i, j, k))
+    run("segment", a_ct, "--seed-ijk", i, j, k, "--model", a_model, "--out", tmp_path / "a.nrrd")
+    run("segment", "--seed-ras", -x, -y, z, a_ct, "--model", a_model, "--out", tmp_path / "b.nrrd")
+    assert (tmp_path / "a.nrrd").read_bytes() == (tmp_path / "b.nrrd").read_bytes()
+
+
+def test_negative_numbers_are_seeds_not_options(run, a_ct, a_model):
+    ran = run("segment", "--seed-ras", -30, 10, -120, "--window", -160, 240, a_ct, "--model", a_model)
+    assert (ran.code, ran.err) == (0, "")
+    assert "window -160 to 240" in ran.out
+
+
+def test_the_same_command_twice_gives_the_same_files(segment, tmp_path):
+    for name in ("one", "two"):
+        out = tmp_path / name
+        segment(
+            *("--picks", "1,2", "--out", out / "mask.seg.nrrd", "--json", out / "n.json"),
+            *("--report", out / "pictures", "--seed-value", 3),
+        )
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert (one / "mask.seg.nrrd").read_bytes() == (two / "mask.seg.nrrd").read_bytes()
+    first, second = (json.loads((folder / "n.json").read_text()) for folder in (one, two))
+    assert without_seconds(first) == without_seconds(second)
+    names = sorted(path.name for path in (one / "pictures").iterdir())
+    assert names == ["iteration-1.png", "iteration-2.png", "iteration-3.png"]
+    for name in names:
+        assert (one / "pictures" / name).read_bytes() == (two / "pictures" / name).read_bytes()
+
+
+def test_another_seed_value_draws_other_samples(segment, tmp_path):
+    for value in (0, 1):
+        segment("--json", tmp_path / f"{value}.json", "--seed-value", value)
+    zero, one = (json.loads((tmp_path / f"{v}.json").read_text())["iterations"] for v in (0, 1))
+    assert without_seconds(zero) != without_seconds(one)
+
+
+def test_the_numbers_hold_areas_descriptions_and_seconds_of_every_iteration(segment, tmp_path):
+    segment("--picks", "1,n", "--json", tmp_path / "n.json", "--out", tmp_path / "mask.nrrd")
+    record = json.loads((tmp_path / "n.json").read_text())
+    assert [i["iteration"] for i in record["iterations"]] == [1, 2, 3]
+    assert [i["answer"] for i in record["iterations"]] == ["picked 1", "none of these", "approved"]
+    for iteration in record["iterations"]:
+        assert iteration["mask_area_mm2"] == pytest.approx(iteration["mask_pixels"] * 1.25**2)
+        assert set(iteration["seconds"]) == {"encode", "propose", "total"}
+        for candidate in iteration["candidates"]:
+            assert candidate["name"]
+            assert candidate["area_mm2"] == pytest.approx(candidate["mask_pixels"] * 1.25**2)
+    result = record["result"]
+    assert (result["how"], result["picks"], result["iterations"]) == ("approved", 1, 3)
+    mask = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "mask.nrrd")))
+    assert mask.sum() == result["mask_pixels"] == record["iterations"][-1]["mask_pixels"]
+    assert record["session"]["format"] == "spasegment-session"
+
+
+def test_without_picks_and_without_a_terminal_the_recommendation_is_approved(segment, tmp_path):
+    ran = segment("--json", tmp_path / "n.json")
+    record = json.loads((tmp_path / "n.json").read_text())
+    assert [i["answer"] for i in record["iterations"]] == ["approved"]
+    assert "Approved: " in ran.out
+    assert "add --out" in ran.out
+
+
+def test_what_the_model_was_trained_on_and_its_warnings_are_shown(run, a_model, tmp_path):
+    picture = np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8)
+    image = sitk.GetImageFromArray(picture, isVector=True)
+    sitk.WriteImage(image, str(tmp_path / "photo.png"))
+    ran = run("segment", tmp_path / "photo.png", "--seed-ijk", 60, 45, 0, "--model", a_model)
+    assert ran.code == 0
+    assert "Model tiny, trained on nothing at all" in ran.out
+    assert "Warning: A PNG picture states no size in mm" in ran.err
+    assert "this image is in colour" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--picks", "1,9"), '--picks has "9"; give numbers from 1 to 4, or n for none of these.'),
+        (("--picks", "x"), '--picks has "x"; give numbers'),
+        (("--out", "mask.png"), "A mask cannot be written as mask.png; choose .seg.nrrd, .nrrd or .nii.gz."),
+        (("--model", "nonsense"), "There is no model called 'nonsense'"),
+        (("--model", "no/such.safetensors"), "There is no checkpoint at no/such.safetensors"),
+        (("--window", 200, -100), "The window 200 to -100 is empty"),
+        (("--profile", "nobody"), 'There is no profile "nobody"'),
+        (("--seed-ras", 0, 0, 999), "lies outside the volume of 200 x 200 x 160 voxels; place it inside."),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_one_sentence(
+    segment, options, sentence, tmp_path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    ran = segment(*options)
+    assert ran.code == 1
+    assert sentence in ran.err
+    assert ran.err.count("\n") == 1
+    assert "Traceback" not in ran.err
+
+
+def test_a_pick_that_is_not_shown_is_refused(segment, tmp_path):
+    ran = segment("--picks", "4,4,4,4,4,4", "--out", tmp_path / "mask.nrrd")
+    assert ran.code == 1
+    assert re.fullmatch(r"There is no candidate 4; .*\n", ran.err)
+    assert not list(tmp_path.iterdir()), "nothing half-done is left"
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("--seed-ras", 1, 2), ("--seed-ijk", 1, 2, 3, *AT), ("--seed-ras", "a", 1, 2)]
+)
+def test_a_seed_is_needed_in_one_of_the_two_ways(run, a_ct, a_model, options):
+    ran = run("segment", a_ct, "--model", a_model, *options)
+    assert ran.code == 2
+    assert "--seed-ras" in ran.err
+    assert "Traceback" not in ran.err
+
+
+def bad_inputs(folder: Path) -> dict[str, tuple[Path, str]]:
+    """Files that cannot be segmented, and what is said of them."""
+    noise = np.random.default_rng(0).normal(size=(4, 20, 20)).astype(np.float32)
+    arrays = {
+        "constant": (np.ones((4, 20, 20), np.float32), "constant"),
+        "one-pixel": (noise[:, :1, :1], "one|1 x 1"),
+        "nan": (np.full((4, 20, 20), np.nan, np.float32), "finite|NaN|value"),
+    }
+    found = {}
+    for name, (array, says) in arrays.items():
+        sitk.WriteImage(sitk.GetImageFromArray(array), str(folder / f"{name}.nrrd"))
+        found[name] = (folder / f"{name}.nrrd", says)
+    sitk.WriteImage(sitk.JoinSeries([sitk.GetImageFromArray(noise)] * 2), str(folder / "time.nrrd"))
+    (folder / "text.nrrd").write_text("not an image")
+    (folder / "empty.nii.gz").write_bytes(b"")
+    (folder / "folder").mkdir()
+    return {
+        **found,
+        "four dimensions": (folder / "time.nrrd", "4 dimensions"),
+        "text": (folder / "text.nrrd", "text.nrrd"),
+        "empty": (folder / "empty.nii.gz", "empty.nii.gz"),
+        "folder": (folder / "folder", "holds no DICOM images"),
+        "missing": (folder / "missing.nrrd", "There is no file"),
+    }
+
+
+@pytest.mark.parametrize(
+    "kind", ["constant", "one-pixel", "nan", "four dimensions", "text", "empty", "folder", "missing"]
+)
+def test_bad_input_gets_one_sentence(run, a_model, tmp_path, kind):
+    path, says = bad_inputs(tmp_path)[kind]
+    ran = run("segment", path, "--seed-ijk", 0, 0, 0, "--model", a_model, "--out", tmp_path / "mask.nrrd")
+    assert ran.code == 1
+    assert re.search(says, ran.err)
+    assert ran.err.strip().count("\n") == 0
+    assert not (tmp_path / "mask.nrrd").exists()
+
+
+def test_the_volume_is_never_overwritten(run, a_model, tmp_path):
+    path = tmp_path / "chest.nrrd"
+    sitk.WriteImage(sitk.GetImageFromArray(make_sample_volume(0).array[70:80]), str(path))
+    before = path.read_bytes()
+    for option in ("--out", "--json"):
+        ran = run("segment", path, "--seed-ijk", 50, 100, 5, "--model", a_model, option, path)
+        assert (ran.code, "is the volume itself" in ran.err) == (1, True)
+    assert path.read_bytes() == before
+
+
+def test_a_report_cannot_go_into_a_file(segment, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert "give a folder for the pictures" in segment("--report", tmp_path / "file").err
+    assert "give the name of a file in it" in segment("--json", tmp_path).err
+
+
+@pytest.fixture
+def a_profile(tmp_path, monkeypatch: pytest.MonkeyPatch, a_model) -> ProfileStore:
+    """A store with an empty profile "Dr. A" for the hand-made model."""
+    from SPASegmentLib.engine.local import load_engine
+
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "profiles"))
+    store = ProfileStore()
+    store.create(new_profile("Dr. A", ModelReference.of(load_engine(a_model, "cpu").model)))
+    return store
+
+
+def test_picks_teach_the_profile_and_no_learn_does_not(segment, a_profile):
+    assert 'Profile "Dr. A" (0 images)' in segment("--profile", "Dr. A", "--picks", "1", "--no-learn").out
+    assert a_profile.load("Dr. A").n_images == 0
+    segment("--profile", "Dr. A", "--picks", "1")
+    assert (a_profile.load("Dr. A").n_images, a_profile.load("Dr. A").n_picks) == (1, 1)
+    assert 'Profile "Dr. A" (1 images)' in segment("--profile", "Dr. A").out
+
+
+def test_an_approval_nobody_gave_teaches_nothing(segment, a_profile):
+    assert segment("--profile", "Dr. A").code == 0
+    assert a_profile.load("Dr. A").n_images == 0
+
+
+class Terminal:
+    """The command on a pseudo terminal."""
+
+    def __init__(self, *arguments: object) -> None:
+        self._master, slave = pty.openpty()
+        command = [sys.executable, "-m", "SPASegmentLib.cli", *map(str, arguments)]
+        environment = {**os.environ, "TERM": "dumb", "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
+        self._process = subprocess.Popen(
+            command, stdin=slave, stdout=slave, stderr=slave, env=environment, close_fds=True
+        )
+        os.close(slave)
+        self.text = ""
+
+    def until(self, words: str, seconds: float = 180) -> str:
+        """Read until the words come; what came since the last call."""
+        end, seen = time.monotonic() + seconds, ""
+        while words not in seen:
+            assert time.monotonic() < end, f"waited for {words!r} after {seen!r}"
+            if select.select([self._master], [], [], 1)[0]:
+                try:
+                    seen += os.read(self._master, 65536).decode()
+                except OSError:
+                    break
+        self.text += seen
+        assert words in seen, seen
+        return seen
+
+    def type(self, line: str) -> None:
+        os.write(self._master, f"{line}\n".encode())
+
+    def code(self) -> int:
+        return self._process.wait(60)
+
+
+def test_on_a_terminal_the_user_is_asked_and_shown_a_picture(a_ct, a_model, tmp_path):
+    terminal = Terminal(
+        "segment", a_ct, *AT, "--model", a_model, "--json", tmp_path / "n.json", "--out", tmp_path / "m.nrrd"
+    )
+    picture = Path(re.search(r"Picture: (\S+)", terminal.until("Enter approve: ")).group(1))
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    for line, words in (("7", '"7" is no answer'), ("u", "Only the seed is left"), ("1", "Iteration 2")):
+        terminal.type(line)
+        assert words in terminal.until("Enter approve: ")
+    for line, words in (("u", "Iteration 1"), ("r", "Iteration 2"), ("n", "Iteration 3")):
+        terminal.type(line)
+        assert words in terminal.until("Enter approve: ")
+    terminal.type("")
+    terminal.until("Approved: ")
+    assert terminal.code() == 0
+    record = json.loads((tmp_path / "n.json").read_text())
+    assert [i["answer"] for i in record["iterations"]] == ["picked 1", "none of these", "approved"]
+    assert not picture.parent.exists(), "pictures nobody asked for do not stay"
+
+
+def test_quitting_the_dialogue_writes_nothing(a_ct, a_model, tmp_path):
+    terminal = Terminal(
+        "segment", a_ct, *AT, "--model", a_model, "--out", tmp_path / "m.nrrd", "--report", tmp_path / "r"
+    )
+    terminal.until("Enter approve: ")
+    terminal.type("q")
+    terminal.until("no mask was written")
+    assert terminal.code() == 1
+    assert not (tmp_path / "m.nrrd").exists()
