@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -52,8 +53,9 @@ def a_desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return desk
 
 
+@cache
 def type_in(command: str, desk: Path) -> str:
-    """What a command says, typed at the desk without a terminal."""
+    """What a command says, typed at the desk without a terminal; each is typed once."""
     environment = os.environ | {
         "PATH": f"{desk / 'bin'}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
