@@ -31,6 +31,20 @@ def mixture_loss(losses: Tensor, log_weights: Tensor, temperature: float, floor:
     return -temperature * torch.logsumexp(weights.log() - losses / temperature, dim=1)
 
 
+def candidate_loss(
+    probabilities: Tensor, log_weights: Tensor, labels: Tensor, pick: Tensor, target: Tensor
+) -> Tensor:
+    """BCE and Dice loss of the picked candidate, the mean of its cluster's samples: (B,).
+
+    Only the samples of the picked cluster learn from it, so the K candidates come to share out what users
+    want, as the code words of a vector quantiser do.
+    """
+    member = labels == pick[:, None]
+    member = member | ~member.any(dim=1, keepdim=True)  # an empty cluster stands for the overall mean
+    log_member = torch.where(member, log_weights, -torch.inf)
+    return mean_loss(probabilities, F.log_softmax(log_member, dim=1), target)
+
+
 def mean_loss(probabilities: Tensor, log_weights: Tensor, target: Tensor) -> Tensor:
     """BCE and Dice loss of the mean prediction (on probabilities, not on mean logits): (B,)."""
     mean = torch.einsum("bn,bnhw->bhw", log_weights.exp(), probabilities).clamp(1e-5, 1 - 1e-5)

@@ -14,6 +14,7 @@ class TrainOptions(BaseModel):
     steps: optimiser steps of the whole run (one learning-rate cycle). batch: images a step.
     rounds: probabilities of playing 1, 2, 3, ... rounds of picks with a batch.
     winner_temperature: softness (in units of the loss) of the responsibilities of the E-step.
+    mean_loss, candidate_loss: weights of the recommendation's and the picked candidate's loss.
     region_known: share of crops that follow the object's size, as after the first look; the others are the
     first look itself. further_points: share of cases with further positive or negative points.
     checkpoint_every, validate_every: steps. pretrained: official SAM or MedSAM file to start from.
@@ -28,9 +29,10 @@ class TrainOptions(BaseModel):
     weight_decay: float = 1e-2
     ema: float = Field(default=0.998, ge=0, lt=1)
     rounds: tuple[float, ...] = (0.3, 0.25, 0.2, 0.15, 0.1)
-    winner_temperature: float = Field(default=0.05, gt=0)
+    winner_temperature: float = Field(default=0.02, gt=0)
     winner_floor: float = 0.05
     mean_loss: float = 1.0
+    candidate_loss: float = 1.0
     region_known: float = 0.7
     further_points: float = 0.12
     checkpoint_every: int = 250

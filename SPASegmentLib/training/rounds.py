@@ -16,12 +16,16 @@ from SPASegmentLib.network.belief import Belief, pairwise_dice
 
 @dataclass(frozen=True)
 class RoundOutcome:
-    """What a round leaves to the next; no gradients. Maps are (B, 1, G, G), probabilities."""
+    """What a round leaves to the next; no gradients. Maps are (B, 1, G, G), probabilities.
+
+    pick: (B,) index of the picked cluster. labels: (B, n) cluster of every sample.
+    """
 
     picked: Tensor
     recommendation: Tensor
     belief: Tensor
     pick: Tensor
+    labels: Tensor
     candidate_dice: Tensor
     recommendation_dice: Tensor
 
@@ -80,4 +84,4 @@ def _play(probabilities: Tensor, log_weights: Tensor, target: Tensor, belief: Be
     mean = belief.update(shown, pick)
     picked = clusters[torch.arange(len(pick)), pick][:, None]
     own = pairwise_dice((recommendation >= 0.5).to(target.dtype), target[:, None])[:, 0, 0]
-    return RoundOutcome(picked, recommendation, mean, pick, dice, own)
+    return RoundOutcome(picked, recommendation, mean, pick, labels, dice, own)

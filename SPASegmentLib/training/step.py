@@ -11,7 +11,7 @@ from SPASegmentLib.network.belief import Belief
 from SPASegmentLib.network.interaction import Interaction
 from SPASegmentLib.network.spa import SPANetwork
 from SPASegmentLib.training.batches import Sealed
-from SPASegmentLib.training.losses import mean_loss, mixture_loss, sample_loss
+from SPASegmentLib.training.losses import candidate_loss, mean_loss, mixture_loss, sample_loss
 from SPASegmentLib.training.options import TrainOptions
 from SPASegmentLib.training.rounds import RoundOutcome, play
 
@@ -51,7 +51,6 @@ class TrainingStep(nn.Module):
             z = prepared.distribution.one_per_component(generator)
             logits = network.decode(prepared, z).float()
             log_weights = prepared.distribution.log_weights
-            loss = loss + self._loss(logits, log_weights, batch.target)
             outcome = play(
                 logits.detach().sigmoid(),
                 log_weights.detach(),
@@ -59,13 +58,19 @@ class TrainingStep(nn.Module):
                 belief,
                 network.config.candidates,
             )
+            loss = loss + self._loss(logits, log_weights, batch.target, outcome)
             recommended.append(float(outcome.recommendation_dice.mean()))
             best.append(float(outcome.candidate_dice.amax(dim=1).mean()))
         return StepResult(loss / rounds, recommended, best)
 
-    def _loss(self, logits: Tensor, log_weights: Tensor, target: Tensor) -> Tensor:
+    def _loss(self, logits: Tensor, log_weights: Tensor, target: Tensor, outcome: RoundOutcome) -> Tensor:
         options = self.options
         losses = sample_loss(logits, target)
         mixture = mixture_loss(losses, log_weights, options.winner_temperature, options.winner_floor)
-        mean = mean_loss(logits.sigmoid(), log_weights, target)
-        return (mixture + options.mean_loss * mean).mean()
+        probabilities = logits.sigmoid()
+        mean = mean_loss(probabilities, log_weights, target)
+        total = mixture + options.mean_loss * mean
+        if options.candidate_loss:
+            picked = candidate_loss(probabilities, log_weights.detach(), outcome.labels, outcome.pick, target)
+            total = total + options.candidate_loss * picked
+        return total.mean()
