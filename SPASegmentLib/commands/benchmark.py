@@ -64,7 +64,7 @@ def benchmark(
     screen.print(
         f"Model {engine.model.name}, N = {n}, {engine.device}, {threads} threads; medians of {repeat} clicks"
     )
-    screen.print(_table(ours, naive), soft_wrap=False)
+    console(tables=True).print(_table(ours, naive))
     if json is not None:
         from SPASegmentLib.reporting.record import write_record
 
@@ -107,7 +107,7 @@ def as_naive(engine: LocalEngine) -> LocalEngine:
 
         def _decode(self, prepared: Any, z: Any, history: Any, cancel: Any) -> Any:
             parts = []
-            for row in torch.from_numpy(z).float().to(self.device)[None].split(1, dim=1):
+            for row in torch.tensor(z).float().to(self.device)[None].split(1, dim=1):
                 alone = self.network.prepare(self._last, history.interaction)
                 parts.append((self.network.decode(alone, row)[0] + history.point_logits).sigmoid().cpu())
             return torch.cat(parts).numpy()

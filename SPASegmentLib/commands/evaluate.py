@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -48,7 +50,13 @@ def evaluate(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     threads: Annotated[int, typer.Option(min=1, help="Threads of each process.")] = 1,
-    samples: Annotated[int | None, typer.Option(min=1, help="N; default: the model's own.")] = None,
+    samples: Annotated[
+        list[int] | None,
+        typer.Option(min=1, metavar="N", help="Samples per proposal; repeated, every model runs with each."),
+    ] = None,
+    transfer: Annotated[
+        bool, typer.Option("--transfer", help="Also measure what a carried profile brings its user.")
+    ] = False,
     protocol_seed: Annotated[int, typer.Option(min=0, help="Of targets and clicks.")] = 0,
     device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.auto,
 ) -> None:
@@ -61,7 +69,7 @@ def evaluate(
     """
     from SPASegmentLib.datasets.registry import open_dataset
     from SPASegmentLib.engine.local import load_engine
-    from SPASegmentLib.evaluation import run
+    from SPASegmentLib.evaluation import TransferOptions, run
     from SPASegmentLib.evaluation.protocol import USERS
     from SPASegmentLib.network.registry import find_model
 
@@ -73,22 +81,27 @@ def evaluate(
         label: partial(load_engine, name, device.value)
         for label, name in zip(labels(names), names, strict=True)
     }
-    screen = console()
+    options: dict[str, Any] = {
+        "limit": limit,
+        "workers": workers,
+        "threads": threads,
+        "protocol_seed": protocol_seed,
+        "users": tuple(user) if user else USERS,
+        "target": target,
+        "n_samples": samples[0] if samples and len(samples) == 1 else None,
+        "sample_counts": samples if samples and len(samples) > 1 else (),
+        "transfer": TransferOptions() if transfer else None,
+    }
     run(
         factories,
         cases,
         out=out,
-        limit=limit,
-        workers=workers,
-        protocol_seed=protocol_seed,
-        users=tuple(user) if user else USERS,
-        target=target,
-        n_samples=samples,
-        threads=threads,
-        console=screen,
+        **options,
+        command=" ".join(["spasegment", *map(shlex.quote, sys.argv[1:])]),
+        console=console(tables=True),
     )
     if out is not None:
-        screen.print(f"Figures: {out / 'results.json'}")
+        console().print(f"Figures: {out / 'results.json'}")
 
 
 def labels(models: list[str]) -> list[str]:

@@ -34,9 +34,8 @@ def list_() -> None:
         size = status.bytes_on_disk if status.state != "missing" else model.size
         shown = f"{size / 1e6:.0f}" if size >= 1e7 else f"{size / 1e6:.1f}" if size else "-"
         table.add_row(model.name, status.state, shown, model.description, model.licence)
-    screen = console()
-    screen.print(table, soft_wrap=False)
-    screen.print(f"Downloads are kept in {models_dir()}")
+    console(tables=True).print(table)
+    console().print(f"Downloads are kept in {models_dir()}")
 
 
 @app.command()

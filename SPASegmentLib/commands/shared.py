@@ -44,11 +44,11 @@ class Subset(str, Enum):
     all4 = "all4"
 
 
-def console() -> Console:
-    """Standard output: lines are not broken where it is no terminal, and nothing is coloured by guess."""
+def console(*, tables: bool = False) -> Console:
+    """Standard output. tables: fit what is printed to the width; else lines are never broken."""
     from rich.console import Console
 
-    return Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    return Console(highlight=False, markup=False, emoji=False, soft_wrap=not tables)
 
 
 def warn(sentences: Iterable[str]) -> None:

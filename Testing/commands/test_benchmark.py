@@ -1,0 +1,40 @@
+"""`spasegment benchmark`."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from SPASegmentLib.commands.benchmark import as_naive
+from SPASegmentLib.engine.local import load_engine
+from SPASegmentLib.imaging.types import SliceImage
+from SPASegmentLib.session import Session
+
+
+def test_the_numbers_are_shown_and_written(run, a_model, tmp_path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    options = ("--repeat", 1, "--threads", 1, "--samples", 12, "--device", "cpu")
+    ran = run("benchmark", "--model", a_model, *options, "--json", tmp_path / "b.json")
+    assert ran.code == 0, ran.err
+    for word in ("click to proposal", "pick to proposal", "peak memory", "run naively", "ratio", "N = 12"):
+        assert word in ran.out
+    record = json.loads((tmp_path / "b.json").read_text())
+    assert record["peak_memory_mib"] > 50
+    for step in ("click", "pick"):
+        assert record["ratio"][step] == pytest.approx(record["naive_seconds"][step] / record["seconds"][step])
+        assert record["ratio"][step] > 1, "nothing shared is slower"
+
+
+def test_the_naive_run_is_the_same_network_and_gives_the_same_masks(a_model):
+    rows, cols = np.mgrid[:96, :96]
+    blob = np.exp(-((rows - 50) ** 2 + (cols - 40) ** 2) / 200).astype(np.float32)
+    engine = load_engine(a_model, "cpu")
+    sessions = []
+    for each in (engine, as_naive(engine)):
+        session = Session.start(SliceImage(blob, (1.0, 1.0), "CT"), each.model, (50, 40)).advance(each)
+        sessions.append(session.pick(0).advance(each))
+    for ours, naive in zip(sessions[0].done, sessions[1].done, strict=True):
+        np.testing.assert_allclose(ours.proposal.probability, naive.proposal.probability, atol=1e-4)
+        np.testing.assert_array_equal(ours.proposal.recommendation, naive.proposal.recommendation)

@@ -1,0 +1,178 @@
+"""`spasegment evaluate` and `spasegment train` on a made-up folder of pictures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813
+
+from SPASegmentLib.commands.evaluate import labels
+from SPASegmentLib.commands.shared import console
+from SPASegmentLib.commands.train import read_data
+from SPASegmentLib.errors import DatasetError
+from SPASegmentLib.network.checkpoint import read_header
+from SPASegmentLib.training.options import TrainOptions
+
+TINY = {
+    "grid": 32,
+    "channels": 32,
+    "widths": [8, 16, 16, 16],
+    "head_channels": 16,
+    "decoder_heads": 4,
+    "decoder_mlp": 32,
+    "components": 4,
+    "default_region": 32.0,
+}
+OPTIONS = {
+    "steps": 4,
+    "batch": 2,
+    "checkpoint_every": 2,
+    "validate_every": 2,
+    "validation_cases": 2,
+    "precision": "32-true",
+    "accelerator": "cpu",
+    "devices": 1,
+    "network": TINY,
+}
+
+
+@pytest.fixture(scope="session")
+def a_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight patients, bright discs, three raters; the pictures differ in size."""
+    root = tmp_path_factory.mktemp("data")
+    random = np.random.default_rng(0)
+    patients = [f"p{number}" for number in range(8)]
+    for number, patient in enumerate(patients):
+        rows, cols = np.mgrid[: 48 + 4 * (number % 2), :50]
+        distance = np.hypot(rows - 24, cols - 25) - random.uniform(5, 9)
+        image = 40 + 170 / (1 + np.exp(distance)) + random.normal(0, 6, rows.shape)
+        folder = root / patient
+        folder.mkdir()
+        save(folder / "image.png", image)
+        for rater, shift in (("ann", -1), ("bob", 0), ("cy", 1)):
+            save(folder / f"rater-{rater}.png", 255.0 * (distance < shift))
+    split = {"train": patients[:4], "val": patients[4:6], "test": patients[6:]}
+    (root / "splits.json").write_text(json.dumps(split))
+    return root
+
+
+def save(path: Path, values: np.ndarray) -> None:
+    sitk.WriteImage(sitk.GetImageFromArray(np.clip(values, 0, 255).astype(np.uint8)), str(path))
+
+
+def test_evaluating_shows_a_table_and_writes_the_results(run, a_folder, a_model, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    ran = run(
+        *("evaluate", "--dataset", "folder", "--path", a_folder, "--split", "test", "--model", a_model),
+        *("--out", tmp_path / "out", "--subset", "all4", "--samples", 12),
+    )
+    assert ran.code == 0, ran.err
+    assert "tiny" in ran.out
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    dice = results["models"]["tiny"]["dice"]
+    assert {"1", "2", "3", "6"} <= set(dice)
+    assert all(0 < value <= 1 for value in dice.values())
+    assert results["models"]["tiny"]["cases"] == 2
+    assert results["n_samples"] == 12
+    assert (tmp_path / "out" / results["targets_file"]).exists()
+
+
+def test_the_limit_takes_so_many_cases(run, a_folder, a_model, tmp_path):
+    run(
+        "evaluate",
+        *("--dataset", "folder", "--path", a_folder, "--model", a_model, "--limit", 1, "--out", tmp_path),
+    )
+    assert json.loads((tmp_path / "results.json").read_text())["models"]["tiny"]["cases"] == 1
+
+
+def test_models_are_called_by_their_names_and_numbered_where_they_repeat():
+    assert labels(["compact", "runs/a/best.safetensors", "runs/b/best.safetensors", "best"]) == [
+        *("compact", "best", "best-2", "best-3")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--dataset", "nonsense"), "There is no data set 'nonsense'; choose one of lidc"),
+        (("--dataset", "lidc"), "."),
+        (("--dataset", "folder", "--model", "nonsense"), "There is no model called 'nonsense'"),
+        (("--dataset", "folder", "--target", "mine"), "'mine' is no target"),
+        (("--dataset", "folder", "--user", "me"), "There is no such user model"),
+    ],
+)
+def test_an_evaluation_that_cannot_be_is_refused_in_one_sentence(run, a_folder, a_model, options, sentence):
+    ran = run("evaluate", "--path", a_folder, "--model", a_model, *options)
+    assert ran.code == 1
+    assert sentence in ran.err
+    assert ran.err.count("\n") == 1
+
+
+def test_training_makes_a_model_that_segments(run, a_folder, a_ct, tmp_path):
+    (tmp_path / "options.json").write_text(json.dumps(OPTIONS))
+    train = (
+        *("train", "--dataset", "folder", "--path", a_folder, "--out", tmp_path / "run"),
+        *("--config", tmp_path / "options.json"),
+    )
+    ran = run(*train)
+    assert ran.code == 0, ran.err
+    best = tmp_path / "run" / "best.safetensors"
+    assert str(best) in ran.out
+    about = read_header(best).provenance
+    assert about["trained_on"] == "4 images of 4 patients or sources of the data set folder"
+    assert (
+        run(
+            *("segment", a_ct, "--seed-ijk", 100, 100, 80, "--model", best, "--out", tmp_path / "mask.nii.gz")
+        ).code
+        == 0
+    )
+    again = run(*train)
+    assert again.code == 1
+    assert "holds a training run; add --resume" in again.err
+    assert run(*train, "--resume").code == 0
+
+
+def test_data_for_training_is_read_with_all_its_raters_and_padded_to_one_size(a_folder):
+    data = read_data("folder", [a_folder], TrainOptions(network=TINY), console())
+    assert data.images.shape == (4, 52, 50)
+    assert data.images.dtype == np.uint8
+    assert data.masks.shape == (4, 3, 52, 50)
+    assert len(data.validation_images) == 2
+    inner, middle, outer = data.masks[0].sum(axis=(1, 2))
+    assert 0 < inner < middle < outer
+    np.testing.assert_array_equal(data.images[0, 48:], np.repeat(data.images[0, 47:48], 4, axis=0))
+    assert not data.masks[0, :, 48:].any()
+    colour = read_data("folder", [a_folder], TrainOptions(network={"image_channels": 3}), console())
+    assert colour.images.shape == (4, 52, 50, 3)
+    np.testing.assert_array_equal(colour.images[..., 0], data.images)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (None, "cannot be read; check the path."),
+        ("{", "are wrong at the file"),
+        ('{"steps": 0}', "are wrong at steps"),
+        ('{"stepz": 3}', "are wrong at stepz"),
+    ],
+)
+def test_wrong_training_options_are_refused_in_one_sentence(run, a_folder, tmp_path, text, sentence):
+    path = tmp_path / "options.json"
+    if text is not None:
+        path.write_text(text)
+    ran = run("train", "--dataset", "folder", "--path", a_folder, "--out", tmp_path / "run", "--config", path)
+    assert ran.code == 1
+    assert sentence in ran.err
+    assert ran.err.count("\n") == 1
+
+
+def test_training_without_validation_patients_is_refused(tmp_path, a_folder):
+    (tmp_path / "only").mkdir()
+    for name in ("image.png", "rater-ann.png"):
+        (tmp_path / "only" / name).write_bytes((a_folder / "p0" / name).read_bytes())
+    (tmp_path / "splits.json").write_text('{"train": ["only"], "val": [], "test": []}')
+    with pytest.raises(DatasetError):
+        read_data("folder", [tmp_path], TrainOptions(), console())
