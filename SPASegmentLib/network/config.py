@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from SPASegmentLib.errors import CheckpointError
 
 Backbone = Literal["compact", "sam_vit_b", "medsam_vit_b"]
 Fusion = Literal["decoder", "embedding"]
+Preference = Literal["mixture", "gaussians", "weights", "random", "point"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,9 @@ class SPAConfig:
     fusion: where z meets the image. "embedding" is the paper's: three convolutions on e_x (+) z before the
         mask decoder, which then runs once per sample. "decoder" runs the mask decoder once and lets z meet
         its features in three convolutions, so that N samples cost about as much as one.
+    preference: what the generator learns of the distribution (paper Table 3). "mixture": means, deviations
+        and weights; "gaussians": means and deviations, with equal weights; "weights": only the weights, of
+        fixed random Gaussians; "random": nothing. "point": z is its mean, for networks without distribution.
     planes: masks the interaction encoder's mask branch receives, in this order: "picked" (the candidate the
         user picked last), "recommendation" (the one it was picked over), "belief" (mean of all samples so far
         under the posterior of all picks), "positive" and "negative" (the user's points as Gaussian spots).
@@ -49,6 +53,7 @@ class SPAConfig:
     grid: int = 64
     patch: int = 4
     latent_dim: int = 8
+    preference: Preference = "mixture"
     planes: tuple[str, ...] = ("picked", "recommendation", "belief", "positive", "negative")
     image_channels: int = 1
     seed_plane: bool = True
@@ -65,6 +70,9 @@ class SPAConfig:
             raise CheckpointError(
                 "The network's configuration is not consistent: check grid, patch, M and N."
             )
+        if self.preference not in get_args(Preference):
+            known = ", ".join(get_args(Preference))
+            raise CheckpointError(f"There is no preference {self.preference!r}; choose one of {known}.")
 
     @property
     def embedding_size(self) -> int:

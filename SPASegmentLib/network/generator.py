@@ -12,6 +12,10 @@ from torch.nn import functional as F
 from SPASegmentLib.network.config import SPAConfig
 
 SIGMA_RANGE = (0.05, 1.0)
+FIXED_DEVIATION = 0.5
+"""Of Gaussians that do not learn."""
+POINT_DEVIATION = 1e-6
+"""A distribution needs a width; this one changes no pixel."""
 
 
 @dataclass(frozen=True)
@@ -56,16 +60,29 @@ class PreferenceGenerator(nn.Module):
         super().__init__()
         m, d, width = config.components, config.latent_dim, config.channels
         self.shape = (m, d)
-        self.means = nn.Parameter(torch.randn(m, d))
-        self.mean_and_deviation = SixLayers(3 * width, width, 2 * m * d)
-        self.weights = SixLayers(3 * width, width, m)
+        self.preference = config.preference
+        moves = config.preference in ("mixture", "gaussians", "point")
+        weighs = config.preference in ("mixture", "weights")
+        self.means = nn.Parameter(torch.randn(m, d), requires_grad=moves)
+        self.mean_and_deviation = SixLayers(3 * width, width, 2 * m * d) if moves else None
+        self.weights = SixLayers(3 * width, width, m) if weighs else None
 
     def forward(self, pooled: Tensor) -> PreferenceDistribution:
         """pooled: (B, 3L) -> the mixture of each image."""
-        offset, raw = self.mean_and_deviation(pooled).view(-1, 2, *self.shape).float().unbind(dim=1)
-        low, high = SIGMA_RANGE
-        return PreferenceDistribution(
-            log_weights=F.log_softmax(self.weights(pooled).float(), dim=-1),
-            means=self.means + torch.tanh(offset),
-            deviations=low + (high - low) * torch.sigmoid(raw - 1.0),
+        means, deviations = self._gaussians(pooled)
+        scores = (
+            pooled.new_zeros(len(pooled), self.shape[0]) if self.weights is None else self.weights(pooled)
         )
+        return PreferenceDistribution(F.log_softmax(scores.float(), dim=-1), means, deviations)
+
+    def _gaussians(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        """mu and sigma, (B, M, D) each."""
+        if self.mean_and_deviation is None:
+            means = self.means.expand(len(pooled), -1, -1)
+            return means, torch.full_like(means, FIXED_DEVIATION)
+        offset, raw = self.mean_and_deviation(pooled).view(-1, 2, *self.shape).float().unbind(dim=1)
+        means = self.means + torch.tanh(offset)
+        if self.preference == "point":
+            return means, torch.full_like(means, POINT_DEVIATION)
+        low, high = SIGMA_RANGE
+        return means, low + (high - low) * torch.sigmoid(raw - 1.0)

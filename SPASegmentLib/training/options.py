@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,6 +17,8 @@ class TrainOptions(BaseModel):
     mean_loss, candidate_loss: weights of the recommendation's and the picked candidate's loss.
     region_known: share of crops that follow the object's size, as after the first look; the others are the
     first look itself. further_points: share of cases with further positive or negative points.
+    candidates: what the simulated user picks from, "clusters" of samples or "levels" of the one map of a
+    network without a distribution. oracle_points: tell a label of the target per pick, `oracle-label` only.
     checkpoint_every, validate_every: steps. pretrained: official SAM or MedSAM file to start from.
     network: entries of `SPAConfig`; {"preset": "compact" | "sam_vit_b" | "medsam_vit_b"} picks a whole one.
     """
@@ -35,6 +37,8 @@ class TrainOptions(BaseModel):
     candidate_loss: float = 1.0
     region_known: float = 0.7
     further_points: float = 0.12
+    candidates: Literal["clusters", "levels"] = "clusters"
+    oracle_points: bool = False
     checkpoint_every: int = 250
     validate_every: int = 1000
     validation_cases: int = 192

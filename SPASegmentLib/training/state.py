@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 
 from SPASegmentLib.errors import CheckpointError
 from SPASegmentLib.network.checkpoint import CheckpointHeader, load_checkpoint, save_checkpoint
+from SPASegmentLib.network.config import SPAConfig
+from SPASegmentLib.training.options import TrainOptions
 
 
 class MovingAverage:
@@ -61,7 +64,7 @@ def load_run(
     Raises CheckpointError where the file is damaged or belongs to a run with other options.
     """
     state, found = load_checkpoint(path)
-    if found.config != header:
+    if _complete(found.config) != header:
         raise CheckpointError(
             f"{path.name} belongs to a run with other options; give the same options or another --out folder."
         )
@@ -77,6 +80,21 @@ def load_run(
     optimizer.load_state_dict(whole)
     run = found.provenance["run"]
     return int(run["step"]), float(run["best"])
+
+
+def _complete(header: dict[str, Any]) -> dict[str, Any]:
+    """A stored header with the defaults of entries that came after it was written.
+
+    Raises CheckpointError where it has entries this version does not know.
+    """
+    try:
+        options = TrainOptions.model_validate(header["options"]).model_dump(mode="json")
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(
+            "The stored run's options are not this version's; start again in another --out folder."
+        ) from error
+    network = SPAConfig.from_dict(header["network"]).to_dict()
+    return dict(json.loads(json.dumps({"network": network, "options": options})))
 
 
 def _part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

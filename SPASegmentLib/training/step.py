@@ -11,8 +11,10 @@ from SPASegmentLib.network.belief import Belief
 from SPASegmentLib.network.interaction import Interaction
 from SPASegmentLib.network.spa import SPANetwork
 from SPASegmentLib.training.batches import Sealed
+from SPASegmentLib.training.levels import play_levels
 from SPASegmentLib.training.losses import candidate_loss, mean_loss, mixture_loss, sample_loss
 from SPASegmentLib.training.options import TrainOptions
+from SPASegmentLib.training.oracle import oracle_point
 from SPASegmentLib.training.rounds import RoundOutcome, play
 
 
@@ -42,6 +44,9 @@ class TrainingStep(nn.Module):
         loss = torch.zeros((), device=points.device)
         recommended, best = [], []
         for _ in range(rounds):
+            if outcome is not None and self.options.oracle_points:
+                told = oracle_point(outcome.picked, outcome.recommendation, batch.target)
+                points, labels = torch.cat([points, told[0]], dim=1), torch.cat([labels, told[1]], dim=1)
             interaction = Interaction(points, labels)
             if outcome is not None:
                 interaction = Interaction(
@@ -51,17 +56,18 @@ class TrainingStep(nn.Module):
             z = prepared.distribution.one_per_component(generator)
             logits = network.decode(prepared, z).float()
             log_weights = prepared.distribution.log_weights
-            outcome = play(
-                logits.detach().sigmoid(),
-                log_weights.detach(),
-                batch.target,
-                belief,
-                network.config.candidates,
-            )
+            outcome = self._play(logits.detach().sigmoid(), log_weights.detach(), batch.target, belief)
             loss = loss + self._loss(logits, log_weights, batch.target, outcome)
             recommended.append(float(outcome.recommendation_dice.mean()))
             best.append(float(outcome.candidate_dice.amax(dim=1).mean()))
         return StepResult(loss / rounds, recommended, best)
+
+    def _play(
+        self, probabilities: Tensor, log_weights: Tensor, target: Tensor, belief: Belief
+    ) -> RoundOutcome:
+        if self.options.candidates == "levels":
+            return play_levels(probabilities, target, belief)
+        return play(probabilities, log_weights, target, belief, self.network.config.candidates)
 
     def _loss(self, logits: Tensor, log_weights: Tensor, target: Tensor, outcome: RoundOutcome) -> Tensor:
         options = self.options
