@@ -15,6 +15,7 @@ import numpy as np
 
 from SPASegmentLib.engine.messages import Answered, Feedback
 from SPASegmentLib.errors import InputError
+from SPASegmentLib.imaging.zoom import resample_between
 from SPASegmentLib.preference.mixture import ERROR_RATE, log_normalised, log_shares
 
 DOUBT = 0.02
@@ -143,16 +144,32 @@ def rows_of(answered: Iterable[Answered], components: int) -> np.ndarray:
     return np.array(rows, dtype=np.float64).reshape(len(rows), components)
 
 
-def approval_row(feedback: Feedback, components: int, error_rate: float = ERROR_RATE) -> np.ndarray:
+def approval_row(
+    feedback: Feedback,
+    components: int,
+    error_rate: float = ERROR_RATE,
+    *,
+    first: Feedback | None = None,
+    spacing: tuple[float, float] = (1.0, 1.0),
+) -> np.ndarray:
     """(M,) log P(approve | m): approving chooses the recommendation over every candidate.
 
     Each sample stands for a user who wants that mask; it votes for whichever of the recommendation and the
     candidates has the highest Dice with it, and a component's share of votes for the recommendation counts
     as its share in a pick would.
+
+    feedback: of the proposal that was approved. first: of the slice's first proposal, whose samples are asked
+    where it is given; only before the first pick does a component stand for a style, later samples stand
+    around the pick. spacing: (row, col) mm of the slice.
     """
     options = np.concatenate([feedback.recommendation[None], feedback.clusters]) >= 128
-    votes = dice_matrix(feedback.samples >= 128, options).argmax(axis=1)
-    return log_shares(feedback.components, votes, len(options), components, error_rate)[0]
+    asked = feedback if first is None else first
+    samples = asked.samples
+    if asked.region != feedback.region:
+        moved = [resample_between(s / 255, asked.region, feedback.region, spacing) for s in samples]
+        samples = np.round(np.stack(moved) * 255)
+    votes = dice_matrix(samples >= 128, options).argmax(axis=1)
+    return log_shares(asked.components, votes, len(options), components, error_rate)[0]
 
 
 def dice_matrix(a: np.ndarray, b: np.ndarray) -> np.ndarray:

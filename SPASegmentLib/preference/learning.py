@@ -156,18 +156,19 @@ def evidence_of(
     """
     outcome = finished.result()
     profile.check_model(finished.model)
-    pixel_mm2 = float(np.prod(finished.image.spacing))
-    m = profile.model.components
-    proposals = [answer.proposal for answer in outcome.answered] + [outcome.proposal]
-    if any(p.feedback.log_shares.shape[1:] != (m,) for p in proposals):
+    spacing = finished.image.spacing
+    rounds = _answers(outcome)
+    proposals = [answer.proposal for answer in rounds] + [outcome.proposal]
+    if any(p.feedback.log_shares.shape[1:] != (profile.model.components,) for p in proposals):
         raise ProfileError(
             f'The model "{finished.model.name}" answered over another number of components than it says '
             "it has; nothing was learnt."
         )
-    first_mm2 = _mm2(proposals[0].recommendation, pixel_mm2)
+    first_mm2 = _mm2(proposals[0].recommendation, spacing)
     if consensus_mm2 is None:
         share = consensus_share(proposals[0], finished.log_prior, profile.base_log_weights)
         consensus_mm2 = None if share is None else share * first_mm2
+    approved = outcome.proposal if outcome.candidate is None else None
     return checked(
         lambda: SliceEvidence(
             id=evidence_id or new_id(),
@@ -176,11 +177,11 @@ def evidence_of(
             outcome="taken" if outcome.how == "taken" else "approved",
             clicks=tuple(map(Click.of, finished.points)),
             seed=finished.random_seed,
-            picks=tuple(_pick(answer, m) for answer in _answers(outcome)),
-            approval=_approval(outcome, m),
+            picks=tuple(_pick(answer, profile.model.components) for answer in rounds),
+            approval=_approval(proposals[0], approved, profile.model.components, spacing),
             first_mm2=first_mm2,
             consensus_mm2=consensus_mm2,
-            approved_mm2=_mm2(outcome.mask, pixel_mm2),
+            approved_mm2=_mm2(outcome.mask, spacing),
         )
     )
 
@@ -225,12 +226,58 @@ def _pick(answer: Answered, components: int) -> PickRecord:
     )
 
 
-def _approval(outcome: Outcome, components: int) -> tuple[float, ...]:
-    """(M,) of approving the recommendation; empty where a candidate was taken or nothing else was shown."""
-    if outcome.candidate is not None or not outcome.proposal.candidates:
+def _approval(
+    first: Proposal, approved: Proposal | None, components: int, spacing: tuple[float, float]
+) -> tuple[float, ...]:
+    """(M,) of approving a recommendation; empty where none was, or nothing else was shown beside it."""
+    if approved is None or not approved.candidates:
         return ()
-    return tuple(np.clip(approval_row(outcome.proposal.feedback, components), -100, 0).tolist())
+    row = approval_row(approved.feedback, components, first=first.feedback, spacing=spacing)
+    return tuple(np.clip(row, -100, 0).tolist())
 
 
-def _mm2(mask: np.ndarray, pixel_mm2: float) -> float:
-    return float(np.count_nonzero(mask)) * pixel_mm2
+def _mm2(mask: np.ndarray, spacing: tuple[float, float]) -> float:
+    return float(np.count_nonzero(mask)) * spacing[0] * spacing[1]
+
+
+class TaughtOnDisk:
+    """A profile that is taught slice by slice through its file, for measuring what it is worth.
+
+    Every slice goes the way an approval in the panel goes: read, learn, write.
+    """
+
+    def __init__(self, store: ProfileStore, profile: Profile) -> None:
+        """profile: as it is in the store, or a new one to add to it."""
+        self.store = store
+        known = profile.name in store.names()
+        self.profile = store.load(profile.name) if known else store.create(profile)
+
+    def log_prior(self) -> np.ndarray:
+        """(M,) what a request carries, as the file says now."""
+        self.profile = self.store.load(self.profile.name)
+        return self.profile.log_prior()
+
+    def learn(self, image_key: str, answered: tuple[Answered, ...], approved: Proposal | None) -> None:
+        """Take in one image: the picks, and the proposal whose recommendation was approved, if one was."""
+        m = self.profile.model.components
+        seen = [answer.proposal for answer in answered] + ([approved] if approved else [])
+        if not seen:
+            return
+        item = SliceEvidence(
+            id=new_id(),
+            image=self.profile.image_identities(image_key)[0],
+            date=now(),
+            outcome="approved",
+            picks=tuple(_pick(answer, m) for answer in answered),
+            approval=_approval(seen[0], approved, m, _square_pixels(seen[0])),
+            first_mm2=float(seen[0].area_mm2),
+            approved_mm2=float(approved.area_mm2) if approved else None,
+        )
+        self.profile = self.store.commit(self.profile.name, item, id=self.profile.id)
+
+
+def _square_pixels(proposal: Proposal) -> tuple[float, float]:
+    """(row, col) mm of the slice a proposal is of, taking its pixels for squares."""
+    pixels = int(np.count_nonzero(proposal.recommendation))
+    side = float(np.sqrt(proposal.area_mm2 / pixels)) if pixels else 1.0
+    return (side, side)

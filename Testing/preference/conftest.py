@@ -40,7 +40,7 @@ class DiscEngine:
         prior = np.zeros(self.mixture.n_components) if request.log_prior is None else request.log_prior
         picks = rows_of(request.answered, self.mixture.n_components)
         mixture = self.mixture.reweighted(prior + summed(picks) if len(picks) else prior)
-        z, components = mixture.sample(48, np.random.default_rng(request.seed))
+        z, components = mixture.sample(request.n_samples or 48, np.random.default_rng(request.seed))
         seed, image = request.points[0], request.image
         radius = np.sqrt(np.count_nonzero(image.pixels > 0.5) / np.pi)
         rows, cols = np.indices(image.shape)
@@ -107,7 +107,7 @@ def engine() -> DiscEngine:
 
 @pytest.fixture(scope="session")
 def another_engine() -> DiscEngine:
-    return DiscEngine(np.linspace(0.5, 1.5, 6), hash="b" * 64, name="other discs")
+    return DiscEngine(np.linspace(0.5, 1.5, 7), hash="b" * 64, name="other discs")
 
 
 @pytest.fixture

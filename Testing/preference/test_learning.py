@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from SPASegmentLib.engine.messages import ProposalRequest
+from SPASegmentLib.errors import ProfileError, StepError
+from SPASegmentLib.imaging.types import PointPrompt, Region
+from SPASegmentLib.preference.evidence import approval_row
+from SPASegmentLib.preference.learning import (
+    TaughtOnDisk,
+    commit_approval,
+    consensus_share,
+    evidence_of,
+    retract_approval,
+)
+from SPASegmentLib.preference.mixture import log_normalised
+from SPASegmentLib.preference.profile import new_profile
+from SPASegmentLib.preference.records import ModelReference
+
+
+@pytest.fixture
+def stored(store, fresh):
+    return store.create(fresh)
+
+
+@pytest.fixture
+def approved(engine, disc, a_user):
+    return a_user(engine, disc(9), 1.2)
+
+
+def test_approving_a_slice_teaches_the_profile_on_the_disk(store, stored, approved):
+    receipt = commit_approval(store, stored, approved)
+    profile = store.load(stored.name)
+    (item,) = profile.slices
+    assert receipt is not None and item.id == receipt.evidence_id
+    assert item.outcome == "approved" and len(item.picks) == approved.result().picks > 0
+    assert np.abs(profile.log_prior()).max() > 0.1
+
+
+def test_undoing_the_approval_takes_back_exactly_that(store, stored, approved, a_user, engine, disc):
+    commit_approval(store, stored, a_user(engine, disc(11, 5), 1.2))
+    before = store.load(stored.name)
+    receipt = commit_approval(store, before, approved)
+    assert store.load(stored.name).n_images == 2
+    after = retract_approval(store, receipt)
+    assert after.slices == before.slices
+    assert np.abs(after.log_prior() - before.log_prior()).max() <= 1e-9
+
+
+def test_approving_again_after_the_undo_teaches_again(store, stored, approved):
+    receipt = commit_approval(store, stored, approved)
+    retract_approval(store, receipt)
+    again = approved.undo().approve()
+    commit_approval(store, stored, again)
+    assert store.load(stored.name).n_images == 1
+
+
+def test_a_slice_not_to_be_learnt_from_teaches_nothing(store, stored, approved):
+    assert commit_approval(store, stored, replace(approved, learn=False)) is None
+    assert store.load(stored.name) == stored and len(store.history(stored.name)) == 1
+
+
+def test_a_slice_that_was_not_finished_teaches_nothing(store, stored, approved):
+    with pytest.raises(StepError):
+        commit_approval(store, stored, approved.undo())
+    assert store.load(stored.name) == stored
+
+
+def test_taking_a_candidate_as_it_is_counts_as_picking_it(fresh, approved):
+    taken = approved.undo().take(0)
+    item = evidence_of(fresh, taken)
+    assert item.outcome == "taken" and item.approval == ()
+    assert item.picks[-1].picked == 0 and len(item.picks) == taken.result().picks + 1
+    mask = taken.result().mask
+    assert item.approved_mm2 == pytest.approx(np.count_nonzero(mask) * 0.64)
+
+
+def test_none_of_these_is_kept_in_the_log_but_says_nothing(engine, disc, fresh, a_user):
+    session = a_user(engine, disc(9), 1.2)
+    while session.can_undo and session.iteration > 1:
+        session = session.undo()
+    session = session.none_of_these().advance(engine).approve()
+    item = evidence_of(fresh, session)
+    assert [pick.picked for pick in item.picks] == [None] and item.picks[0].log_likelihood == ()
+    assert len(item.picks[0].shown) > 0
+
+
+def test_the_log_says_what_was_shown_in_words_and_areas(fresh, approved):
+    item = evidence_of(fresh, approved)
+    proposal = approved.done[0].proposal
+    shown = item.picks[0].shown
+    assert [s.words for s in shown] == [c.description.name for c in proposal.candidates]
+    assert item.picks[0].recommended_mm2 == pytest.approx(proposal.area_mm2)
+    assert item.first_mm2 == pytest.approx(proposal.area_mm2) == pytest.approx(item.consensus_mm2)
+
+
+def test_the_answer_of_another_model_is_refused_and_nothing_learnt(
+    store, stored, another_engine, disc, a_user
+):
+    with pytest.raises(ProfileError, match="says nothing about"):
+        commit_approval(store, stored, a_user(another_engine, disc(9), 1.2))
+    assert store.load(stored.name) == stored
+
+
+def test_an_engine_that_contradicts_itself_is_refused(engine, another_engine, disc, a_user, fresh):
+    session = replace(a_user(another_engine, disc(9), 1.2), model=engine.model)
+    with pytest.raises(ProfileError, match="another number of components"):
+        evidence_of(fresh, session)
+
+
+def test_an_interaction_without_a_session_teaches_the_same(fresh, approved, interaction_of):
+    same = {"evidence_id": "0" * 32, "date": fresh.created}
+    plain = evidence_of(fresh, interaction_of(approved), **same)
+    assert plain == evidence_of(fresh, approved, **same)
+
+
+def test_a_taught_profile_makes_the_first_recommendation_right(taught, engine, disc, a_user, wanted):
+    image = disc(10, 99)
+    want = wanted(image, 1.2)
+
+    def first_dice(log_prior):
+        mask = a_user(engine, image, 1.2, log_prior, 3).done[0].proposal.recommendation
+        return 2 * np.count_nonzero(mask & want) / (np.count_nonzero(mask) + np.count_nonzero(want))
+
+    assert first_dice(taught.log_prior()) > max(0.93, first_dice(None) + 0.05)
+
+
+def test_the_same_slice_is_known_again_and_another_is_not(fresh, engine, disc, a_user):
+    first = evidence_of(fresh, a_user(engine, disc(9, 1), 1.2))
+    again = evidence_of(fresh, a_user(engine, disc(9, 1), 0.9))
+    other = evidence_of(fresh, a_user(engine, disc(9, 2), 1.2))
+    assert first.image == again.image != other.image and first.id != again.id
+
+
+def test_the_consensus_is_read_off_samples_weighted_back(another_engine, disc):
+    prior = np.where(np.arange(7) >= 5, 1.5, -0.5)
+    many = {"points": (PointPrompt(24, 24),), "n_samples": 600, "seed": 1}
+    pushed = another_engine.propose(ProposalRequest(disc(12), log_prior=prior, **many))
+    plain = another_engine.propose(ProposalRequest(disc(12), **many))
+    base = log_normalised(np.zeros(7))
+    share = consensus_share(pushed, prior, base)
+    assert pushed.area_mm2 > 1.2 * plain.area_mm2
+    assert share is not None and share * pushed.area_mm2 == pytest.approx(plain.area_mm2, rel=0.1)
+    assert consensus_share(plain, None, base) == 1.0
+
+
+def test_where_the_profile_is_sure_the_consensus_is_unknown_unless_it_was_asked_for(
+    taught, engine, disc, a_user
+):
+    session = a_user(engine, disc(12), 1.2, taught.log_prior())
+    assert evidence_of(taught, session).consensus_mm2 is None
+    assert evidence_of(taught, session, consensus_mm2=77.0).consensus_mm2 == 77.0
+
+
+def test_an_approval_is_asked_of_the_samples_before_the_first_pick(approved, fresh):
+    first, last = approved.done[0].proposal.feedback, approved.result().proposal.feedback
+    row = approval_row(last, 8, first=first)
+    assert not np.allclose(row, approval_row(last, 8))
+    assert np.allclose(evidence_of(fresh, approved).approval, row)
+
+
+def test_samples_of_a_smaller_region_are_brought_onto_the_one_approved(approved):
+    last = approved.result().proposal.feedback
+    zoomed = Region(last.region.centre, last.region.size_mm / 2, last.region.grid)
+    middle = slice(12, 36)
+    inner = last.samples[:, middle, middle].repeat(2, axis=1).repeat(2, axis=2)
+    first = replace(last, region=zoomed, samples=inner)
+    row = approval_row(last, 8, first=first, spacing=(0.8, 0.8))
+    assert np.abs(row - approval_row(last, 8)).max() < 0.7
+    assert row.argmax() == approval_row(last, 8).argmax()
+
+
+def test_a_transfer_can_be_measured_through_the_store(store, engine, disc, a_user):
+    fresh = new_profile("carried", ModelReference.of(engine.model))
+    carried = TaughtOnDisk(store, fresh)
+    for n in range(4):
+        session = a_user(engine, disc(9 + n, n), 1.2, carried.log_prior(), n)
+        carried.learn(f"case {n}", session.answered, session.proposal)
+    assert store.load("carried").n_images == 4
+    best = np.argmax(TaughtOnDisk(store, fresh).log_prior())
+    assert abs(engine.mixture.means[best, 0] - 1.2) < 0.12
