@@ -140,6 +140,19 @@ def test_what_is_done_is_not_done_again(two_models: dict, tmp_path: Path) -> Non
     assert without_times(again.summary) == without_times(first.summary)
 
 
+def living(session: int) -> list[str]:
+    """The processes of a session that are neither gone nor waiting to be reaped (nothing but on Linux)."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, _, its_session = status.read_text().rpartition(")")[2].split()[:4]
+        except OSError:
+            continue
+        if its_session == str(session) and state not in "ZX":
+            found.append(status.parent.name)
+    return found
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_killed_evaluation_goes_on_to_the_same_figures(tmp_path: Path, workers: int) -> None:
     code = (
@@ -155,13 +168,16 @@ def test_a_killed_evaluation_goes_on_to_the_same_figures(tmp_path: Path, workers
     script.write_text(code)
     support = Path(__file__).parent / "support"
     environment = {**os.environ, "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{support}", "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([sys.executable, str(script)], env=environment)
+    process = subprocess.Popen([sys.executable, str(script)], env=environment, start_new_session=True)
     records = tmp_path / "killed" / "cases" / "toy.jsonl"
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not (records.exists() and records.read_text().count("\n") > 3):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    while time.monotonic() < deadline and living(process.pid):
+        time.sleep(0.05)
+    assert living(process.pid) == []  # no worker outlives the evaluation
     done = records.read_text().count("\n") - 1
     assert 3 <= done < 12
     options = Options(resamples=50)
