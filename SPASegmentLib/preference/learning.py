@@ -5,19 +5,29 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 import numpy as np
 
-from SPASegmentLib.engine.messages import Answered, ModelInfo, Proposal
-from SPASegmentLib.errors import ProfileError
+from SPASegmentLib.engine.messages import (
+    Answered,
+    CancelToken,
+    Engine,
+    ModelInfo,
+    Proposal,
+    ProposalRequest,
+)
+from SPASegmentLib.errors import ProfileError, SPASegmentError
 from SPASegmentLib.imaging.types import PointPrompt, SliceImage
 from SPASegmentLib.preference.evidence import approval_row, rows_of
 from SPASegmentLib.preference.profile import Profile, checked
 from SPASegmentLib.preference.records import Click, PickRecord, Shown, SliceEvidence, new_id, now
 from SPASegmentLib.preference.store import ProfileStore
+
+logger = logging.getLogger(__name__)
 
 FEWEST_SAMPLES = 8.0
 """The consensus is read off the samples only where as many of them count (Kish's effective size) ..."""
@@ -118,18 +128,20 @@ class Receipt:
 
 
 def commit_approval(
-    store: ProfileStore, profile: Profile, finished: FinishedSlice, *, consensus_mm2: float | None = None
+    store: ProfileStore, profile: Profile, finished: FinishedSlice, *, engine: Engine | None = None
 ) -> Receipt | None:
     """Add a finished slice to the profile on disk; it is there when this returns.
 
     profile: as loaded at the beginning of the interaction; other windows may have added to it or renamed it.
-    consensus_mm2: as for `evidence_of`.
+    engine: asked once for the recommendation without a profile, which the profile's summary compares with;
+    without it that is known only while the profile is young. This takes as long as a click.
     Returns None, and writes nothing, where the user does not want it learnt from. Raises ProfileError, and
     StepError from `finished.result()` where nothing was approved.
     """
     finished.result()
     if not finished.learn:
         return None
+    consensus_mm2 = None if engine is None else consensus_area(engine, finished)
     item = evidence_of(profile, finished, consensus_mm2=consensus_mm2)
     saved = store.commit(profile.name, item, id=profile.id)
     return Receipt(saved.name, saved.id, item.id)
@@ -184,6 +196,19 @@ def evidence_of(
             approved_mm2=_mm2(outcome.mask, spacing),
         )
     )
+
+
+def consensus_area(
+    engine: Engine, finished: FinishedSlice, cancel: CancelToken | None = None
+) -> float | None:
+    """Area (mm2) of what the model recommends without a profile; None where the engine cannot say."""
+    request = ProposalRequest(finished.image, finished.points[:1], seed=finished.random_seed)
+    try:
+        recommendation = engine.propose(request, cancel).recommendation
+    except SPASegmentError as error:
+        logger.warning("The consensus is not known for this slice (%s).", type(error).__name__)
+        return None
+    return _mm2(recommendation, finished.image.spacing)
 
 
 def consensus_share(

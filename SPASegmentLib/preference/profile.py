@@ -123,6 +123,15 @@ class Profile(Record):
                 f'about "{info.name}"; choose that model, another profile, or re-learn it by replay.'
             )
 
+    def doubts_about(self, modality: str | None) -> str:
+        """A sentence where it was taught on another modality than the image's, else ""."""
+        if not self.modality or not modality or self.modality.casefold() == modality.casefold():
+            return ""
+        return (
+            f'The profile "{self.name}" was taught on {self.modality} and this image is {modality}; '
+            "its preference may not hold here."
+        )
+
     def commit(self, item: SliceEvidence) -> Profile:
         """Learn one approved slice; learning it again, or what was taken back, changes nothing."""
         if item.id in self.removed or any(own.id == item.id for own in self.slices):

@@ -110,17 +110,17 @@ def another_engine() -> DiscEngine:
     return DiscEngine(np.linspace(0.5, 1.5, 7), hash="b" * 64, name="other discs")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def disc() -> Callable[..., SliceImage]:
     return a_disc
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def a_user() -> Callable[..., Session]:
     return interact
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def wanted() -> Callable[[SliceImage, float], np.ndarray]:
     return wanted_mask
 

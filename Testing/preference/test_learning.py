@@ -147,12 +147,15 @@ def test_the_consensus_is_read_off_samples_weighted_back(another_engine, disc):
     assert consensus_share(plain, None, base) == 1.0
 
 
-def test_where_the_profile_is_sure_the_consensus_is_unknown_unless_it_was_asked_for(
-    taught, engine, disc, a_user
+def test_where_the_profile_is_sure_the_consensus_is_unknown_unless_it_is_asked_for(
+    store, taught, engine, disc, a_user
 ):
     session = a_user(engine, disc(12), 1.2, taught.log_prior())
     assert evidence_of(taught, session).consensus_mm2 is None
     assert evidence_of(taught, session, consensus_mm2=77.0).consensus_mm2 == 77.0
+    assert commit_approval(store, store.create(taught), session, engine=engine)
+    asked = store.load(taught.name).slices[-1].consensus_mm2
+    assert asked == pytest.approx(np.pi * (12 * 0.8) ** 2, rel=0.2)
 
 
 def test_an_approval_is_asked_of_the_samples_before_the_first_pick(approved, fresh):

@@ -179,6 +179,13 @@ def test_a_profile_of_another_model_is_refused_in_one_clear_sentence(fresh, engi
         fresh.check_model(other)
 
 
+def test_an_image_of_another_modality_draws_a_doubt_not_a_refusal():
+    profile = new_profile("Dr. A", MODEL, structure="lung nodule", modality="CT")
+    assert "taught on CT and this image is MR" in profile.doubts_about("MR")
+    assert profile.doubts_about("ct") == profile.doubts_about(None) == ""
+    assert new_profile("Dr. B", MODEL).doubts_about("MR") == ""
+
+
 def test_profiles_of_different_models_do_not_blend(fresh):
     other = new_profile("B", MODEL)
     with pytest.raises(ProfileError, match="different models"):

@@ -1,0 +1,110 @@
+"""How two profiles differ: what they have learnt, and what they would recommend on one slice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from SPASegmentLib.engine.messages import CancelToken, Engine, Proposal, ProposalRequest
+from SPASegmentLib.preference.profile import Profile
+from SPASegmentLib.preference.summary import tendency
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two profiles in numbers.
+
+    same_model: only then a divergence is known: Jensen-Shannon, of their posteriors over components, in bits:
+    0 the same, 1 nothing in common. changes: median change of area against the consensus as a share, or None
+    where not known. shared_images: images both have learnt from.
+    """
+
+    names: tuple[str, str]
+    same_model: bool
+    divergence: float | None
+    changes: tuple[float | None, float | None]
+    images: tuple[int, int]
+    shared_images: int
+
+    @property
+    def sentence(self) -> str:
+        """In words."""
+        if self.divergence is None:
+            return "They belong to different models; only their masks can be compared."
+        words = ("as good as the same", "alike", "different", "opposed")
+        level = sum(self.divergence > limit for limit in (0.05, 0.3, 0.7))
+        return f"The two preferences are {words[level]} (divergence {self.divergence:.2f} of 1)."
+
+
+@dataclass(frozen=True, eq=False)
+class SliceComparison:
+    """The first recommendations of two profiles on one slice, and of the model without any.
+
+    areas: of first, second and without, in mm2. dice: of the first two.
+    only_first, only_second: what only one of them marks, in mm2.
+    """
+
+    names: tuple[str, str]
+    first: Proposal
+    second: Proposal
+    without: Proposal
+    dice: float
+    areas: tuple[float, ...]
+    only_first: float
+    only_second: float
+
+
+def compare(a: Profile, b: Profile) -> Comparison:
+    """Compare what two profiles have learnt."""
+    same = (a.model.hash, a.model.components) == (b.model.hash, b.model.components)
+    images = [{item.image for item in profile.slices} for profile in (a, b)]
+    return Comparison(
+        names=(a.name, b.name),
+        same_model=same,
+        divergence=jensen_shannon(a.posterior(), b.posterior()) if same else None,
+        changes=(tendency(a.slices)[0], tendency(b.slices)[0]),
+        images=(a.n_images, b.n_images),
+        shared_images=len(images[0] & images[1]),
+    )
+
+
+def compare_on_slice(
+    engine: Engine, request: ProposalRequest, a: Profile, b: Profile, cancel: CancelToken | None = None
+) -> SliceComparison:
+    """Ask the engine for both profiles' first recommendation, and for that of no profile.
+
+    request: the slice, the seed and the random seed; its answers and its prior are not used.
+    Raises ProfileError where a profile belongs to another model, and what the engine raises.
+    """
+    for profile in (a, b):
+        profile.check_model(engine.model)
+    priors = (a.log_prior(), b.log_prior(), None)
+    first, second, without = (
+        engine.propose(replace(request, answered=(), log_prior=prior), cancel) for prior in priors
+    )
+    pixel = float(np.prod(request.image.spacing))
+    one, other = first.recommendation, second.recommendation
+    total = np.count_nonzero(one) + np.count_nonzero(other)
+    both = np.count_nonzero(one & other)
+    return SliceComparison(
+        names=(a.name, b.name),
+        first=first,
+        second=second,
+        without=without,
+        dice=2 * both / total if total else 1.0,
+        areas=tuple(float(np.count_nonzero(p.recommendation)) * pixel for p in (first, second, without)),
+        only_first=float(np.count_nonzero(one & ~other)) * pixel,
+        only_second=float(np.count_nonzero(other & ~one)) * pixel,
+    )
+
+
+def jensen_shannon(p: np.ndarray, q: np.ndarray) -> float:
+    """Divergence in bits of two distributions (M,): 0 for equal ones, 1 for disjoint ones."""
+    middle = (p + q) / 2
+
+    def bits(r: np.ndarray) -> float:
+        held = r > 0
+        return float((r[held] * np.log2(r[held] / middle[held])).sum())
+
+    return min(1.0, max(0.0, (bits(p) + bits(q)) / 2))
