@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from SPASegmentLib.engine.messages import CancelToken, Engine, Proposal
 from SPASegmentLib.errors import InputError
+from SPASegmentLib.imaging.atomic import atomic_file
 from SPASegmentLib.imaging.types import SliceImage
 from SPASegmentLib.session import Done, Session, Step
 
@@ -127,16 +128,9 @@ def write_log(session: Session, path: Path) -> None:
 
     Raises InputError where the file cannot be written.
     """
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_text(log_of(session).model_dump_json(indent=1) + "\n", encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        reason = error.strerror or type(error).__name__
-        raise InputError(
-            f"The session log cannot be written to {path} ({reason}); choose another place."
-        ) from error
+    text = log_of(session).model_dump_json(indent=1) + "\n"
+    with atomic_file(path) as file:
+        file.write(text.encode())
 
 
 def read_log(path: Path) -> SessionLog:

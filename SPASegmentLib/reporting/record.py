@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from SPASegmentLib.engine.messages import Candidate, Proposal
-from SPASegmentLib.errors import InputError
+from SPASegmentLib.imaging.atomic import atomic_file
 from SPASegmentLib.session import Session, Step
 
 
@@ -57,14 +57,9 @@ def answer_words(step: Step | None) -> str:
 
 def write_record(record: dict[str, Any], path: Path) -> None:
     """Write a record as JSON. Raises InputError where the file cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise InputError(
-            f"The record cannot be written to {path} ({reason}); choose another file."
-        ) from error
+    text = json.dumps(record, indent=1, allow_nan=False) + "\n"
+    with atomic_file(path) as file:
+        file.write(text.encode())
 
 
 def _iteration(number: int, proposal: Proposal, answer: Step | None) -> dict[str, Any]:

@@ -170,8 +170,8 @@ def test_a_log_that_cannot_be_finished_leaves_the_old_one(a_long_session, tmp_pa
         raise OSError(28, os.strerror(28))
 
     with monkeypatch.context() as context:
-        context.setattr("pathlib.Path.replace", full)
-        with pytest.raises(InputError, match="No space left on device"):
+        context.setattr("os.replace", full)
+        with pytest.raises(InputError, match="The disk is full"):
             write_log(a_long_session, path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
