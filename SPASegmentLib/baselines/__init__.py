@@ -1,0 +1,1 @@
+"""The systems SPA is compared with, each an engine."""
