@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -20,6 +21,17 @@ from SPASegmentLib.session import Session
 
 DIGITS = 9
 """Decimals kept of what is written down."""
+
+
+@runtime_checkable
+class OracleEngine(Protocol):
+    """An engine that is shown the target: no rival, only there to read figures of systems that peek.
+
+    Results, tables and report mark it. Every other engine gets nothing but the click and the picks.
+    """
+
+    def see_target(self, target: np.ndarray) -> None:
+        """(H, W) bool; called before the first request of every case."""
 
 
 @dataclass
@@ -63,10 +75,12 @@ def interact(
     """Click once and pick the best candidate, up to `iterations`; `may_approve` may stop earlier.
 
     It goes through the same `Session` as every user's interaction, so that what is measured is what users
-    get. The engine gets the image, the click and the indices of the picks and nothing else; the target only
-    chooses the pick. The interaction also ends where no candidate is shown.
+    get. The engine gets the image, the click and the indices of the picks and nothing else (but see
+    `OracleEngine`); the target only chooses the pick. The interaction also ends where no candidate is shown.
     """
     trace = Trace()
+    if isinstance(engine, OracleEngine):
+        engine.see_target(draw.target)
     session = Session.start(
         slice_image(case),
         engine.model,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from SPASegmentLib.evaluation.alignment import EXCLUDED, INCLUDED
-from SPASegmentLib.evaluation.tables import number
+from SPASegmentLib.evaluation.tables import number, title_of
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -19,7 +19,11 @@ def dice_table(summary: Mapping[str, Any], user: str) -> str:
     """Mean Dice by iteration with intervals, of one user model."""
     iterations = _iterations(summary)
     rows = [
-        [name, str(model["cases"]), *(_with_interval(model["users"][user], i) for i in iterations)]
+        [
+            title_of(name, model),
+            str(model["cases"]),
+            *(_with_interval(model["users"][user], i) for i in iterations),
+        ]
         for name, model in summary["models"].items()
     ]
     return table(["model", "cases", *iterations], rows)
@@ -35,7 +39,8 @@ def gain_table(summary: Mapping[str, Any]) -> str:
     models = summary["models"]
     steps = list(next(iter(models.values()))["gain"])
     rows = [
-        [name, *(f"{100 * model['gain'][step]:+.2f}" for step in steps)] for name, model in models.items()
+        [title_of(name, model), *(f"{100 * model['gain'][step]:+.2f}" for step in steps)]
+        for name, model in models.items()
     ]
     return table(["model", *steps], rows)
 
@@ -45,7 +50,7 @@ def reach_table(summary: Mapping[str, Any]) -> str:
     thresholds = [f"{x:.2f}" for x in summary["thresholds"]]
     rows = [
         [
-            name,
+            title_of(name, model),
             *(f"{model['noi'][x]:.2f}" for x in thresholds),
             *(f"{100 * model['failure_rate'][x]:.1f}%" for x in thresholds),
         ]
@@ -60,7 +65,7 @@ def candidate_table(summary: Mapping[str, Any]) -> str:
     iterations = _iterations(summary)
     rows = [
         [
-            name,
+            title_of(name, model),
             *(number(model["candidate_similarity"].get(i), 3) for i in iterations),
             number(model["best_candidate_gain"].get("1"), 3),
             number(model["candidates_shown"].get("1"), 2),
@@ -73,7 +78,7 @@ def candidate_table(summary: Mapping[str, Any]) -> str:
 def uncertainty_table(summary: Mapping[str, Any]) -> str:
     """GED (squared), D_max and ECE of the first proposal."""
     rows = [
-        [name, number(model["ged"], 4), number(model["d_max"], 4), number(model["ece"], 4)]
+        [title_of(name, model), number(model["ged"], 4), number(model["d_max"], 4), number(model["ece"], 4)]
         for name, model in summary["models"].items()
     ]
     return table(["model", "GED", "D_max", "ECE"], rows)
@@ -83,7 +88,7 @@ def effort_table(summary: Mapping[str, Any]) -> str:
     """Picks of the `approve` user, seconds, memory and device."""
     rows = [
         [
-            name,
+            title_of(name, model),
             number(model["users"].get("approve", {}).get("picks"), 2),
             number(model["seconds_per_click"], 3),
             number(model["seconds_per_pick"], 3),

@@ -17,7 +17,7 @@ from SPASegmentLib.evaluation.options import Options
 from SPASegmentLib.evaluation.protocol import APPROVE
 from SPASegmentLib.evaluation.records import CaseRecord, write_whole
 from SPASegmentLib.evaluation.results import course, default_thresholds, paired_difference, summarise
-from SPASegmentLib.evaluation.workers import ModelReport
+from SPASegmentLib.evaluation.workers import ModelReport, PeakMemory
 
 TARGETS_FILE = "targets.json"
 RESULTS_FILE = "results.json"
@@ -44,7 +44,7 @@ def gather(
     dataset_name: str,
     every: Mapping[str, Sequence[CaseRecord]],
     reports: Mapping[str, ModelReport],
-    memory: Mapping[str, float],
+    memory: Mapping[str, PeakMemory],
     options: Options,
 ) -> Results:
     """All figures from the records of every model, given in the same order of cases.
@@ -67,7 +67,9 @@ def gather(
             ),
             "alignment": alignment(rows, options.resamples),
             "skipped": len(targets["skipped"]),
-            "peak_memory_mb": round(memory[name], 1) if name in memory else None,
+            "oracle": reports[name].oracle,
+            "peak_memory_mb": _mb(memory[name].host) if name in memory else None,
+            "peak_gpu_mb": _mb(memory[name].gpu) if name in memory else None,
             "device": reports[name].device,
             "model": {
                 "name": reports[name].name,
@@ -89,7 +91,7 @@ def gather(
         "limit": options.limit,
         "targets_file": TARGETS_FILE,
         "models": models,
-        "paired": _paired(records, options),
+        "paired": _paired(records, reports, options),
         "machine": {
             "system": platform.platform(),
             "processor": platform.processor() or platform.machine(),
@@ -127,9 +129,16 @@ def _target_row(record: CaseRecord) -> dict[str, Any]:
     return row
 
 
-def _paired(records: dict[str, list[CaseRecord]], options: Options) -> list[dict[str, Any]]:
-    """The first model against each of the others."""
-    first, *others = records
+def _mb(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
+
+
+def _paired(
+    records: dict[str, list[CaseRecord]], reports: Mapping[str, ModelReport], options: Options
+) -> list[dict[str, Any]]:
+    """The first model that is no oracle against each of the others."""
+    first = next((name for name in records if not reports[name].oracle), next(iter(records)))
+    others = [name for name in records if name != first]
     return [
         {
             "first": first,

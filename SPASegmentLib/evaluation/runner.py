@@ -20,7 +20,7 @@ from SPASegmentLib.evaluation.options import Options
 from SPASegmentLib.evaluation.outputs import Results, gather, write
 from SPASegmentLib.evaluation.protocol import USERS, TargetRule, draw, sample_order
 from SPASegmentLib.evaluation.records import CaseRecord, RecordFile, RecordList
-from SPASegmentLib.evaluation.workers import Bench, Crew, EngineFactory, ModelReport, peak_memory_mb
+from SPASegmentLib.evaluation.workers import Bench, Crew, EngineFactory, ModelReport, PeakMemory
 
 RECORDS_FOLDER = "cases"
 
@@ -100,10 +100,13 @@ class _Held:
 
 def as_factories(engines: Mapping[str, Engine | EngineFactory]) -> dict[str, EngineFactory]:
     """Every engine as a callable that makes it."""
-    return {
-        name: _Held(engine) if hasattr(engine, "propose") else engine  # type: ignore[arg-type]
-        for name, engine in engines.items()
-    }
+    return {name: _as_factory(engine) for name, engine in engines.items()}
+
+
+def _as_factory(engine: Any) -> EngineFactory:
+    """An engine's class makes engines, too, though it has its methods."""
+    made = isinstance(engine, type) or not hasattr(engine, "propose")
+    return engine if made else _Held(engine)
 
 
 def _open_stores(
@@ -145,12 +148,12 @@ def _compute(
     stores: Mapping[str, RecordFile[CaseRecord] | RecordList[CaseRecord]],
     options: Options,
     console: Console | None,
-) -> dict[str, float]:
-    """Run what the stores do not hold yet. Returns the peak memory of each model that ran, in MiB."""
+) -> dict[str, PeakMemory]:
+    """Run what the stores do not hold yet. Returns the peak memory of each model that ran."""
     ids = dataset.case_ids()
     todo = {name: [i for i in chosen if ids[i] not in store.records] for name, store in stores.items()}
     jobs = [_Job(name, index, options) for name, indices in todo.items() for index in indices]
-    memory: dict[str, float] = {}
+    memory: dict[str, PeakMemory] = {}
     with progress_bars(console) as progress, closing(crew.run(_run_job, jobs)) as done:
         bars = {
             name: progress.add_task(name, total=len(chosen), completed=len(chosen) - len(indices))
@@ -159,8 +162,7 @@ def _compute(
         for job, (record, peak) in done:
             stores[job.model].append(record)
             progress.advance(bars[job.model])
-            if peak is not None:
-                memory[job.model] = max(peak, memory.get(job.model, 0.0))
+            memory[job.model] = peak.or_more(memory.get(job.model, peak))
     for store in stores.values():
         store.sort()
     return memory
@@ -179,14 +181,14 @@ def progress_bars(console: Console | None) -> Progress:
     )
 
 
-def _run_job(bench: Bench, job: _Job) -> tuple[CaseRecord, float | None]:
+def _run_job(bench: Bench, job: _Job) -> tuple[CaseRecord, PeakMemory]:
     engine = bench.engine(job.model)
     options = job.options
     case = bench.dataset[job.index]
     wanted = draw(case, options.protocol_seed, TargetRule.parse(options.target))
     if wanted is None:
         record = CaseRecord(case.case_id, case.patient, skipped="no rater in the target drew anything")
-        return record, None
+        return record, PeakMemory.now()
     record = run_case(
         engine,
         case,
@@ -195,4 +197,4 @@ def _run_job(bench: Bench, job: _Job) -> tuple[CaseRecord, float | None]:
         seed=options.engine_seed,
         n_samples=options.n_samples,
     )
-    return record, peak_memory_mb()
+    return record, PeakMemory.now()

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from SPASegmentLib.engine.messages import CancelToken, Engine, ModelInfo, Proposal, ProposalRequest
+from SPASegmentLib.evaluation.interaction import OracleEngine
 from SPASegmentLib.evaluation.workers import EngineFactory
 
 
@@ -27,13 +30,24 @@ class WithSamples:
         return self._engine.propose(replace(request, n_samples=self._n_samples), cancel)
 
 
+class OracleWithSamples(WithSamples):
+    """The same for an engine that is shown the target."""
+
+    def see_target(self, target: np.ndarray) -> None:
+        """Show it."""
+        if isinstance(self._engine, OracleEngine):
+            self._engine.see_target(target)
+
+
 @dataclass(frozen=True)
 class _Factory:
     engine: EngineFactory
     n_samples: int
 
     def __call__(self) -> Engine:
-        return WithSamples(self.engine(), self.n_samples)
+        engine = self.engine()
+        kind = OracleWithSamples if isinstance(engine, OracleEngine) else WithSamples
+        return kind(engine, self.n_samples)
 
 
 def for_each_count(engines: Mapping[str, EngineFactory], counts: Sequence[int]) -> dict[str, EngineFactory]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich import box
@@ -24,17 +25,17 @@ def dice_table(summary: dict[str, Any]) -> Table:
         f"Dice by iteration: {summary['dataset']}, target {summary['target']}, {summary['headline_user']}",
         ["model", "cases", *_iterations(summary)],
     )
-    table.caption = "95% intervals, resampled by patient"
+    table.caption = "below each mean the ends of its 95% interval, resampled by patient"
     for name, model in summary["models"].items():
-        cells = [f"{model['dice'][i]:.3f}\n{_short(model['interval'][i])}" for i in _iterations(summary)]
-        table.add_row(name, str(model["cases"]), *cells)
+        cells = [_lines("", model["dice"][i], *model["interval"][i]) for i in _iterations(summary)]
+        table.add_row(title_of(name, model), str(model["cases"]), *cells)
     return table
 
 
 def figures_table(summary: dict[str, Any]) -> Table:
     """Effort, candidates, uncertainty and speed, a row per model."""
     table = _table(
-        "Picks of the approve user, similarity of candidates, uncertainty, medians of seconds",
+        "Picks (approve user), candidates at 1, uncertainty, median seconds",
         ["model", "picks", "similar", "GED", "D_max", "ECE", "s/click", "s/pick", "MiB", "device"],
     )
     for name, model in summary["models"].items():
@@ -59,12 +60,10 @@ def paired_table(summary: dict[str, Any]) -> Table:
     table = _table(f"Dice of {first} minus that of", ["model", *_iterations(summary)])
     for pair in summary["paired"]:
         cells = [
-            "\n".join(f"{value:+.3f}" for value in (pair["dice"][i], *pair["interval"][i]))
-            if i in pair["dice"]
-            else "-"
+            _lines("+", pair["dice"][i], *pair["interval"][i]) if i in pair["dice"] else "-"
             for i in _iterations(summary)
         ]
-        table.add_row(pair["second"], *cells)
+        table.add_row(title_of(pair["second"], summary["models"][pair["second"]]), *cells)
     return table
 
 
@@ -75,17 +74,21 @@ def transfer_table(name: str, users: dict[str, Any]) -> Table:
     for user, figures in users.items():
         if not figures["cases"]:
             continue
-        difference = (figures["dice_difference"], *figures["dice_interval"])
         table.add_row(
             user,
             str(figures["cases"]),
             number(figures["fresh_dice"], 3),
             number(figures["carried_dice"], 3),
-            "\n".join(f"{value:+.3f}" for value in difference),
+            _lines("+", figures["dice_difference"], *figures["dice_interval"]),
             number(figures["fresh_picks"], 2),
             number(figures["carried_picks"], 2),
         )
     return table
+
+
+def title_of(name: str, model: Mapping[str, Any]) -> str:
+    """The model's name, and that it is no rival where it is shown the target."""
+    return f"{name} (oracle)" if model["oracle"] else name
 
 
 def number(value: float | None, digits: int) -> str:
@@ -97,13 +100,17 @@ def _iterations(summary: dict[str, Any]) -> list[str]:
     return [str(i) for i in range(1, summary["iterations"] + 1)]
 
 
-def _short(interval: list[float]) -> str:
-    """Both ends, three decimals, no leading zero: ".889 .996"."""
-    return " ".join(f"{end:.3f}".replace("0.", ".", 1) for end in interval)
+def _lines(sign: str, *values: float) -> str:
+    return "\n".join(f"{value:{sign}.3f}" for value in values)
 
 
 def _table(title: str, columns: list[str]) -> Table:
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for number_, column in enumerate(columns):
-        table.add_column(column, justify="right" if number_ else "left", no_wrap=number_ > 0)
+        table.add_column(
+            column,
+            justify="right" if number_ else "left",
+            no_wrap=number_ > 0,
+            overflow="fold",
+        )
     return table

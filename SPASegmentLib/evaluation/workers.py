@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -18,6 +19,7 @@ from typing import Any, TypeVar
 from SPASegmentLib.datasets.case import MultiRaterDataset
 from SPASegmentLib.engine.messages import Engine
 from SPASegmentLib.errors import SPASegmentError
+from SPASegmentLib.evaluation.interaction import OracleEngine
 
 EngineFactory = Callable[[], Engine]
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -29,12 +31,13 @@ Job = TypeVar("Job")
 
 @dataclass(frozen=True)
 class ModelReport:
-    """Which model an engine runs and on what."""
+    """Which model an engine runs and on what. oracle: whether it is shown the target."""
 
     name: str
     hash: str
     components: int
     device: str
+    oracle: bool = False
 
 
 class Bench:
@@ -60,7 +63,8 @@ class Bench:
         """Which model a name stands for."""
         engine = self.engine(name)
         info = engine.model
-        return ModelReport(info.name, info.hash, info.components, str(getattr(engine, "device", "cpu")))
+        device = str(getattr(engine, "device", "cpu"))
+        return ModelReport(info.name, info.hash, info.components, device, isinstance(engine, OracleEngine))
 
 
 Work = Callable[[Bench, Any], Any]
@@ -148,6 +152,7 @@ _bench: Bench | None = None
 
 def _begin(factories: dict[str, EngineFactory], dataset: MultiRaterDataset, threads: int) -> None:
     global _bench
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     threading.Thread(target=_end_with_parent, daemon=True).start()
     limit_threads(threads)
     _bench = Bench(factories, dataset, threads)
@@ -193,8 +198,33 @@ def _thread_variables(threads: int) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def peak_memory_mb() -> float | None:
-    """The most memory this process held since its engine was built, in MiB; None where that is not known."""
+@dataclass(frozen=True)
+class PeakMemory:
+    """The most memory held since the engine was built, in MiB; None where that is not known."""
+
+    host: float | None
+    gpu: float | None
+
+    @classmethod
+    def now(cls) -> PeakMemory:
+        """Of this process."""
+        cuda = _cuda()
+        gpu = None if cuda is None else float(cuda.max_memory_allocated()) / 2**20
+        return cls(_host_peak_mb(), gpu)
+
+    def or_more(self, other: PeakMemory) -> PeakMemory:
+        """The larger of each."""
+        pairs = ((self.host, other.host), (self.gpu, other.gpu))
+        return PeakMemory(*(max((v for v in pair if v is not None), default=None) for pair in pairs))
+
+
+def _cuda() -> Any:
+    """torch.cuda where it is in use, else None."""
+    torch = sys.modules.get("torch")
+    return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
+
+
+def _host_peak_mb() -> float | None:
     try:
         for line in _STATUS.read_text().splitlines():
             if line.startswith("VmHWM:"):
@@ -211,6 +241,9 @@ def peak_memory_mb() -> float | None:
 
 def _reset_peak_memory() -> None:
     """Begin to measure anew, where the system can (Linux)."""
+    cuda = _cuda()
+    if cuda is not None:
+        cuda.reset_peak_memory_stats()
     try:
         _CLEAR_REFS.write_text("5")
     except OSError:

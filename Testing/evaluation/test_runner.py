@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evaluation_toys import ToyDataset, ToyEngine, toy
+from evaluation_toys import OracleToy, ToyDataset, ToyEngine, toy
 from rich.console import Console
 
 from SPASegmentLib.errors import DatasetError, SPASegmentError
@@ -153,8 +153,10 @@ def living(session: int) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_killed_evaluation_goes_on_to_the_same_figures(tmp_path: Path, workers: int) -> None:
+@pytest.mark.parametrize(
+    ("workers", "end"), [(1, signal.SIGKILL), (2, signal.SIGKILL), (2, signal.SIGINT)], ids=str
+)
+def test_a_stopped_evaluation_goes_on_to_the_same_figures(tmp_path: Path, workers: int, end: int) -> None:
     code = (
         "from pathlib import Path\n"
         "from evaluation_toys import ToyDataset, toy\n"
@@ -168,13 +170,18 @@ def test_a_killed_evaluation_goes_on_to_the_same_figures(tmp_path: Path, workers
     script.write_text(code)
     support = Path(__file__).parent / "support"
     environment = {**os.environ, "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{support}", "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([sys.executable, str(script)], env=environment, start_new_session=True)
+    process = subprocess.Popen(
+        [sys.executable, str(script)], env=environment, start_new_session=True, stderr=subprocess.DEVNULL
+    )
     records = tmp_path / "killed" / "cases" / "toy.jsonl"
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not (records.exists() and records.read_text().count("\n") > 3):
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    if end == signal.SIGINT:
+        os.killpg(process.pid, end)  # as Ctrl-C does, to parent and workers
+    else:
+        process.send_signal(end)
+    assert process.wait(30) != 0
     while time.monotonic() < deadline and living(process.pid):
         time.sleep(0.05)
     assert living(process.pid) == []  # no worker outlives the evaluation
@@ -271,3 +278,14 @@ def test_models_spelt_alike_get_files_of_their_own() -> None:
 def test_a_rater_missing_from_some_cases_is_an_error_not_a_guess() -> None:
     with pytest.raises(DatasetError, match="choose among 0, 1, 2, 3"):
         evaluate({"toy": toy()}, ToyDataset(2), Options(target="without:7"))
+
+
+def test_an_engine_that_is_shown_the_target_is_marked_and_never_the_one_others_are_measured_by() -> None:
+    engines = {"peeks": OracleToy, "toy": toy(), "narrow": toy("narrow", step=0.3)}
+    text = io.StringIO()
+    console = Console(file=text, width=80)
+    found = run(engines, ToyDataset(4), sample_counts=(24,), console=console, report=False).summary
+    assert [name for name, model in found["models"].items() if model["oracle"]] == ["peeks", "peeks N=24"]
+    assert found["models"]["peeks"]["dice"]["1"] == 1
+    assert {pair["first"] for pair in found["paired"]} == {"toy"}
+    assert "(oracle)" in text.getvalue()

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,23 @@ class RecordingEngine(ToyEngine):
         """Answer one request and keep it."""
         self.requests.append(request)
         return super().propose(request, cancel)
+
+
+class OracleToy(ToyEngine):
+    """A toy that recommends the target it was shown."""
+
+    def __init__(self) -> None:
+        super().__init__("oracle")
+        self._target: np.ndarray | None = None
+
+    def see_target(self, target: np.ndarray) -> None:
+        """Keep the target for the case."""
+        self._target = target
+
+    def propose(self, request: ProposalRequest, cancel: CancelToken | None = None) -> Proposal:
+        """Answer one request with the truth."""
+        proposal = super().propose(request, cancel)
+        return proposal if self._target is None else replace(proposal, recommendation=self._target)
 
 
 def _blob(index: int, size: int = SIZE) -> np.ndarray:
