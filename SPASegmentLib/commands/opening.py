@@ -61,7 +61,26 @@ def open_slice(
     window: (low, high) the user gave, or None: a CT then gets the model's own window, anything else the
     file's or robust percentiles of the slice. Raises InputError and SeedError as imaging does.
     """
-    volume = read_volume(path)
+    return cut_slice(
+        read_volume(path),
+        seed_ras=seed_ras,
+        seed_ijk=seed_ijk,
+        orientation=orientation,
+        window=window,
+        model_window=model_window,
+    )
+
+
+def cut_slice(
+    volume: Volume,
+    *,
+    seed_ras: Triple | None,
+    seed_ijk: Triple | None,
+    orientation: str,
+    window: tuple[float, float] | None,
+    model_window: tuple[float, float] | None,
+) -> OpenedSlice:
+    """As `open_slice`, of a volume that was read already."""
     plane = SlicePlane.through(volume, orientation, seed_ras=seed_ras, seed_ijk=seed_ijk)
     k, j, i = seed_voxel(volume, seed_ras=seed_ras, seed_ijk=seed_ijk)
     ras = ijk_to_ras(volume, (i, j, k)) if seed_ras is None else np.array(seed_ras)

@@ -36,6 +36,7 @@ MAX_REMOVED = 200_000
 MAX_SALTS = 64
 T = TypeVar("T")
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
+_TEXT: TypeAdapter[str] = TypeAdapter(Text)
 
 
 class Profile(Record):
@@ -167,6 +168,12 @@ class Profile(Record):
             raise ProfileError("The half-life must be a number of images above zero.")
         return self._changed(half_life=half_life)
 
+    def meant_for(self, structure: str | None = None, modality: str | None = None) -> Profile:
+        """Say what it is taught on; None leaves a word as it is. Raises ProfileError."""
+        given = {"structure": structure, "modality": modality}
+        words = {key: _checked_text(word) for key, word in given.items() if word is not None}
+        return self._changed(**words)
+
     def copy_as(self, name: str) -> Profile:
         """A profile of its own with the same evidence."""
         time = now()
@@ -290,6 +297,10 @@ def restored(version: Profile, current: Profile | None) -> Profile:
 def checked_name(name: str) -> str:
     """The name as a profile keeps it. Raises ProfileError."""
     return checked(lambda: _NAME.validate_python(name))
+
+
+def _checked_text(text: str) -> str:
+    return checked(lambda: _TEXT.validate_python(text))
 
 
 def checked(build: Callable[[], T]) -> T:

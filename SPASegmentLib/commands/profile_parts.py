@@ -1,0 +1,132 @@
+"""What `spasegment profile` shows, and how it finds slices and models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from rich import box
+from rich.table import Table
+
+from SPASegmentLib.commands.opening import OpenedSlice, cut_slice
+from SPASegmentLib.engine.local import LocalEngine
+from SPASegmentLib.engine.messages import ProposalRequest
+from SPASegmentLib.errors import InputError
+from SPASegmentLib.imaging.files import read_volume
+from SPASegmentLib.imaging.geometry import orientation_axis
+from SPASegmentLib.imaging.types import SliceImage
+from SPASegmentLib.preference.comparison import compare_on_slice
+from SPASegmentLib.preference.mixture import Mixture
+from SPASegmentLib.preference.pictures import draw_comparison
+from SPASegmentLib.preference.profile import Profile
+from SPASegmentLib.preference.records import ModelReference
+from SPASegmentLib.preference.summary import summarise
+
+CODE_LETTERS = 8
+"""Letters of an image's hash that are shown."""
+
+
+def about(profile: Profile) -> list[str]:
+    """The profile in lines of words."""
+    meant = ", ".join(word for word in (profile.structure, profile.modality) if word)
+    half_life = profile.half_life
+    return [
+        f'"{profile.name}"' + (f" for {meant}" if meant else ""),
+        f"model {profile.model.name} ({profile.model.hash[:12]}), {profile.model.components} components"
+        + (f", {profile.model.configuration}" if profile.model.configuration else ""),
+        f"{profile.n_images} images, {profile.n_picks} picks, made {profile.created:%Y-%m-%d}, "
+        f"changed {profile.changed:%Y-%m-%d}",
+        "forgets nothing" if half_life is None else f"evidence weighs half after {half_life:g} images",
+        *summarise(profile),
+    ]
+
+
+def images_table(profile: Profile) -> Table:
+    """The approved slices of a profile, oldest first, under the codes `remove-image` takes."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("image", "approved (UTC)", "picks", "approved mm2", "first mm2", "consensus mm2"):
+        table.add_column(column, justify="left" if column in ("image", "approved (UTC)") else "right")
+    for item in profile.slices:
+        areas = (item.approved_mm2, item.first_mm2, item.consensus_mm2)
+        table.add_row(
+            item.image[:CODE_LETTERS],
+            f"{item.date:%Y-%m-%d %H:%M}",
+            str(len(item.picks)),
+            *("-" if area is None else f"{area:.1f}" for area in areas),
+        )
+    return table
+
+
+def reference(engine: LocalEngine) -> ModelReference:
+    """The engine's model as a profile names it."""
+    config = engine.config
+    summary = (
+        f"{config.backbone}, M={config.components}, N={config.samples}, K={config.candidates}, "
+        f"z of {config.latent_dim}, grid {config.grid}"
+    )
+    return ModelReference.of(engine.model, summary)
+
+
+def base_mixture(engine: LocalEngine) -> Mixture:
+    """The model's mixture without image and interaction: what its generator makes of an empty embedding."""
+    with torch.inference_mode():
+        empty = engine.network.generator(torch.zeros(1, 3 * engine.config.channels, device=engine.device))
+    weights, means, deviations = (
+        part[0].double().cpu().numpy() for part in (empty.log_weights, empty.means, empty.deviations)
+    )
+    return Mixture(weights, means, deviations**2)
+
+
+def compare_on_slice_in_words(
+    engine: LocalEngine, opened: OpenedSlice, a: Profile, b: Profile, seed: int, picture: Path
+) -> list[str]:
+    """Draw how two profiles' first recommendations differ on a slice, and say it in lines."""
+    request = ProposalRequest(opened.image, (opened.seed,), seed=seed)
+    result = compare_on_slice(engine, request, a, b)
+    draw_comparison(result, opened.image, request.points, picture)
+    first, second, without = result.areas
+    return [
+        f'On this slice "{a.name}" marks {first:.1f} mm2, "{b.name}" {second:.1f} mm2, '
+        f"the model by itself {without:.1f} mm2",
+        f'Dice {result.dice:.3f}; only "{a.name}" {result.only_first:.1f} mm2, '
+        f'only "{b.name}" {result.only_second:.1f} mm2',
+        f"Picture: {picture}",
+    ]
+
+
+def known_slices(
+    profile: Profile,
+    volumes: Iterable[Path],
+    orientation: str,
+    window: tuple[float, float] | None,
+    model_window: tuple[float, float] | None,
+) -> list[SliceImage]:
+    """The slices of these volumes that a profile was taught on, cut as `spasegment segment` cuts them."""
+    wanted = {item.image for item in profile.slices}
+    found: list[SliceImage] = []
+    for path in volumes:
+        volume = read_volume(path)
+        axis = orientation_axis(volume, orientation)
+        for index in range(volume.shape[axis]):
+            if not wanted:
+                return found
+            centre = [size // 2 for size in volume.shape]
+            centre[axis] = index
+            k, j, i = centre
+            try:
+                image = cut_slice(
+                    volume,
+                    seed_ras=None,
+                    seed_ijk=(i, j, k),
+                    orientation=orientation,
+                    window=window,
+                    model_window=model_window,
+                ).image
+            except InputError:
+                continue  # an empty slice: nobody approved anything on it
+            known = wanted.intersection(profile.image_identities(image.key))
+            if known:
+                found.append(image)
+                wanted -= known
+    return found
