@@ -15,6 +15,7 @@ import torch
 from SPASegmentLib.engine.candidates import assemble, clean_mask, cluster
 from SPASegmentLib.engine.checks import check_request, input_warnings, network_pixels
 from SPASegmentLib.engine.history import History
+from SPASegmentLib.engine.looks import find_region, room_for_pick
 from SPASegmentLib.engine.messages import (
     CancelToken,
     Candidate,
@@ -34,8 +35,6 @@ from SPASegmentLib.preference.mixture import Mixture, log_shares
 
 logger = logging.getLogger(__name__)
 
-LOOKS = 4
-"""At most so many regions are tried before an object's size counts as known."""
 CHUNK = 8
 """Samples decoded at once with the paper's fusion; on a CPU chunks beat one batch."""
 CACHED = 16
@@ -132,37 +131,34 @@ class LocalEngine:
 
     def _region(self, request: ProposalRequest, cancel: CancelToken | None) -> Region:
         """The region of the last proposal, grown if what was picked fills it; else found in a few looks."""
-        image, points = request.image, request.points
         if request.answered:
-            return _room_for_pick(request, self.config)
-        key = (image.key, points)
-        if key in self._regions:
-            return self._regions[key]
-        seed = next((p.row, p.col) for p in points if p.positive)
-        size = self.config.default_region * min(image.spacing)
-        region = zoom.region_around(seed, size, self.config.grid, image.shape, image.spacing)
-        for _ in range(LOOKS):
-            _stop_if(cancel)
-            found = self._look(request, region)
-            better = zoom.refine(region, found, seed, image.spacing, factor=self.config.zoom_factor)
-            moved = float(np.hypot(*np.subtract(better.centre, region.centre))) * min(image.spacing)
-            settled = abs(np.log(better.size_mm / region.size_mm)) < 0.15 and moved < 0.08 * region.size_mm
-            if settled:
-                break
-            region = better
-        _remember(self._regions, key, region)
-        return region
+            return room_for_pick(request, self.config)
+        key = (request.image.key, request.points)
+        if key not in self._regions:
 
-    def _look(self, request: ProposalRequest, region: Region) -> np.ndarray:
-        """A quick mean over the components' means, to learn the object's size: (H, W) bool."""
+            def look(region: Region) -> tuple[np.ndarray, float]:
+                _stop_if(cancel)
+                return self._look(request, region)
+
+            _remember(self._regions, key, find_region(request, self.config, look))
+        return self._regions[key]
+
+    def _look(self, request: ProposalRequest, region: Region) -> tuple[np.ndarray, float]:
+        """A quick mean over the components' means: the object, (H, W) bool, and the certainty in [0, 1].
+
+        Profiles have no say in it: one slice and seed have one region, and one embedding, for all.
+        """
         image = request.image
         embedding = self._embed(request, region)
         history = History(request, region, self.config, self.device)
         prepared = self.network.prepare(embedding, history.interaction)
-        mixture = self._mixture(prepared, request, history)
+        mixture = self._mixture(prepared, replace(request, log_prior=None), history)
         samples = self._decode(prepared, mixture.means, history, None)
         mean = np.tensordot(mixture.weights.astype(np.float32), samples, axes=1)
-        return clean_mask(zoom.unsample(mean, region, image.shape, image.spacing) >= 0.5, request.points)
+        found = zoom.unsample(mean, region, image.shape, image.spacing) >= 0.5
+        likely = mean[mean > 0.1]
+        certainty = float(np.abs(2 * likely - 1).mean()) if likely.size else 0.0
+        return clean_mask(found, request.points), certainty
 
     def _embed(self, request: ProposalRequest, region: Region) -> ImageEmbedding:
         image = request.image
@@ -320,21 +316,6 @@ def _outline(probability: np.ndarray, request: ProposalRequest) -> np.ndarray:
         seed = next(p for p in request.points if p.positive)
         mask[round(seed.row), round(seed.col)] = True
     return mask
-
-
-def _room_for_pick(request: ProposalRequest, config: SPAConfig) -> Region:
-    """The last region, or a larger one when the last picked candidate reaches its border."""
-    last = request.answered[-1]
-    region = last.proposal.feedback.region
-    if last.picked is None:
-        return region
-    cells = last.proposal.feedback.clusters[last.picked] >= 128
-    if not (cells[[0, -1]].any() or cells[:, [0, -1]].any()):
-        return region
-    image = request.image
-    seed = next((p.row, p.col) for p in request.points if p.positive)
-    mask = last.proposal.candidates[last.picked].mask
-    return zoom.refine(region, mask, seed, image.spacing, factor=config.zoom_factor)
 
 
 def _dice(samples: np.ndarray, masks: np.ndarray) -> np.ndarray:

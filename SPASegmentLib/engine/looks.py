@@ -1,0 +1,111 @@
+"""Finding the region: a few looks around the seed until the object's size is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy import ndimage
+
+from SPASegmentLib.engine.messages import ProposalRequest
+from SPASegmentLib.imaging import zoom
+from SPASegmentLib.imaging.types import Region
+from SPASegmentLib.network.config import SPAConfig
+
+LOOKS = 4
+"""Looks from one first region before its size counts as known."""
+FIRST_REGIONS = (1.0, 2.0, 4.0)
+"""First regions tried in turn, in default ones, while what is found does not stand out."""
+STANDS_OUT = 1.5
+"""Contrast from which on a mask is an object without doubt."""
+RING = 3
+"""Width in pixels of the ring around a mask that it is compared with."""
+
+Look = Callable[[Region], tuple[np.ndarray, float]]
+
+
+def find_region(request: ProposalRequest, config: SPAConfig, look: Look) -> Region:
+    """The region that fits the object under the first positive point.
+
+    look: region -> (H, W) bool, what the network takes for the object there, and how certain it is.
+    A click in the middle of an organ shows the first look nothing but tissue, in which it may find a spot
+    that is no object; so where the mask does not clearly stand out from what surrounds it, larger regions
+    are tried, and the one the network is most certain of is kept (the larger one of equals).
+    """
+    image = request.image
+    best, most_certain = None, -1.0
+    for factor in FIRST_REGIONS:
+        size = factor * config.default_region * min(image.spacing)
+        if best is not None and size > 2 * _longer_side(request):
+            break
+        region, mask, certainty = _settle(request, config, look, size)
+        if best is None or certainty >= most_certain - 0.005:
+            best, most_certain = region, certainty
+        if stands_out(image.pixels, mask) >= STANDS_OUT:
+            break
+    assert best is not None
+    return best
+
+
+def _settle(
+    request: ProposalRequest, config: SPAConfig, look: Look, size: float
+) -> tuple[Region, np.ndarray, float]:
+    """Look, fit the region to what was found, look again until it stays."""
+    image = request.image
+    seed = seed_of(request)
+    region = zoom.region_around(seed, size, config.grid, image.shape, image.spacing)
+    mask, certainty = look(region)
+    for _ in range(LOOKS - 1):
+        better = zoom.refine(region, mask, seed, image.spacing, factor=config.zoom_factor)
+        moved = float(np.hypot(*np.subtract(better.centre, region.centre))) * min(image.spacing)
+        if abs(np.log(better.size_mm / region.size_mm)) < 0.15 and moved < 0.08 * region.size_mm:
+            break
+        region = better
+        mask, certainty = look(region)
+    return region, mask, certainty
+
+
+def stands_out(pixels: np.ndarray, mask: np.ndarray) -> float:
+    """How much a mask differs from the ring around it: difference of means over the mean deviation.
+
+    pixels: (H, W) or (H, W, 3). mask: (H, W) bool. 0 for an empty mask or one without surroundings.
+    """
+    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return 0.0
+    margin = RING + 1
+    box = (
+        slice(max(rows[0] - margin, 0), rows[-1] + margin + 1),
+        slice(max(cols[0] - margin, 0), cols[-1] + margin + 1),
+    )
+    inside, part = mask[box], pixels[box]
+    ring = ndimage.binary_dilation(inside, iterations=RING) & ~inside
+    if not ring.any():
+        return 0.0
+    part = part.reshape(*inside.shape, -1)
+    within, around = part[inside], part[ring]
+    difference = np.abs(within.mean(axis=0) - around.mean(axis=0))
+    noise = 0.5 * (within.std(axis=0) + around.std(axis=0)) + 0.01
+    return float((difference / noise).max())
+
+
+def room_for_pick(request: ProposalRequest, config: SPAConfig) -> Region:
+    """The last region, or a larger one when the last picked candidate reaches its border."""
+    last = request.answered[-1]
+    region = last.proposal.feedback.region
+    if last.picked is None:
+        return region
+    cells = last.proposal.feedback.clusters[last.picked] >= 128
+    if not (cells[[0, -1]].any() or cells[:, [0, -1]].any()):
+        return region
+    mask = last.proposal.candidates[last.picked].mask
+    return zoom.refine(region, mask, seed_of(request), request.image.spacing, factor=config.zoom_factor)
+
+
+def seed_of(request: ProposalRequest) -> tuple[float, float]:
+    """(row, col) of the first positive point."""
+    return next((p.row, p.col) for p in request.points if p.positive)
+
+
+def _longer_side(request: ProposalRequest) -> float:
+    return max(n * step for n, step in zip(request.image.shape, request.image.spacing, strict=True))
