@@ -48,7 +48,7 @@ class Ladder:
         peak = max(float(cells.max()), 1e-6)
         own = 0.5 if peak > 0.5 else peak / 2
         high = min(levels.highest, own + 0.98 * (peak - own))
-        low = min(levels.lowest, 0.04 * own)
+        low = 2 * own * levels.lowest
         tight = np.linspace(_logit(high), _logit(own), _STEPS + 1)
         loose = np.linspace(_logit(own), _logit(low), _STEPS + 1)[1:]
         self._levels = 1 / (1 + np.exp(-np.concatenate([tight, loose])))

@@ -31,8 +31,8 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="M",
-            help="A name or a checkpoint; may be repeated, the others are compared with the first. "
-            "Default: compact.",
+            help="A name, a checkpoint or a rival (level-set, mask-prompt, ..., or NAME=CHECKPOINT); may be "
+            "repeated, the others are compared with the first. Default: compact.",
         ),
     ] = None,
     limit: Annotated[
@@ -68,19 +68,11 @@ def evaluate(
     --subset all4 --out results
     """
     from SPASegmentLib.datasets.registry import open_dataset
-    from SPASegmentLib.engine.local import load_engine
     from SPASegmentLib.evaluation import TransferOptions, run
     from SPASegmentLib.evaluation.protocol import USERS
-    from SPASegmentLib.network.registry import find_model
 
-    names = model or ["compact"]
-    for name in names:
-        find_model(name)
+    factories = engine_factories(model or ["compact"], device.value)
     cases = open_dataset(dataset, path, split=split.value, subset=subset.value)
-    factories: dict[str, Callable[[], Engine]] = {
-        label: partial(load_engine, name, device.value)
-        for label, name in zip(labels(names), names, strict=True)
-    }
     options: dict[str, Any] = {
         "limit": limit,
         "workers": workers,
@@ -102,6 +94,23 @@ def evaluate(
     )
     if out is not None:
         console().print(f"Figures: {out / 'results.json'}")
+
+
+def engine_factories(models: list[str], device: str) -> dict[str, Callable[[], Engine]]:
+    """What makes the engine of each model or rival. Raises InputError and CheckpointError if none does."""
+    from SPASegmentLib.baselines.registry import rival_factory
+    from SPASegmentLib.engine.local import load_engine
+    from SPASegmentLib.network.registry import find_model
+
+    names: list[str] = []
+    makers: list[Callable[[], Engine]] = []
+    for model in models:
+        rival = rival_factory(model, device)
+        if rival is None:
+            find_model(model)
+        names.append(model if rival is None else rival.name)
+        makers.append(rival or partial(load_engine, model, device))
+    return dict(zip(labels(names), makers, strict=True))
 
 
 def labels(models: list[str]) -> list[str]:

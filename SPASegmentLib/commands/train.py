@@ -29,6 +29,13 @@ def train(
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="JSON with training options; else the defaults.")
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Train a rival or an ablation instead, as SPA would be; a wrong name lists them.",
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in DIR.")] = False,
 ) -> None:
     """Train a model; a run that is stopped, or killed, goes on with --resume.
@@ -39,6 +46,7 @@ def train(
 
     spasegment train --dataset lidc --path lidc-train-0.zip --path lidc-val-0.zip --out runs/lidc
     """
+    from SPASegmentLib.baselines.registry import keep_checkpoint, training_options
     from SPASegmentLib.errors import Cancelled, InputError
 
     if (out / "last.safetensors").exists() and not resume:
@@ -46,6 +54,8 @@ def train(
             f"{out} holds a training run; add --resume to go on with it, or choose another folder."
         )
     options = read_options(config)
+    if model is not None:
+        options = training_options(model, options)
     screen = console()
     data = read_data(dataset, path, options, screen)
     from SPASegmentLib.training.loop import train as run
@@ -55,6 +65,8 @@ def train(
     except KeyboardInterrupt:
         raise Cancelled("Stopped; the same command with --resume goes on from the last checkpoint.") from None
     screen.print(f"Best checkpoint: {best}")
+    if model is not None:
+        screen.print(f"spasegment evaluate --model {model} uses its copy: {keep_checkpoint(model, best)}")
 
 
 def read_options(path: Path | None) -> TrainOptions:
