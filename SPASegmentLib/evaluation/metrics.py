@@ -38,8 +38,8 @@ def iou_matrix(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def _overlaps(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Shared pixels of every pair (n, m) and the areas (n,), (m,), all as exact float64 integers."""
-    a = np.asarray(first, dtype=bool).reshape(len(first), -1)
-    b = np.asarray(second, dtype=bool).reshape(len(second), -1)
+    a: np.ndarray = np.asarray(first, dtype=bool).reshape(len(first), -1)
+    b: np.ndarray = np.asarray(second, dtype=bool).reshape(len(second), -1)
     drawn = np.flatnonzero(a.any(axis=0) | b.any(axis=0))
     a, b = a[:, drawn].astype(np.float32), b[:, drawn].astype(np.float32)  # exact below 2^24 pixels
     return (a @ b.T).astype(np.float64), a.sum(1, dtype=np.float64), b.sum(1, dtype=np.float64)
