@@ -15,7 +15,6 @@ import numpy as np
 
 from SPASegmentLib.engine.messages import Answered, Feedback
 from SPASegmentLib.errors import InputError
-from SPASegmentLib.imaging.zoom import resample_between
 from SPASegmentLib.preference.mixture import ERROR_RATE, log_normalised, log_shares
 
 DOUBT = 0.02
@@ -166,6 +165,8 @@ def approval_row(
     asked = feedback if first is None else first
     samples = asked.samples
     if asked.region != feedback.region:
+        from SPASegmentLib.imaging.zoom import resample_between  # slow to import, seldom needed
+
         moved = [resample_between(s / 255, asked.region, feedback.region, spacing) for s in samples]
         samples = np.round(np.stack(moved) * 255)
     votes = dice_matrix(samples >= 128, options).argmax(axis=1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -23,8 +24,16 @@ from SPASegmentLib.engine.messages import (
 from SPASegmentLib.errors import ProfileError, SPASegmentError
 from SPASegmentLib.imaging.types import PointPrompt, SliceImage
 from SPASegmentLib.preference.evidence import approval_row, rows_of
-from SPASegmentLib.preference.profile import Profile, checked
-from SPASegmentLib.preference.records import Click, PickRecord, Shown, SliceEvidence, new_id, now
+from SPASegmentLib.preference.profile import Profile, checked, new_profile
+from SPASegmentLib.preference.records import (
+    Click,
+    ModelReference,
+    PickRecord,
+    Shown,
+    SliceEvidence,
+    new_id,
+    now,
+)
 from SPASegmentLib.preference.store import ProfileStore
 
 logger = logging.getLogger(__name__)
@@ -299,6 +308,21 @@ class TaughtOnDisk:
             approved_mm2=float(approved.area_mm2) if approved else None,
         )
         self.profile = self.store.commit(self.profile.name, item, id=self.profile.id)
+
+
+@dataclass(frozen=True)
+class DiskProfiles:
+    """Makes empty profiles in a folder, each in a file of its own; fits evaluation's profile factory."""
+
+    folder: Path
+
+    def __call__(self, model: ModelInfo) -> TaughtOnDisk:
+        """An empty profile of that model."""
+        name = f"measured {new_id()}"
+        return TaughtOnDisk(ProfileStore(self.folder), new_profile(name, ModelReference.of(model)))
+
+    def __str__(self) -> str:
+        return "profiles on disk"
 
 
 def _square_pixels(proposal: Proposal) -> tuple[float, float]:

@@ -60,6 +60,8 @@ def shown_text(text: str) -> str:
 
 def plain(text: str) -> str:
     """Text that is safe to show: normalised, one line, no control or invisible characters."""
+    if text.isascii() and text.isprintable():
+        return text
     text = unicodedata.normalize("NFC", text)
     if any(unicodedata.category(letter) in _HIDDEN for letter in text):
         raise ValueError("control or invisible characters are not allowed")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from SPASegmentLib.engine.candidates import assemble, cluster
 from SPASegmentLib.engine.messages import CancelToken, Feedback, ModelInfo, Proposal, ProposalRequest
@@ -18,6 +19,9 @@ from SPASegmentLib.preference.profile import Profile, new_profile
 from SPASegmentLib.preference.records import ModelReference
 from SPASegmentLib.preference.store import ProfileStore
 from SPASegmentLib.session import Session
+
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 SIDE = 48
 STYLES = np.linspace(0.6, 1.4, 8)

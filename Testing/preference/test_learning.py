@@ -10,6 +10,7 @@ from SPASegmentLib.errors import ProfileError, StepError
 from SPASegmentLib.imaging.types import PointPrompt, Region
 from SPASegmentLib.preference.evidence import approval_row
 from SPASegmentLib.preference.learning import (
+    DiskProfiles,
     TaughtOnDisk,
     commit_approval,
     consensus_share,
@@ -185,3 +186,12 @@ def test_a_transfer_can_be_measured_through_the_store(store, engine, disc, a_use
     assert store.load("carried").n_images == 4
     best = np.argmax(TaughtOnDisk(store, fresh).log_prior())
     assert abs(engine.mixture.means[best, 0] - 1.2) < 0.12
+
+
+def test_evaluation_gets_an_empty_file_for_every_user(tmp_path, engine, disc, a_user):
+    make = DiskProfiles(tmp_path / "measured")
+    first, second = make(engine.model), make(engine.model)
+    session = a_user(engine, disc(9), 1.2)
+    first.learn("case", session.answered, session.proposal)
+    assert np.abs(first.log_prior()).max() > 0.1 and np.abs(second.log_prior()).max() < 1e-9
+    assert len(list((tmp_path / "measured").glob("*.json"))) == 2 and str(make) == "profiles on disk"
