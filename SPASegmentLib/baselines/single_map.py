@@ -59,12 +59,6 @@ class SingleMapEngine(LocalEngine):
         logits = self.network.decode(prepared, prepared.distribution.means[:, :1])[0, 0]
         return np.asarray((logits + history.point_logits).sigmoid().cpu().numpy())
 
-    def _look(self, request: ProposalRequest, region: Region) -> np.ndarray:
-        """The map at 0.5, to learn the object's size: (H, W) bool."""
-        image = request.image
-        probability = zoom.unsample(self._cells(request, region), region, image.shape, image.spacing)
-        return clean_mask(probability >= 0.5, request.points)
-
     def _show(
         self, request: ProposalRequest, region: Region, cells: np.ndarray, cut: Cut
     ) -> tuple[Proposal, list[float]]:
