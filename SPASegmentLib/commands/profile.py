@@ -131,7 +131,7 @@ def create(
 
     spasegment profile create "Dr. A, nodules" --structure "lung nodule" --modality CT
     """
-    from SPASegmentLib.commands.profile_parts import base_mixture, reference
+    from SPASegmentLib.commands.profile_parts import reference
     from SPASegmentLib.engine.local import load_engine
     from SPASegmentLib.preference.profile import checked_name, new_profile
 
@@ -143,7 +143,7 @@ def create(
         structure=structure or "",
         modality=modality or "",
         half_life=half_life,
-        base=base_mixture(engine),
+        base=engine.base_mixture(),
     )
     _store(context).create(profile)
     console().print(f'"{profile.name}" is ready for the model {engine.model.name}.')
@@ -380,7 +380,7 @@ def relearn(
 
     A profile keeps no images: give it the volumes again; its slices are recognised in them.
     """
-    from SPASegmentLib.commands.profile_parts import base_mixture, known_slices
+    from SPASegmentLib.commands.profile_parts import known_slices
     from SPASegmentLib.engine.local import load_engine
     from SPASegmentLib.preference.replay import GivenSlice, replay
 
@@ -390,6 +390,6 @@ def relearn(
     with screen.status("Looking for the slices..."):
         found = known_slices(profile, volumes, orientation.value, window, engine.model.window)
     with screen.status("Re-learning..."):
-        result = replay(profile, engine, map(GivenSlice, found), new, base=base_mixture(engine))
+        result = replay(profile, engine, map(GivenSlice, found), new, base=engine.base_mixture())
     store.create(result.profile)
     screen.print(f'"{new}": {result.sentence}')

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-import torch
 from rich import box
 from rich.table import Table
 
@@ -17,7 +16,6 @@ from SPASegmentLib.imaging.files import read_volume
 from SPASegmentLib.imaging.geometry import orientation_axis
 from SPASegmentLib.imaging.types import SliceImage
 from SPASegmentLib.preference.comparison import compare_on_slice
-from SPASegmentLib.preference.mixture import Mixture
 from SPASegmentLib.preference.pictures import draw_comparison
 from SPASegmentLib.preference.profile import Profile
 from SPASegmentLib.preference.records import ModelReference
@@ -66,16 +64,6 @@ def reference(engine: LocalEngine) -> ModelReference:
         f"z of {config.latent_dim}, grid {config.grid}"
     )
     return ModelReference.of(engine.model, summary)
-
-
-def base_mixture(engine: LocalEngine) -> Mixture:
-    """The model's mixture without image and interaction: what its generator makes of an empty embedding."""
-    with torch.inference_mode():
-        empty = engine.network.generator(torch.zeros(1, 3 * engine.config.channels, device=engine.device))
-    weights, means, deviations = (
-        part[0].double().cpu().numpy() for part in (empty.log_weights, empty.means, empty.deviations)
-    )
-    return Mixture(weights, means, deviations**2)
 
 
 def compare_on_slice_in_words(

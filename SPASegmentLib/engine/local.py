@@ -29,6 +29,7 @@ from SPASegmentLib.imaging import zoom
 from SPASegmentLib.imaging.types import Region, SliceImage
 from SPASegmentLib.network.checkpoint import load_checkpoint
 from SPASegmentLib.network.config import SPAConfig
+from SPASegmentLib.network.generator import PreferenceDistribution
 from SPASegmentLib.network.registry import find_model
 from SPASegmentLib.network.spa import ImageEmbedding, Prepared, SPANetwork
 from SPASegmentLib.preference.mixture import Mixture, log_shares
@@ -96,6 +97,12 @@ class LocalEngine:
     def model(self) -> ModelInfo:
         """The model that answers."""
         return self._info
+
+    def base_mixture(self) -> Mixture:
+        """The mixture without image and interaction: what the generator makes of an empty embedding."""
+        with torch.inference_mode():
+            empty = self.network.generator(torch.zeros(1, 3 * self.config.channels, device=self.device))
+        return Mixture(*_arrays(empty))
 
     def propose(self, request: ProposalRequest, cancel: CancelToken | None = None) -> Proposal:
         """See `Engine.propose`. Falls back to the CPU, and says so, when the GPU's memory is full."""
@@ -182,13 +189,8 @@ class LocalEngine:
         After a pick the components speak relative to what was picked (the interaction embedding carries the
         profile's effect on), so the profile weighs in once.
         """
-        distribution = prepared.distribution
-        wide = (1 + WIDEN * history.rejections) ** 2
-        mixture = Mixture(
-            distribution.log_weights[0].double().cpu().numpy(),
-            distribution.means[0].double().cpu().numpy(),
-            distribution.deviations[0].double().cpu().numpy() ** 2 * wide,
-        )
+        log_weights, means, variances = _arrays(prepared.distribution)
+        mixture = Mixture(log_weights, means, variances * (1 + WIDEN * history.rejections) ** 2)
         if request.log_prior is not None and not history.has_pick:
             mixture = mixture.reweighted(request.log_prior)
         return mixture
@@ -301,6 +303,15 @@ class LocalEngine:
         self.network = self.network.to(self.device)
         self._embeddings.clear()
         self._device_warning = ("The GPU's memory is full, so this was computed on the CPU.",)
+
+
+def _arrays(distribution: PreferenceDistribution) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Log-weights (M,), means and variances (M, D) of the first of the batch."""
+    log_weights, means, deviations = (
+        part[0].double().cpu().numpy()
+        for part in (distribution.log_weights, distribution.means, distribution.deviations)
+    )
+    return log_weights, means, deviations**2
 
 
 def _outline(probability: np.ndarray, request: ProposalRequest) -> np.ndarray:

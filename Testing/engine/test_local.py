@@ -183,6 +183,15 @@ def test_rgb_slices_are_answered_with_a_warning(engine):
     assert "colour" in " ".join(proposal.warnings)
 
 
+def test_the_mixture_without_an_image_is_near_that_of_every_image(engine):
+    base = engine.base_mixture()
+    assert base.n_components == engine.model.components and base.dimension == engine.config.latent_dim
+    assert np.array_equal(base.means, engine.base_mixture().means)
+    drawn = ask(engine, nodule(9.0), n_samples=600).feedback.components
+    shares = np.bincount(drawn, minlength=base.n_components) / 600
+    assert np.abs(shares - base.weights).sum() < np.abs(shares - 1 / base.n_components).sum()
+
+
 def test_a_missing_cuda_device_is_said_in_a_sentence():
     if torch.cuda.is_available():
         pytest.skip("this machine has CUDA")

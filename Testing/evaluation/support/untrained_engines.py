@@ -17,5 +17,5 @@ def untrained(seed: int = 0) -> LocalEngine:
         grid=32, widths=(8, 8, 16, 16), channels=32, decoder_mlp=32, samples=16, head_channels=8
     )
     return LocalEngine(
-        SPANetwork(config), ModelInfo("untrained", f"seed {seed}", config.components, "none"), "cpu"
+        SPANetwork(config), ModelInfo("untrained", f"{seed:064d}", config.components, "none"), "cpu"
     )
