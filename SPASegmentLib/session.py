@@ -26,6 +26,11 @@ StepKind = Literal["point", "pick", "none", "approve", "take"]
 State = Literal["empty", "computing", "open", "approved", "taken"]
 
 
+def proposal_seed(random_seed: int, steps: int) -> int:
+    """The seed of the proposal that follows so many steps of an interaction."""
+    return int(np.random.SeedSequence([random_seed, steps]).generate_state(1, np.uint32)[0])
+
+
 @dataclass(frozen=True)
 class Step:
     """What the user did.
@@ -194,13 +199,12 @@ class Session:
         """What the engine is asked for the pending step. Raises StepError where none is pending."""
         if self.pending is None:
             raise StepError("There is nothing to compute; place a point or pick a candidate first.")
-        state = np.random.SeedSequence([self.random_seed, len(self.done)]).generate_state(1, np.uint32)
         return ProposalRequest(
             image=self.image,
             points=self.points,
             answered=self.answered,
             log_prior=self.log_prior,
-            seed=int(state[0]),
+            seed=proposal_seed(self.random_seed, len(self.done)),
             n_samples=self.n_samples,
         )
 

@@ -14,7 +14,7 @@ from SPASegmentLib.commands.shared import Device, Orientation, console, warn
 
 if TYPE_CHECKING:
     from SPASegmentLib.commands.opening import OpenedSlice
-    from SPASegmentLib.engine.messages import ModelInfo
+    from SPASegmentLib.engine.messages import Engine, ModelInfo
     from SPASegmentLib.preference.profile import Profile
     from SPASegmentLib.session import Session
 
@@ -110,7 +110,7 @@ def segment(
     taught = _load_profile(profile, engine.model)
     for line in _introduction(opened, engine.model, taught):
         screen.print(line)
-    warn(opened.image.warnings)
+    warn([*opened.image.warnings, *_doubts(taught, opened)])
     session = _started(opened, engine.model, taught, seed_value, learn and (is_asked or answers is not None))
     with ExitStack() as stack:
         folder = report
@@ -121,7 +121,7 @@ def segment(
         _finish(session, opened, pictures if report else None, out, json)
     warn(w for done in session.done if done.proposal for w in done.proposal.warnings)
     if taught is not None:
-        _teach(taught, session)
+        _teach(taught, session, engine)
     for line in _summary(session, out, report, json):
         screen.print(line)
 
@@ -200,6 +200,15 @@ def _load_profile(name: str | None, model: ModelInfo) -> Profile | None:
     return profile
 
 
+def _doubts(profile: Profile | None, opened: OpenedSlice) -> list[str]:
+    """Why the profile may not hold here, a sentence each."""
+    if profile is None:
+        return []
+    from SPASegmentLib.preference.summary import drift
+
+    return [doubt for doubt in (profile.doubts_about(opened.image.modality), drift(profile)) if doubt]
+
+
 def _started(
     opened: OpenedSlice, model: ModelInfo, profile: Profile | None, seed_value: int, learn: bool
 ) -> Session:
@@ -266,11 +275,11 @@ def _record(session: Session, opened: OpenedSlice) -> dict[str, Any]:
     }
 
 
-def _teach(profile: Profile, session: Session) -> None:
+def _teach(profile: Profile, session: Session, engine: Engine) -> None:
     from SPASegmentLib.preference.learning import commit_approval
     from SPASegmentLib.preference.store import ProfileStore
 
-    commit_approval(ProfileStore(), profile, session)
+    commit_approval(ProfileStore(), profile, session, engine=engine)
 
 
 def _summary(session: Session, out: Path | None, report: Path | None, json: Path | None) -> list[str]:

@@ -35,6 +35,7 @@ from SPASegmentLib.preference.records import (
     now,
 )
 from SPASegmentLib.preference.store import ProfileStore
+from SPASegmentLib.session import proposal_seed
 
 logger = logging.getLogger(__name__)
 
@@ -210,8 +211,12 @@ def evidence_of(
 def consensus_area(
     engine: Engine, finished: FinishedSlice, cancel: CancelToken | None = None
 ) -> float | None:
-    """Area (mm2) of what the model recommends without a profile; None where the engine cannot say."""
-    request = ProposalRequest(finished.image, finished.points[:1], seed=finished.random_seed)
+    """Area (mm2) of what the model recommends without a profile; None where the engine cannot say.
+
+    It is the first proposal of the same session without the profile, random numbers included.
+    """
+    seed = proposal_seed(finished.random_seed, 0)
+    request = ProposalRequest(finished.image, finished.points[:1], seed=seed)
     try:
         recommendation = engine.propose(request, cancel).recommendation
     except SPASegmentError as error:

@@ -17,7 +17,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 
 from SPASegmentLib.preference.profile import new_profile
-from SPASegmentLib.preference.records import ModelReference
+from SPASegmentLib.preference.records import ModelReference, SliceEvidence, new_id, now
 from SPASegmentLib.preference.store import FOLDER_VARIABLE, ProfileStore
 from SPASegmentLib.sample import make_sample_volume, sample_seeds
 
@@ -280,6 +280,45 @@ def test_picks_teach_the_profile_and_no_learn_does_not(segment, a_profile):
 def test_an_approval_nobody_gave_teaches_nothing(segment, a_profile):
     assert segment("--profile", "Dr. A").code == 0
     assert a_profile.load("Dr. A").n_images == 0
+
+
+def test_a_profile_for_another_modality_is_doubted_in_one_line(segment, a_profile):
+    a_profile.update("Dr. A", lambda profile: profile.meant_for(modality="MR"))
+    ran = segment("--profile", "Dr. A")
+    assert ran.code == 0
+    assert ran.err.splitlines() == [
+        'Warning: The profile "Dr. A" was taught on MR and this image is CT; its preference may not hold here.'
+    ]
+    a_profile.update("Dr. A", lambda profile: profile.meant_for(modality="CT"))
+    assert segment("--profile", "Dr. A").err == ""
+
+
+def test_a_profile_that_recent_picks_contradict_is_doubted_in_one_line(segment, a_profile):
+    for number in range(14):
+        wanted = np.full(16, -6.0)
+        wanted[3 if number < 9 else 12] = -0.1
+        item = SliceEvidence(
+            id=new_id(), image=new_id(), date=now(), outcome="approved", approval=tuple(wanted.tolist())
+        )
+        a_profile.commit("Dr. A", item)
+    ran = segment("--profile", "Dr. A")
+    assert ran.code == 0
+    [line] = ran.err.splitlines()
+    assert line.startswith("Warning: Recent picks contradict this profile")
+
+
+def test_the_model_is_asked_what_it_would_have_shown_without_the_profile(segment, a_profile, tmp_path):
+    sure = np.full(16, -6.0)
+    sure[5] = 0.0
+    item = SliceEvidence(
+        id=new_id(), image=new_id(), date=now(), outcome="approved", approval=tuple(sure.tolist())
+    )
+    a_profile.commit("Dr. A", item)
+    segment("--json", tmp_path / "n.json")
+    without = json.loads((tmp_path / "n.json").read_text())["result"]["mask_area_mm2"]
+    segment("--profile", "Dr. A", "--picks", "1")
+    learnt = a_profile.load("Dr. A").slices[-1]
+    assert learnt.consensus_mm2 == pytest.approx(without) != learnt.first_mm2
 
 
 class Terminal:
