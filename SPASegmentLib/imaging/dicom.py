@@ -12,7 +12,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
 from SPASegmentLib.errors import InputError
-from SPASegmentLib.imaging.headers import check_claim, damaged
+from SPASegmentLib.imaging.headers import check_claim, check_header, damaged
 from SPASegmentLib.imaging.quiet import silenced
 from SPASegmentLib.imaging.types import IntensityWindow
 
@@ -132,6 +132,7 @@ def _looks_like_dicom(path: Path) -> bool:
 
 
 def _open(path: Path) -> Any:
+    check_header(path, "DICOM")
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     reader.SetImageIO("GDCMImageIO")

@@ -15,6 +15,7 @@ from typing import BinaryIO
 import numpy as np
 
 from SPASegmentLib.errors import InputError
+from SPASegmentLib.imaging.structure import dicom_bytes, tiff_bytes
 
 SUPPORTED = "NRRD, NIfTI, MHA/MHD, DICOM, PNG, JPEG or TIFF"
 MOST_DEFLATED = 1100
@@ -109,6 +110,10 @@ def check_header(path: Path, kind: str) -> Stated:
             return _check_nifti(path)
         if kind == "JPEG":
             _check_jpeg_end(path)
+        if kind == "TIFF":
+            check_claim(path, tiff_bytes(path), path.stat().st_size, exact=False)
+        if kind == "DICOM":
+            check_claim(path, dicom_bytes(path), path.stat().st_size, exact=False)
     except (ValueError, KeyError, struct.error, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise damaged(path, kind) from error
     except OSError as error:
@@ -177,7 +182,7 @@ def _detached_bytes(path: Path, stated: str) -> int:
     data = path.parent / stated
     if data.is_file():
         return data.stat().st_size
-    if stated.split()[0] in ("LIST", "LISTFILES") or "%" in stated:
+    if stated.partition(" ")[0] in ("LIST", "LISTFILES") or "%" in stated:
         return sum(entry.stat().st_size for entry in path.parent.iterdir() if entry.is_file())
     raise InputError(f"{path} names the data file {stated}, which is not there; copy it beside the header.")
 

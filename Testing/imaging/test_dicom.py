@@ -215,6 +215,51 @@ def test_a_multi_frame_file_is_a_volume(tmp_path):
         read_volume(tmp_path)
 
 
+@pytest.mark.parametrize("codec", ["JPEG", "JPEG2000"])
+def test_losslessly_compressed_slices_are_read(codec, upright, write_series, tmp_path):
+    folder = write_series(upright)
+    for path in folder.iterdir():
+        image = sitk.ReadImage(str(path))
+        flat = sitk.Cast(image[:, :, 0], sitk.sitkInt16)
+        for key in image.GetMetaDataKeys():
+            flat.SetMetaData(key, image.GetMetaData(key))
+        writer = sitk.ImageFileWriter()
+        writer.KeepOriginalImageUIDOn()
+        writer.UseCompressionOn()
+        writer.SetCompressor(codec)
+        writer.SetFileName(str(path))
+        writer.Execute(flat)
+    syntax = next(folder.iterdir()).read_bytes()
+    assert b"1.2.840.10008.1.2.4." in syntax
+    np.testing.assert_array_equal(read_volume(folder).array, upright.array)
+
+
+def test_a_length_far_beyond_the_file_is_refused_before_it_is_allocated(upright, write_series, silent):
+    resource = pytest.importorskip("resource", reason="this system does not count a process's memory")
+    folder = write_series(upright)
+    path = sorted(folder.iterdir())[0]
+    content = bytearray(path.read_bytes())
+    place = content.rindex(b"\xe0\x7f\x10\x00")
+    for length in (4, 8):  # without or with a type before it
+        content[place + length : place + length + 4] = b"\xf0\xff\xff\xf0"
+        path.write_bytes(content)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with pytest.raises(InputError, match="not a readable DICOM file"):
+            read_volume(folder)
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KB
+
+
+def test_rows_and_columns_that_claim_gigabytes_are_refused(upright, write_series, silent):
+    path = sorted(write_series(upright).iterdir())[0]
+    content = path.read_bytes()
+    for tag in (b"(\x00\x10\x00", b"(\x00\x11\x00"):
+        place = content.index(tag) + 8
+        content = content[:place] + b"\xff\xff" + content[place + 2 :]
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"claims 8\.6 GB of image data"):
+        read_volume(path)
+
+
 def test_a_missing_slice_is_refused(upright, write_series, silent):
     with pytest.raises(InputError, match=r"2\.50 to 5\.00 mm apart, so some are missing"):
         read_volume(write_series(upright, drop=(3,)))

@@ -457,13 +457,53 @@ def test_a_jpeg_with_damaged_places_is_read_with_a_warning_and_in_silence(tmp_pa
     assert any("damaged in places" in warning for warning in read.warnings)
 
 
-SAMPLES = ["a.nrrd", "zipped.nrrd", "a.nii", "a.mha", "zipped.mha", "a.png", "a.jpg", "a.tif"]
+def test_a_tiff_whose_pages_form_a_loop_is_refused(tmp_path, rewrite, silent):
+    sitk.WriteImage(sitk.GetImageFromArray(np.eye(20, dtype=np.uint8)), str(tmp_path / "a.tif"))
+
+    def loop(data: bytes) -> bytes:
+        first = struct.unpack_from("<I", data, 4)[0]
+        fields = struct.unpack_from("<H", data, first)[0]
+        following = first + 2 + 12 * fields
+        return data[:following] + struct.pack("<I", first) + data[following + 4 :]
+
+    with pytest.raises(InputError, match="damaged"):
+        read_volume(rewrite(tmp_path / "a.tif", tmp_path / "b.tif", loop))
+
+
+def test_a_tiff_that_claims_gigabytes_is_refused(tmp_path, rewrite, silent):
+    sitk.WriteImage(sitk.GetImageFromArray(np.eye(20, dtype=np.uint8)), str(tmp_path / "a.tif"))
+
+    def widen(data: bytes) -> bytes:
+        changed = bytearray(data)
+        first = struct.unpack_from("<I", data, 4)[0]
+        for n in range(struct.unpack_from("<H", data, first)[0]):
+            place = first + 2 + 12 * n
+            if struct.unpack_from("<H", data, place)[0] in (256, 257):
+                struct.pack_into("<HII", changed, place + 2, 4, 1, 60000)
+        return bytes(changed)
+
+    with pytest.raises(InputError, match=r"claims 3\.6 GB"):
+        read_volume(rewrite(tmp_path / "a.tif", tmp_path / "b.tif", widen))
+
+
+@pytest.mark.parametrize("suffix", ["tif", "png"])
+def test_several_pages_and_16_bits_are_read(suffix, tmp_path):
+    pages = np.random.default_rng(0).integers(0, 60000, (3, 8, 9)).astype(np.uint16)
+    shown = pages if suffix == "tif" else pages[0]
+    sitk.WriteImage(sitk.GetImageFromArray(shown), str(tmp_path / f"a.{suffix}"))
+    read = read_volume(tmp_path / f"a.{suffix}").array
+    np.testing.assert_array_equal(read, shown if suffix == "tif" else shown[np.newaxis])
+
+
+SAMPLES = ["a.dcm", "a.nrrd", "zipped.nrrd", "a.nii", "a.mha", "zipped.mha", "a.png", "a.jpg", "a.tif"]
 
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_random_damage_gives_a_volume_or_one_sentence(name, make_volume, to_itk, tmp_path, silent):
     source = tmp_path / name
-    if source.suffix in (".png", ".jpg", ".tif"):
+    if source.suffix == ".dcm":
+        sitk.WriteImage(sitk.GetImageFromArray(make_volume().array[0]), str(source))
+    elif source.suffix in (".png", ".jpg", ".tif"):
         picture = np.random.default_rng(0).integers(0, 255, (16, 20, 3), dtype=np.uint8)
         sitk.WriteImage(sitk.GetImageFromArray(picture, isVector=True), str(source))
     else:
