@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 from sklearn.cluster import KMeans
+from threadpoolctl import ThreadpoolController
 
 from SPASegmentLib.engine.describe import describe_all
 from SPASegmentLib.engine.messages import Candidate
@@ -29,6 +30,8 @@ DISTINCT_PIXELS = 2
 DISTINCT_SHARE = 0.01
 """... and at least this share of the larger one's area."""
 _EIGHT = np.ones((3, 3), dtype=bool)
+_LIBRARIES = ThreadpoolController()
+"""Arrays this small are computed many times faster by one thread than by several that wait for each other."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +48,19 @@ class Selection:
 
 
 def cluster(
-    samples: np.ndarray, weights: np.ndarray | None = None, k: int = K, seed: int = 0
+    samples: np.ndarray,
+    weights: np.ndarray | None = None,
+    k: int = K,
+    seed: int = 0,
+    at: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Group N probability maps into at most k clusters by weighted K-means (paper Section 3.3).
 
     K-means only sees distances, so it runs on the N x N coordinates of the centred maps (Gram matrix), where
     distances are the same, and not on the G*G pixels.
 
-    samples: (N, G, G) float. weights: (N,) non-negative, or None for equal ones.
+    samples: (N, G, G) float. weights: (N,) non-negative, or None for equal ones. at: `coordinates(samples)`,
+    for callers that cluster the same samples more than once.
     Returns labels (N,) int and centroids (k', G, G) float32, the weighted means of each cluster's maps, from
     the largest mask (cells >= 0.5) to the smallest; k' < k where there are fewer distinct samples.
     """
@@ -66,15 +74,19 @@ def cluster(
         labels = np.zeros(n, dtype=np.int64)
     else:
         means = KMeans(n_clusters=k, n_init=KMEANS_RESTARTS, random_state=seed)
-        labels = means.fit_predict(_coordinates(flat), sample_weight=weight)
+        at = coordinates(samples) if at is None else at
+        with _LIBRARIES.limit(limits=1):
+            labels = means.fit_predict(at, sample_weight=weight)
     return _ordered_by_area(flat, weight, labels, samples.shape[1:])
 
 
-def _coordinates(flat: np.ndarray) -> np.ndarray:
-    """(N, N') coordinates with the same pairwise distances as the rows of `flat` (N, P)."""
-    centred = flat.astype(np.float64) - flat.mean(axis=0, dtype=np.float64)
-    values, vectors = np.linalg.eigh(centred @ centred.T)
-    held = values > values[-1] * 1e-12
+def coordinates(samples: np.ndarray) -> np.ndarray:
+    """(N, G, G) maps -> (N, N') coordinates with the same pairwise distances."""
+    flat = np.ascontiguousarray(samples, dtype=np.float32).reshape(len(samples), -1)
+    centred = flat - flat.mean(axis=0, dtype=np.float64).astype(np.float32)
+    with _LIBRARIES.limit(limits=1):
+        values, vectors = np.linalg.eigh((centred @ centred.T).astype(np.float64))
+    held = values > values[-1] * 1e-6
     return np.ascontiguousarray(vectors[:, held] * np.sqrt(values[held]))
 
 

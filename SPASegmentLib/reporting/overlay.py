@@ -73,7 +73,7 @@ def view_of(masks: list[np.ndarray], points: list[tuple[float, float]], spacing:
         inside = np.array([[0, 0], [shape[0] - 1, shape[1] - 1]])
     low, high = inside.min(axis=0) - 0.5, inside.max(axis=0) + 0.5
     extent = float(max((high - low) * spacing)) * (1 + 2 * MARGIN)
-    size = max(extent, MIN_PIXELS * max(spacing))
+    size = max(extent, MIN_PIXELS * float(np.sqrt(spacing[0] * spacing[1])))
     size = min(size, float(max(np.array(shape) * spacing)))
     centre = []
     for a, b, n, mm in zip(low, high, shape, spacing, strict=True):
