@@ -98,8 +98,8 @@ def test_a_linear_ramp_keeps_its_values_where_it_is_sampled(centre, size, spacin
     region = Region(centre, size, 32)
     row, col = to_pixels(np.stack(np.indices((32, 32)), axis=-1).reshape(-1, 2), region, spacing).T
     expected = (slope[0] * row + slope[1] * col).reshape(32, 32)
-    shrinks = size / min(spacing) / 32 > 1  # then the filter is off by up to 0.06 pixels per axis
-    np.testing.assert_allclose(sample(ramp, spacing, region), expected, atol=0.12 if shrinks else 1e-3)
+    shrinks = size / min(spacing) / 32 > 1  # then the filter is off by up to 0.09 pixels per axis
+    np.testing.assert_allclose(sample(ramp, spacing, region), expected, atol=0.18 if shrinks else 1e-3)
 
 
 def test_shrinking_averages_instead_of_skipping():
