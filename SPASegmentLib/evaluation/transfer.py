@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -18,15 +20,17 @@ from SPASegmentLib.errors import InputError
 from SPASegmentLib.evaluation.interaction import Trace, interact
 from SPASegmentLib.evaluation.metrics import bootstrap_means
 from SPASegmentLib.evaluation.options import Options
-from SPASegmentLib.evaluation.profiles import EvidenceProfile, ProfileFactory
 from SPASegmentLib.evaluation.protocol import Draw, TargetRule, draw
 from SPASegmentLib.evaluation.records import RecordFile, RecordList, write_whole
 from SPASegmentLib.evaluation.results import interval, rounded
 from SPASegmentLib.evaluation.runner import as_factories, chosen_cases, file_name, progress_bars
 from SPASegmentLib.evaluation.sequences import Joined, Plan, TransferOptions, default_users, plan_sequences
 from SPASegmentLib.evaluation.workers import Bench, Crew, EngineFactory
+from SPASegmentLib.preference.learning import DiskProfiles, TaughtOnDisk
+from SPASegmentLib.preference.records import shown_text
 
 RECORDS_FOLDER = "transfer"
+PROFILES_FOLDER = "profiles"
 TRANSFER_FILE = "transfer.json"
 
 
@@ -57,12 +61,21 @@ class SequenceRecord:
 
 @dataclass(frozen=True)
 class _Job:
+    """profiles: folder the carried profile stays in, or None to forget it."""
+
     model: str
     user: str
     number: int
     plan: Plan
     options: Options
-    profile: ProfileFactory
+    profiles: Path | None
+
+    @property
+    def profile_name(self) -> str:
+        """Unique also where names are long or differ in case only, which names of profiles may not."""
+        words = f"{self.model} {self.user} {self.number:04d}"
+        digest = hashlib.sha256(repr((self.model, self.user, self.number)).encode()).hexdigest()
+        return f"{shown_text(words)[:80].strip()} {digest[:8]}"
 
 
 @dataclass
@@ -83,7 +96,6 @@ def run_transfer(
     sequences: TransferOptions | None = None,
     *,
     learn_from: MultiRaterDataset | None = None,
-    profile: ProfileFactory = EvidenceProfile,
     out: Path | None = None,
     console: Console | None = None,
 ) -> TransferResults:
@@ -92,8 +104,9 @@ def run_transfer(
     A sequence holds at most one case of a patient, so that a style is carried over and not a patient. Without
     `learn_from` the profile learns from every case, and those after the first `warm` are judged. With it the
     profile learns from `warm` of those cases only, and all cases of `dataset` are judged.
-    out: folder of transfer.json and the records, from which a killed run goes on. Raises SPASegmentError
-    where there are too few cases, or for another run in `out`.
+    Profiles are real ones: every case is read from and written to their files, as a user's approvals are.
+    out: folder of transfer.json, the profiles, and the records, from which a killed run goes on. Raises
+    SPASegmentError where there are too few cases, or for another run in `out`.
     """
     options, sequences = options or Options(), sequences or TransferOptions()
     factories = as_factories(engines)
@@ -111,14 +124,14 @@ def run_transfer(
         "engine_seed": options.engine_seed,
         "n_samples": options.n_samples,
         "iterations": options.iterations,
-        "profile": getattr(profile, "__name__", str(profile)),
+        "profile": "on disk",
     }
     with Crew(
         factories, Joined(dataset, learn_from), workers=options.workers, threads=options.threads
     ) as crew:
         stores = _open_stores(crew, list(factories), settings, plans, out)
         jobs = [
-            _Job(name, user, number, plan, options, profile)
+            _Job(name, user, number, plan, options, None if out is None else out / PROFILES_FOLDER)
             for name in factories
             for user in users
             for number, plan in enumerate(plans)
@@ -170,10 +183,18 @@ def _compute(crew: Crew, jobs: list[_Job], stores: Mapping[str, Store], console:
 
 
 def _run_sequence(bench: Bench, job: _Job) -> SequenceRecord:
-    engine = bench.engine(job.model)
+    with TemporaryDirectory(prefix="spasegment-", ignore_cleanup_errors=True) as scratch:
+        engine = bench.engine(job.model)
+        carried = DiskProfiles(job.profiles or Path(scratch))(engine, job.profile_name)
+        fresh = DiskProfiles(Path(scratch))(engine, "fresh")
+        return _work_through(bench, job, engine, fresh, carried)
+
+
+def _work_through(
+    bench: Bench, job: _Job, engine: Engine, fresh: TaughtOnDisk, carried: TaughtOnDisk
+) -> SequenceRecord:
     record = SequenceRecord(job.user, job.number)
     rule = TargetRule.parse(job.user)
-    carried, fresh = job.profile(engine.model), job.profile(engine.model)
     taught = 0
     for position, index in enumerate(job.plan.indices):
         case = bench.dataset[index]
@@ -187,11 +208,20 @@ def _run_sequence(bench: Bench, job: _Job) -> SequenceRecord:
         seen = position if job.plan.frozen else taught
         _note(record, case, traces, taught, judged=seen >= job.plan.teaching)
         if position < job.plan.teaching or not job.plan.frozen:
-            last = traces[1]
-            approved = last.proposals[-1] if last.approved else None
-            carried.learn(f"{case.dataset}/{case.case_id}", last.answered, approved)
+            _teach(carried, case, *traces)
             taught += 1
     return record
+
+
+def _teach(profile: TaughtOnDisk, case: Case, without: Trace, trace: Trace) -> None:
+    """What the user did goes to the profile; areas are told against the recommendation without it."""
+    profile.learn(
+        f"{case.dataset}/{case.case_id}",
+        trace.answered,
+        trace.proposals[-1] if trace.approved else None,
+        case.spacing,
+        without.proposals[0].area_mm2 if without.proposals else None,
+    )
 
 
 def _first_steps(engine: Engine, case: Case, wanted: Draw, prior: np.ndarray, options: Options) -> Trace:

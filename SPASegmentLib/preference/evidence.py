@@ -125,6 +125,8 @@ def doubted(
     """
     evidence = np.asarray(log_evidence, dtype=np.float64)
     even = np.zeros(len(evidence))
+    if not evidence.any():
+        return even
     log_weights = log_normalised(even if log_weights is None else log_weights)
     gain = log_normalised(evidence + log_weights) - log_weights
     return np.logaddexp(np.log1p(-doubt) + gain, np.log(doubt))

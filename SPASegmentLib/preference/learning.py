@@ -9,7 +9,7 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from SPASegmentLib.engine.messages import (
 from SPASegmentLib.errors import ProfileError, SPASegmentError
 from SPASegmentLib.imaging.types import PointPrompt, SliceImage
 from SPASegmentLib.preference.evidence import approval_row, rows_of
+from SPASegmentLib.preference.mixture import Mixture
 from SPASegmentLib.preference.profile import Profile, checked, new_profile
 from SPASegmentLib.preference.records import (
     Click,
@@ -288,16 +289,25 @@ class TaughtOnDisk:
     def __init__(self, store: ProfileStore, profile: Profile) -> None:
         """profile: as it is in the store, or a new one to add to it."""
         self.store = store
-        known = profile.name in store.names()
-        self.profile = store.load(profile.name) if known else store.create(profile)
+        self.profile = store.load(profile.name) if profile.name in store else store.create(profile)
 
     def log_prior(self) -> np.ndarray:
         """(M,) what a request carries, as the file says now."""
         self.profile = self.store.load(self.profile.name)
         return self.profile.log_prior()
 
-    def learn(self, image_key: str, answered: tuple[Answered, ...], approved: Proposal | None) -> None:
-        """Take in one image: the picks, and the proposal whose recommendation was approved, if one was."""
+    def learn(
+        self,
+        image_key: str,
+        answered: tuple[Answered, ...],
+        approved: Proposal | None,
+        spacing: tuple[float, float],
+        consensus_mm2: float | None = None,
+    ) -> None:
+        """Take in one image: the picks, and the proposal whose recommendation was approved, if one was.
+
+        spacing: (row, col) mm of the slice. consensus_mm2: of the recommendation without a profile.
+        """
         m = self.profile.model.components
         seen = [answer.proposal for answer in answered] + ([approved] if approved else [])
         if not seen:
@@ -308,30 +318,33 @@ class TaughtOnDisk:
             date=now(),
             outcome="approved",
             picks=tuple(_pick(answer, m) for answer in answered),
-            approval=_approval(seen[0], approved, m, _square_pixels(seen[0])),
+            approval=_approval(seen[0], approved, m, spacing),
             first_mm2=float(seen[0].area_mm2),
+            consensus_mm2=consensus_mm2,
             approved_mm2=float(approved.area_mm2) if approved else None,
         )
         self.profile = self.store.commit(self.profile.name, item, id=self.profile.id)
 
 
+@runtime_checkable
+class HasMixture(Protocol):
+    """An engine that can tell its model's mixture; `LocalEngine` fits."""
+
+    def base_mixture(self) -> Mixture:
+        """Without image and interaction."""
+
+
 @dataclass(frozen=True)
 class DiskProfiles:
-    """Makes empty profiles in a folder, each in a file of its own; fits evaluation's profile factory."""
+    """Makes empty profiles in a folder, each in a file of its own."""
 
     folder: Path
 
-    def __call__(self, model: ModelInfo) -> TaughtOnDisk:
-        """An empty profile of that model."""
-        name = f"measured {new_id()}"
-        return TaughtOnDisk(ProfileStore(self.folder), new_profile(name, ModelReference.of(model)))
-
-    def __str__(self) -> str:
-        return "profiles on disk"
-
-
-def _square_pixels(proposal: Proposal) -> tuple[float, float]:
-    """(row, col) mm of the slice a proposal is of, taking its pixels for squares."""
-    pixels = int(np.count_nonzero(proposal.recommendation))
-    side = float(np.sqrt(proposal.area_mm2 / pixels)) if pixels else 1.0
-    return (side, side)
+    def __call__(self, engine: Engine, name: str) -> TaughtOnDisk:
+        """An empty profile of the engine's model, in the place of one that has the name already."""
+        store = ProfileStore(self.folder)
+        base = engine.base_mixture() if isinstance(engine, HasMixture) else None
+        profile = new_profile(name, ModelReference.of(engine.model), base=base)
+        if name in store:
+            store.delete(name, forever=True)
+        return TaughtOnDisk(store, profile)

@@ -72,6 +72,10 @@ class ProfileStore:
         files = [p for p in self.folder.glob(f"*{SUFFIX}") if not p.name.startswith(".")]
         return tuple(sorted(map(_entry, files), key=lambda entry: (entry.name.casefold(), entry.file.name)))
 
+    def __contains__(self, name: str) -> bool:
+        """Whether there is a file for that name. Raises ProfileError for a name a profile cannot have."""
+        return self._place(name).file.exists()
+
     def names(self) -> tuple[str, ...]:
         """Names of the profiles that can be loaded."""
         return tuple(entry.name for entry in self.entries() if entry.profile is not None)

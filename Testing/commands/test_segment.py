@@ -286,9 +286,8 @@ def test_a_profile_for_another_modality_is_doubted_in_one_line(segment, a_profil
     a_profile.update("Dr. A", lambda profile: profile.meant_for(modality="MR"))
     ran = segment("--profile", "Dr. A")
     assert ran.code == 0
-    assert ran.err.splitlines() == [
-        'Warning: The profile "Dr. A" was taught on MR and this image is CT; its preference may not hold here.'
-    ]
+    [line] = ran.err.splitlines()
+    assert line.startswith('Warning: The profile "Dr. A" was taught on MR and this image is CT;')
     a_profile.update("Dr. A", lambda profile: profile.meant_for(modality="CT"))
     assert segment("--profile", "Dr. A").err == ""
 

@@ -12,10 +12,13 @@ from SPASegmentLib.engine.messages import Answered
 from SPASegmentLib.errors import DatasetError, SPASegmentError
 from SPASegmentLib.evaluation import Options
 from SPASegmentLib.evaluation.interaction import interact
-from SPASegmentLib.evaluation.profiles import EvidenceProfile
-from SPASegmentLib.evaluation.protocol import TargetRule, draw
+from SPASegmentLib.evaluation.protocol import draw
 from SPASegmentLib.evaluation.sequences import TransferOptions, default_users, plan_sequences
 from SPASegmentLib.evaluation.transfer import run_transfer
+from SPASegmentLib.preference.codec import encode
+from SPASegmentLib.preference.learning import DiskProfiles
+from SPASegmentLib.preference.store import ProfileStore
+from SPASegmentLib.preference.summary import tendency
 
 QUICK = Options(resamples=200)
 SHORT = TransferOptions(warm=4, length=12)
@@ -102,39 +105,45 @@ def test_workers_change_no_figure_and_a_second_run_computes_nothing(tmp_path: Pa
         run_transfer({"toy": toy()}, dataset, Options(protocol_seed=3), SHORT, out=tmp_path / "out")
 
 
-def test_the_profile_adds_up_what_the_picks_said() -> None:
-    case = ToyDataset()[2]
-    drawn = draw(case, 0, TargetRule("largest"))
-    assert drawn is not None
-    trace = interact(ToyEngine(), case, drawn, may_approve=True)
-    profile = EvidenceProfile(ToyEngine().model)
-    assert profile.log_prior().tolist() == [0.0] * 4
-    profile.learn("a", trace.answered, None)
-    rows = [
-        answer.proposal.feedback.log_shares[answer.proposal.candidates[answer.picked or 0].cluster]
-        for answer in trace.answered
-    ]
-    expected = np.sum(rows, axis=0)
-    assert (np.argsort(profile.log_prior()) == np.argsort(expected)).all()
-    once = profile.log_prior()
-    profile.learn("a", trace.answered, None)
-    assert (profile.log_prior() == once).all()  # the same image again says nothing new
-    profile.learn("b", trace.answered, None)
-    assert profile.log_prior().max() >= once.max()
+def test_the_carried_profiles_stay_in_files_that_hold_every_case_taught(tmp_path: Path) -> None:
+    options = TransferOptions(("largest", "smallest"), 4, 12)
+    records = run_transfer({"toy": toy()}, ToyDataset(24), QUICK, options, out=tmp_path).records["toy"]
+    store = ProfileStore(tmp_path / "profiles")
+    held = {name.rpartition(" ")[0]: store.load(name) for name in store.names()}
+    assert set(held) == {f"toy {record.key}" for record in records}
+    for record in records:
+        profile = held[f"toy {record.key}"]
+        assert profile.n_images == len(record.cases)
+        assert all(item.consensus_mm2 is not None for item in profile.slices)
+        assert not any(case in encode(profile).decode() for case in record.cases)
+        larger = tendency(profile.slices)[0]
+        assert larger is not None and (larger > 0.1 if record.user == "largest" else larger < -0.1)
 
 
-def test_an_approval_is_evidence_too() -> None:
+def test_a_profile_left_by_a_stopped_run_is_begun_anew(tmp_path: Path) -> None:
+    options = TransferOptions(("largest",), 4, 12)
+    whole = run_transfer({"toy": toy()}, ToyDataset(24), QUICK, options, out=tmp_path)
+    for lines in (tmp_path / "transfer").glob("*.jsonl"):
+        kept = lines.read_text().splitlines()[:1]  # the profiles were written, their sequences not yet
+        lines.write_text("\n".join(kept) + "\n")
+    again = run_transfer({"toy": toy()}, ToyDataset(24), QUICK, options, out=tmp_path)
+    assert again.records == whole.records
+    store = ProfileStore(tmp_path / "profiles")
+    taught = sum(store.load(name).n_images for name in store.names())
+    assert taught == sum(len(record.cases) for record in whole.records["toy"])
+
+
+def test_an_approval_teaches_too(tmp_path: Path) -> None:
     case = ToyDataset()[2]
     drawn = draw(case, 0)
     assert drawn is not None
     sure = np.array([0.0, 0.0, 0.0, 1.0])
     proposal = interact(ToyEngine(), case, drawn, iterations=1, log_prior=sure).proposals[0]
-    profile = EvidenceProfile(ToyEngine().model)
-    profile.learn("a", (), proposal)
-    assert np.ptp(profile.log_prior()) > 0
-    refused = EvidenceProfile(ToyEngine().model)
-    refused.learn("a", (Answered(proposal, None),), None)
-    assert np.ptp(refused.log_prior()) == 0
+    approved, refused = (DiskProfiles(tmp_path)(ToyEngine(), name) for name in ("a", "b"))
+    approved.learn("a", (), proposal, case.spacing)
+    refused.learn("a", (Answered(proposal, None),), None, case.spacing)
+    assert np.ptp(approved.log_prior()) > 0
+    assert not np.any(refused.log_prior())
 
 
 def test_the_carried_prior_reaches_the_engine_and_the_fresh_one_is_empty() -> None:

@@ -182,16 +182,28 @@ def test_a_transfer_can_be_measured_through_the_store(store, engine, disc, a_use
     carried = TaughtOnDisk(store, fresh)
     for n in range(4):
         session = a_user(engine, disc(9 + n, n), 1.2, carried.log_prior(), n)
-        carried.learn(f"case {n}", session.answered, session.proposal)
+        carried.learn(f"case {n}", session.answered, session.proposal, (0.8, 0.8))
     assert store.load("carried").n_images == 4
     best = np.argmax(TaughtOnDisk(store, fresh).log_prior())
     assert abs(engine.mixture.means[best, 0] - 1.2) < 0.12
 
 
-def test_evaluation_gets_an_empty_file_for_every_user(tmp_path, engine, disc, a_user):
+def test_every_measured_user_gets_an_empty_file_of_their_own(tmp_path, engine, disc, a_user):
     make = DiskProfiles(tmp_path / "measured")
-    first, second = make(engine.model), make(engine.model)
+    first, second = make(engine, "Ann"), make(engine, "Bob")
     session = a_user(engine, disc(9), 1.2)
-    first.learn("case", session.answered, session.proposal)
-    assert np.abs(first.log_prior()).max() > 0.1 and np.abs(second.log_prior()).max() < 1e-9
-    assert len(list((tmp_path / "measured").glob("*.json"))) == 2 and str(make) == "profiles on disk"
+    first.learn("case", session.answered, session.proposal, session.image.spacing, 7.0)
+    assert np.abs(first.log_prior()).max() > 0.1 and not second.log_prior().any()
+    assert first.profile.slices[0].consensus_mm2 == 7.0
+    assert len(list((tmp_path / "measured").glob("*.json"))) == 2
+    assert not make(engine, "Ann").log_prior().any()
+
+
+def test_a_measured_profile_knows_the_mixture_of_an_engine_that_tells_it(tmp_path, engine):
+    class Telling(type(engine)):
+        def base_mixture(self):
+            return self.mixture
+
+    assert DiskProfiles(tmp_path)(engine, "a").profile.base is None
+    base = DiskProfiles(tmp_path)(Telling(), "b").profile.base
+    assert base is not None and np.array_equal(base.mixture.means, engine.mixture.means)
