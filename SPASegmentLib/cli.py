@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import Annotated
 
 import typer
 
 from SPASegmentLib import __version__
-from SPASegmentLib.commands import benchmark, evaluate, models, sample, segment, train
+from SPASegmentLib.commands import benchmark, evaluate, models, profile, sample, segment, train
 from SPASegmentLib.errors import SPASegmentError
 
 DEBUG_VARIABLE = "SPASEGMENT_DEBUG"
@@ -35,8 +33,7 @@ app.command("evaluate", no_args_is_help=True)(evaluate.evaluate)
 app.add_typer(models.app, name="models")
 app.command("benchmark")(benchmark.benchmark)
 app.command("sample", no_args_is_help=True)(sample.sample)
-if find_spec("SPASegmentLib.commands.profile") is not None:
-    app.add_typer(importlib.import_module("SPASegmentLib.commands.profile").app, name="profile")
+app.add_typer(profile.app, name="profile")
 
 
 def _show_version(wanted: bool) -> None:

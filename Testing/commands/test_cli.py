@@ -22,7 +22,7 @@ def test_help_needs_none_of_the_heavy_libraries():
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert shown.rstrip().endswith("loaded []")
-    for command in ("segment", "train", "evaluate", "models", "benchmark", "sample"):
+    for command in ("segment", "train", "evaluate", "models", "profile", "benchmark", "sample"):
         assert command in shown
 
 
