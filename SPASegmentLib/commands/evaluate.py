@@ -57,6 +57,14 @@ def evaluate(
     transfer: Annotated[
         bool, typer.Option("--transfer", help="Also measure what a carried profile brings its user.")
     ] = False,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Also run the first model with this preference profile; it is not taught. "
+            "Say with --target whose masks it should lead to.",
+        ),
+    ] = None,
     protocol_seed: Annotated[int, typer.Option(min=0, help="Of targets and clicks.")] = 0,
     device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.auto,
 ) -> None:
@@ -70,6 +78,7 @@ def evaluate(
     from SPASegmentLib.datasets.registry import open_dataset
     from SPASegmentLib.evaluation import TransferOptions, run
     from SPASegmentLib.evaluation.protocol import USERS
+    from SPASegmentLib.preference.store import ProfileStore
 
     factories = engine_factories(model or ["compact"], device.value)
     cases = open_dataset(dataset, path, split=split.value, subset=subset.value)
@@ -83,6 +92,7 @@ def evaluate(
         "n_samples": samples[0] if samples and len(samples) == 1 else None,
         "sample_counts": samples if samples and len(samples) > 1 else (),
         "transfer": TransferOptions() if transfer else None,
+        "profile": None if profile is None else ProfileStore().load(profile),
     }
     run(
         factories,

@@ -11,12 +11,14 @@ from SPASegmentLib.datasets.case import MultiRaterDataset
 from SPASegmentLib.engine.messages import Engine
 from SPASegmentLib.evaluation.options import Options
 from SPASegmentLib.evaluation.outputs import Results
+from SPASegmentLib.evaluation.profiled import with_profile
 from SPASegmentLib.evaluation.protocol import USERS
 from SPASegmentLib.evaluation.runner import evaluate
 from SPASegmentLib.evaluation.samples import for_each_count
 from SPASegmentLib.evaluation.sequences import TransferOptions
 from SPASegmentLib.evaluation.tables import all_tables
 from SPASegmentLib.evaluation.transfer import run_transfer
+from SPASegmentLib.preference.profile import Profile
 
 __all__ = ["Options", "Results", "TransferOptions", "evaluate", "run", "run_transfer"]
 
@@ -36,6 +38,7 @@ def run(
     threads: int = 1,
     transfer: TransferOptions | None = None,
     learn_from: MultiRaterDataset | None = None,
+    profile: Profile | None = None,
     report: bool = True,
     command: str | None = None,
     console: Console | None = None,
@@ -44,6 +47,7 @@ def run(
 
     The first model is the one the others are compared with. sample_counts: also run every model with these N,
     as "NAME N=24" and so on. transfer, learn_from: also measure carried profiles, see `run_transfer`.
+    profile: also run the first model with this one, as "NAME + PROFILE"; ProfileError if it is another's.
     report: whether report.md and its pictures are written. command: what reproduces it, for the report.
     See `evaluate` and `Options` for the rest.
     """
@@ -56,7 +60,11 @@ def run(
         n_samples=n_samples,
         users=tuple(users),
     )
-    every = {**engine_factories, **for_each_count(engine_factories, sample_counts)}
+    every = {
+        **engine_factories,
+        **with_profile(engine_factories, profile),
+        **for_each_count(engine_factories, sample_counts),
+    }
     results = evaluate(every, dataset, options, out=out, console=console)
     carried = None
     if transfer is not None:

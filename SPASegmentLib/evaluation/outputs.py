@@ -75,6 +75,7 @@ def gather(
                 "name": reports[name].name,
                 "hash": reports[name].hash,
                 "components": reports[name].components,
+                **({"profile": reports[name].profile} if reports[name].profile else {}),
             },
         }
         for name, rows in records.items()

@@ -55,6 +55,7 @@ def _heading(summary: Mapping[str, Any], command: str | None) -> str:
     )
     models = "\n".join(
         f"- **{name}**: {model['model']['name']}, SHA-256 `{model['model']['hash']}`, on {model['device']}"
+        + (f"; profile {model['model']['profile']}" if "profile" in model["model"] else "")
         + ("; **is shown the target, so it is no rival**" if model["oracle"] else "")
         for name, model in summary["models"].items()
     )

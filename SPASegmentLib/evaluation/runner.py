@@ -126,6 +126,7 @@ def _open_stores(
                 "iterations": options.iterations,
                 "n_samples": options.n_samples,
                 "engine_seed": options.engine_seed,
+                **({"profile": report.profile} if report.profile else {}),
             },
             CaseRecord,
         )

@@ -31,13 +31,17 @@ Job = TypeVar("Job")
 
 @dataclass(frozen=True)
 class ModelReport:
-    """Which model an engine runs and on what. oracle: whether it is shown the target."""
+    """Which model an engine runs and on what.
+
+    oracle: whether it is shown the target. profile: the one its requests carry, in a line, or "".
+    """
 
     name: str
     hash: str
     components: int
     device: str
     oracle: bool = False
+    profile: str = ""
 
 
 class Bench:
@@ -64,7 +68,8 @@ class Bench:
         engine = self.engine(name)
         info = engine.model
         device = str(getattr(engine, "device", "cpu"))
-        return ModelReport(info.name, info.hash, info.components, device, isinstance(engine, OracleEngine))
+        oracle, profile = isinstance(engine, OracleEngine), str(getattr(engine, "profile", ""))
+        return ModelReport(info.name, info.hash, info.components, device, oracle, profile)
 
 
 Work = Callable[[Bench, Any], Any]

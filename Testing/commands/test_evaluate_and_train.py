@@ -14,6 +14,8 @@ from SPASegmentLib.commands.shared import console
 from SPASegmentLib.commands.train import read_data
 from SPASegmentLib.errors import DatasetError
 from SPASegmentLib.network.checkpoint import read_header
+from SPASegmentLib.preference.records import SliceEvidence, new_id, now
+from SPASegmentLib.preference.store import FOLDER_VARIABLE, ProfileStore
 from SPASegmentLib.training.options import TrainOptions
 
 TINY = {
@@ -86,6 +88,27 @@ def test_the_limit_takes_so_many_cases(run, a_folder, a_model, tmp_path):
         *("--dataset", "folder", "--path", a_folder, "--model", a_model, "--limit", 1, "--out", tmp_path),
     )
     assert json.loads((tmp_path / "results.json").read_text())["models"]["tiny"]["cases"] == 1
+
+
+def test_a_saved_profile_is_evaluated_beside_its_model(run, a_folder, a_model, tmp_path, monkeypatch):
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "profiles"))
+    given = ("evaluate", "--dataset", "folder", "--path", a_folder, "--model", a_model, "--split", "test")
+    missing = run(*given, "--profile", "Dr. A")
+    assert (missing.code, missing.err.count("\n")) == (1, 1)
+    assert 'There is no profile "Dr. A"' in missing.err
+    assert run("profile", "create", "Dr. A", "--model", a_model).code == 0
+    sure = np.full(16, -9.0)
+    sure[5] = 0.0
+    item = SliceEvidence(
+        id=new_id(), image=new_id(), date=now(), outcome="approved", approval=tuple(sure.tolist())
+    )
+    before = ProfileStore().commit("Dr. A", item)
+    ran = run(*given, "--profile", "Dr. A", "--out", tmp_path / "out")
+    assert ran.code == 0, ran.err
+    models = json.loads((tmp_path / "out" / "results.json").read_text())["models"]
+    assert list(models) == ["tiny", "tiny + Dr. A"]
+    assert models["tiny"]["dice"]["1"] != models["tiny + Dr. A"]["dice"]["1"]
+    assert ProfileStore().load("Dr. A") == before, "an evaluation teaches nothing"
 
 
 def test_models_are_called_by_their_names_and_numbered_where_they_repeat():
