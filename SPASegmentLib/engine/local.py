@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from SPASegmentLib.engine.candidates import assemble, clean_mask, cluster
+from SPASegmentLib.engine.candidates import assemble, clean_mask, cluster, coordinates
 from SPASegmentLib.engine.checks import check_request, input_warnings, network_pixels
 from SPASegmentLib.engine.history import History
 from SPASegmentLib.engine.looks import find_region, room_for_pick
@@ -31,6 +32,7 @@ from SPASegmentLib.network.checkpoint import load_checkpoint
 from SPASegmentLib.network.config import SPAConfig
 from SPASegmentLib.network.generator import PreferenceDistribution
 from SPASegmentLib.network.registry import find_model
+from SPASegmentLib.network.shape import angles_around, shape_change
 from SPASegmentLib.network.spa import ImageEmbedding, Prepared, SPANetwork
 from SPASegmentLib.preference.mixture import Mixture, log_shares
 
@@ -130,7 +132,7 @@ class LocalEngine:
         z, components = mixture.sample(
             request.n_samples or self.config.samples, np.random.default_rng(request.seed)
         )
-        samples = self._decode(prepared, z, history, cancel)
+        samples = self._shaped(self._decode(prepared, z, history, cancel), request)
         proposal = self._answer(request, region, history, samples, components)
         done = time.perf_counter()
         seconds = {"encode": encoded - started, "propose": done - encoded, "total": done - started}
@@ -160,7 +162,7 @@ class LocalEngine:
         history = History(request, region, self.config, self.device)
         prepared = self.network.prepare(embedding, history.interaction)
         mixture = self._mixture(prepared, replace(request, log_prior=None), history)
-        samples = self._decode(prepared, mixture.means, history, None)
+        samples = self._decode(prepared, mixture.means, history, None).sigmoid().numpy()
         mean = np.tensordot(mixture.weights.astype(np.float32), samples, axes=1)
         found = zoom.unsample(mean, region, image.shape, image.spacing) >= 0.5
         likely = mean[mean > 0.1]
@@ -197,14 +199,23 @@ class LocalEngine:
 
     def _decode(
         self, prepared: Prepared, z: np.ndarray, history: History, cancel: CancelToken | None
-    ) -> np.ndarray:
-        """z (N, D) -> probabilities (N, G, G) float32, in chunks between which a cancel is heard."""
+    ) -> Tensor:
+        """z (N, D) -> logits (N, G, G) on the CPU, in chunks between which a cancel is heard."""
         latent = torch.tensor(z, dtype=torch.float32).to(self.device)[None]
         parts = []
         for chunk in latent.split(CHUNK, dim=1):
             _stop_if(cancel)
-            parts.append((self.network.decode(prepared, chunk)[0] + history.point_logits).sigmoid().cpu())
-        return torch.cat(parts).numpy()
+            parts.append((self.network.decode(prepared, chunk)[0] + history.point_logits).cpu())
+        return torch.cat(parts)
+
+    def _shaped(self, logits: Tensor, request: ProposalRequest) -> np.ndarray:
+        """Add the shape part of z from the second iteration on: logits -> probabilities (N, G, G)."""
+        if not request.answered or not self.config.harmonics:
+            return logits.sigmoid().numpy()
+        rng = np.random.default_rng((request.seed, 1))
+        noise = torch.from_numpy(rng.standard_normal((1, len(logits), 2, self.config.harmonics))).float()
+        angles = angles_around(logits.sigmoid().mean(dim=0, keepdim=True))
+        return (logits + shape_change(noise, angles, self.config.shape_amplitude)[0]).sigmoid().numpy()
 
     def _answer(
         self,
@@ -258,8 +269,9 @@ class LocalEngine:
         one turned down before, so that fewer than K are shown only where the samples hold no more opinions.
         """
         image, k = request.image, self.config.candidates
+        at = coordinates(samples)
         for extra in EXTRA_CLUSTERS:
-            labels, centroids = cluster(samples, weights, k + extra, request.seed)
+            labels, centroids = cluster(samples, weights, k + extra, request.seed, at)
             masks = [zoom.unsample(c, region, image.shape, image.spacing) >= 0.5 for c in centroids]
             shown, reason = assemble(
                 recommendation,

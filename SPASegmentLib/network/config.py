@@ -39,6 +39,7 @@ class SPAConfig:
     widths: channels of the compact encoder at cell sizes 1, 2, 4 and 8.
     head_channels: width of the three fusion convolutions with fusion "decoder".
     pick_temperature: softness, in Dice, of a user who picks the candidate closest to what they want.
+    harmonics, shape_amplitude: the shape part of z, in logits (see network/shape.py); 0 harmonics: none.
     zoom_factor: side of the region over the object's bounding box once its size is known.
     default_region: side of the first region, in pixels of the slice, before the size is known.
     """
@@ -62,6 +63,8 @@ class SPAConfig:
     decoder_heads: int = 8
     decoder_mlp: int = 512
     pick_temperature: float = 0.05
+    harmonics: int = 4
+    shape_amplitude: float = 1.0
     zoom_factor: float = 2.75
     default_region: float = 64.0
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from SPASegmentLib.network.belief import Belief
 from SPASegmentLib.network.interaction import Interaction
+from SPASegmentLib.network.shape import angles_around, shape_change
 from SPASegmentLib.network.spa import SPANetwork
 from SPASegmentLib.training.batches import Sealed
 from SPASegmentLib.training.levels import play_levels
@@ -55,6 +56,8 @@ class TrainingStep(nn.Module):
             prepared = network.prepare(embedding, interaction)
             z = prepared.distribution.one_per_component(generator)
             logits = network.decode(prepared, z).float()
+            if outcome is not None:
+                logits = logits + self._shapes(logits, prepared.distribution.log_weights, generator)
             log_weights = prepared.distribution.log_weights
             outcome = self._play(logits.detach().sigmoid(), log_weights.detach(), batch.target, belief)
             loss = loss + self._loss(logits, log_weights, batch.target, outcome)
@@ -68,6 +71,17 @@ class TrainingStep(nn.Module):
         if self.options.candidates == "levels":
             return play_levels(probabilities, target, belief)
         return play(probabilities, log_weights, target, belief, self.network.config.candidates)
+
+    def _shapes(self, logits: Tensor, log_weights: Tensor, generator: torch.Generator | None) -> Tensor:
+        """The shape part of z from the second round on, as in use; no gradient goes through it."""
+        config = self.network.config
+        if not config.harmonics or self.options.candidates == "levels" or config.preference == "point":
+            return torch.zeros_like(logits)
+        with torch.no_grad():
+            mean = torch.einsum("bn,bnhw->bhw", log_weights.exp(), logits.sigmoid())
+            size = (*logits.shape[:2], 2, config.harmonics)
+            noise = torch.randn(size, generator=generator, device=logits.device)
+            return shape_change(noise, angles_around(mean), config.shape_amplitude)
 
     def _loss(self, logits: Tensor, log_weights: Tensor, target: Tensor, outcome: RoundOutcome) -> Tensor:
         options = self.options
