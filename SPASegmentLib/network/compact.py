@@ -35,11 +35,13 @@ class ResidualBlock(nn.Module):
 class CompactImageEncoder(nn.Module):
     """Convolutional encoder and feature pyramid.
 
-    Gives e_x (B, L, G/4, G/4) and, for crisp outlines, features at half and full resolution:
+    Gives e_x (B, L, G/4, G/4) and, if asked for, features at half and full resolution for crisp outlines:
     (B, widths[1], G/2, G/2) and (B, widths[0], G, G).
     """
 
-    def __init__(self, inputs: int, widths: tuple[int, int, int, int], channels: int) -> None:
+    def __init__(
+        self, inputs: int, widths: tuple[int, int, int, int], channels: int, high_resolution: bool = True
+    ) -> None:
         super().__init__()
         w1, w2, w4, w8 = widths
         self.down1 = nn.Sequential(ConvBlock(inputs, w1), ConvBlock(w1, w1))
@@ -47,16 +49,21 @@ class CompactImageEncoder(nn.Module):
         self.down4 = nn.Sequential(ConvBlock(w2, w4, stride=2), ResidualBlock(w4), ResidualBlock(w4))
         self.down8 = nn.Sequential(ConvBlock(w4, w8, stride=2), ResidualBlock(w8), ResidualBlock(w8))
         self.up4 = nn.Sequential(ConvBlock(w8 + w4, channels), ResidualBlock(channels))
+        self.high_resolution = high_resolution
+        if not high_resolution:
+            return
         self.up2 = nn.Sequential(ConvBlock(channels + w2, w2), ConvBlock(w2, w2))
         self.up1 = ConvBlock(w2 + w1, w1)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """x: (B, C, G, G) -> e_x, half-resolution features, full-resolution features."""
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """x: (B, C, G, G) -> e_x, or e_x, half-resolution features, full-resolution features."""
         x1 = self.down1(x)
         x2 = self.down2(x1)
         x4 = self.down4(x2)
         x8 = self.down8(x4)
         e_x = self.up4(_join(x8, x4))
+        if not self.high_resolution:
+            return (e_x,)
         half = self.up2(_join(e_x, x2))
         full = self.up1(_join(half, x1))
         return e_x, half, full

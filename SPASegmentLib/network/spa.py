@@ -52,7 +52,9 @@ class SPANetwork(nn.Module):
         self.config = config
         if config.backbone == "compact":
             inputs = config.image_channels + int(config.seed_plane)
-            self.image_encoder: nn.Module = CompactImageEncoder(inputs, config.widths, config.channels)
+            self.image_encoder: nn.Module = CompactImageEncoder(
+                inputs, config.widths, config.channels, high_resolution=config.fusion == "decoder"
+            )
         else:
             from SPASegmentLib.network.sam_backbone import build_sam_image_encoder
 
