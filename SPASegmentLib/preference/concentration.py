@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.cluster.vq import kmeans2
 
 from SPASegmentLib.preference.mixture import Mixture, log_shares
+
+_DASHES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
+"""Told apart without colour, too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +77,9 @@ def draw_concentration(result: Concentration, path: Path) -> None:
 
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.subplots()
-    for component, mean in zip(result.true_components, result.mean, strict=True):
-        axes.plot(mean, label=f"component {component + 1}", linewidth=1.8)
+    lines = zip(result.true_components, result.mean, cycle(_DASHES), strict=False)
+    for component, mean, dashes in lines:
+        axes.plot(mean, label=f"component {component + 1}", linewidth=1.8, linestyle=dashes)
     axes.set(xlabel="picks", ylabel="probability of the true component", ylim=(0, 1.02), xlim=(0, None))
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower right")

@@ -80,7 +80,13 @@ def _weights(axes: Axes, profile: Profile) -> None:
     at = np.arange(profile.model.components)
     axes.bar(at + 1, np.exp(profile.base_log_weights), width=0.8, color=_MODEL, label="the model")
     axes.bar(at + 1, profile.posterior(), width=0.4, color=_USER, label="this profile")
-    axes.set(xlabel="component", ylabel="weight", ylim=(0, 1.02), title="What this user wants")
+    axes.set(
+        xlabel="component",
+        ylabel="weight",
+        ylim=(0, 1.02),
+        xlim=(0.3, len(at) + 0.7),
+        title="What this user wants",
+    )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
     _plainly(axes)
@@ -88,7 +94,7 @@ def _weights(axes: Axes, profile: Profile) -> None:
 
 def _mixture(axes: Axes, mixture: Mixture | None) -> None:
     """The adapted mixture in the plane in which its components lie furthest apart."""
-    axes.set_title("The mixture, in the plane of its largest spread")
+    axes.set_title("The mixture, in the plane of its largest spread; dark is likely")
     if mixture is None:
         axes.text(0.5, 0.5, "The model's mixture was not stored.", ha="center", color="#555555")
         axes.set_axis_off()
@@ -130,7 +136,9 @@ def _trend(axes: Axes, below: Axes, steps: Sequence[Trend]) -> None:
     sure.plot(at, [s.sure for s in steps], "--", color=_USER, label="likeliest component")
     sure.set(ylim=(0, 1.04), ylabel="probability")
     lines = [*axes.get_legend_handles_labels()[0], *sure.get_legend_handles_labels()[0]]
-    axes.legend(lines, [str(line.get_label()) for line in lines], frameon=False, fontsize=8)
+    axes.legend(
+        lines, [str(line.get_label()) for line in lines], frameon=False, fontsize=9, loc="center right"
+    )
     _plainly(axes)
     below.bar(at, [s.picks for s in steps], color=_MODEL, width=0.6)
     below.set(xlabel="image", ylabel="picks", xlim=axes.get_xlim())
@@ -140,7 +148,7 @@ def _trend(axes: Axes, below: Axes, steps: Sequence[Trend]) -> None:
 
 
 def _words(axes: Axes, profile: Profile) -> None:
-    axes.set_title("In words")
+    axes.set_title("In words", loc="left")
     axes.set_axis_off()
     lines = [f"{profile.n_images} images, {profile.n_picks} picks", *summarise(profile)]
     forgets = profile.half_life

@@ -117,7 +117,8 @@ def _choices(slices: tuple[SliceEvidence, ...]) -> str:
     larger, smaller = kinds.count("larger"), kinds.count("smaller")
     if larger + smaller < HABIT:
         return ""
-    return f"Picks something larger {_count(larger, 'time')}, something smaller {_count(smaller, 'time')}."
+    times = _count(larger, "time"), _count(smaller, "time")
+    return f"Picked larger than recommended at the time {times[0]}, smaller {times[1]}."
 
 
 def _effort(slices: tuple[SliceEvidence, ...]) -> str:

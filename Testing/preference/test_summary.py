@@ -71,7 +71,7 @@ def test_parts_are_counted_by_slice_where_they_were_offered():
     never = [a_slice(n + 20, 0.0, ((("larger", "smaller"), 0),)) for n in range(4)]
     sentences = summarise(profile_of(*left_out, *kept, *never))
     assert "Leaves out parts: 9 of 11 times." in sentences
-    assert "Picks something larger 6 times, something smaller 0 times." in sentences
+    assert "Picked larger than recommended at the time 6 times, smaller 0 times." in sentences
     assert not any("Includes further parts" in sentence for sentence in sentences)
 
 
