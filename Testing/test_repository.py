@@ -34,7 +34,7 @@ QT = {"qt", "ctk", "PythonQt", "PySide6", "PyQt5", "PyQt6", "qtpy"}
 def repository_files() -> list[Path]:
     """Every file git keeps or would keep; without git, every file that is no cache."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
     if listed.returncode == 0:
         paths = {ROOT / name for name in listed.stdout.split("\0") if name}
     else:
@@ -53,7 +53,7 @@ def repository_files() -> list[Path]:
 
 def run_tool(*command: str) -> None:
     result = subprocess.run(
-        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, encoding="utf-8", check=False
     )
     assert result.returncode == 0, f"{' '.join(command)} says:\n{result.stdout}{result.stderr}"
 

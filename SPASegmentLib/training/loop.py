@@ -204,7 +204,7 @@ class _Run:
     def _log(self, **values: Any) -> None:
         if not self.fabric.is_global_zero:
             return
-        with (self.out / "log.jsonl").open("a") as file:
+        with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(values) + "\n")
             file.flush()
             os.fsync(file.fileno())

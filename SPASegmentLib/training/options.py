@@ -52,4 +52,4 @@ class TrainOptions(BaseModel):
     @classmethod
     def read(cls, path: Path | None) -> TrainOptions:
         """From a JSON file, or the defaults."""
-        return cls() if path is None else cls.model_validate_json(path.read_text())
+        return cls() if path is None else cls.model_validate_json(path.read_text(encoding="utf-8"))

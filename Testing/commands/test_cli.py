@@ -20,7 +20,9 @@ def test_help_needs_none_of_the_heavy_libraries():
         "try:\n    cli.main(['--help'])\nexcept SystemExit:\n    pass\n"
         f"print('loaded', [name for name in {HEAVY} if name in sys.modules])"
     )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True
+    ).stdout
     assert shown.rstrip().endswith("loaded []")
     for command in ("segment", "train", "evaluate", "models", "profile", "benchmark", "sample"):
         assert command in shown

@@ -132,6 +132,6 @@ def test_plots_and_networks_are_not_loaded_before_they_are_needed() -> None:
         "import sys, SPASegmentLib.evaluation; print({'matplotlib', 'torch', 'sklearn'} & set(sys.modules))"
     )
     found = subprocess.run(
-        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, encoding="utf-8", check=True
     )
     assert found.stdout.strip() == "set()"

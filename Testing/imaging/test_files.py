@@ -425,7 +425,7 @@ def test_reading_works_in_a_process_without_standard_error(nrrd):
     )
     root = Path(__file__).resolve().parents[2]
     run = subprocess.run(
-        [sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE, text=True, check=True
+        [sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE, encoding="utf-8", check=True
     )
     assert run.stdout.strip() == "(2, 3, 4)"
 

@@ -173,7 +173,7 @@ def test_a_killed_download_continues(a_model: KnownModel, a_server: Server, tmp_
         f"model = {a_model!r}\n"
         "download_model(model, consent=True, progress=lambda done, total: print(done, flush=True))\n"
     )
-    child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, encoding="utf-8")
     assert child.stdout is not None
     while int(child.stdout.readline()) < 700_000:
         pass

@@ -21,7 +21,7 @@ def test_two_hundred_kills_while_two_processes_write_lose_no_acknowledged_pick(t
     done = subprocess.run(
         [sys.executable, str(SCRIPT), str(store.folder), "200", "7"],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=300,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
     )

@@ -338,7 +338,7 @@ def test_a_full_disk_is_reported_and_loses_nothing(store, stored):
     done = subprocess.run(
         [sys.executable, "-c", code, str(store.folder)],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         cwd=Path(__file__).parents[2],
     )
     assert "could not be saved" in done.stdout and "untouched" in done.stdout, done.stderr
