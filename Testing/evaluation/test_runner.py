@@ -158,9 +158,12 @@ def living(session: int) -> list[str]:
 )
 def test_a_stopped_evaluation_goes_on_to_the_same_figures(tmp_path: Path, workers: int, end: int) -> None:
     code = (
+        "import signal\n"
         "from pathlib import Path\n"
         "from evaluation_toys import ToyDataset, toy\n"
         "from SPASegmentLib.evaluation import Options, evaluate\n"
+        # A shell that starts the tests in the background lets its children ignore Ctrl-C.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "if __name__ == '__main__':\n"
         f"    options = Options(resamples=50, workers={workers})\n"
         f"    out = Path({str(tmp_path / 'killed')!r})\n"
