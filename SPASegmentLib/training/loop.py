@@ -63,6 +63,7 @@ class _Run:
         self.fabric = fabric_module.Fabric(
             accelerator=options.accelerator,
             devices=options.devices,
+            strategy=_strategy(options),
             precision=options.precision,  # type: ignore[arg-type]
         )
         self.fabric.launch()
@@ -208,6 +209,13 @@ class _Run:
             file.write(json.dumps(values) + "\n")
             file.flush()
             os.fsync(file.fileno())
+
+
+def _strategy(options: TrainOptions) -> str:
+    """Data-parallel over several devices; not every round uses every parameter of the prompt encoder."""
+    several_gpus = options.accelerator != "cpu" and torch.cuda.device_count() > 1
+    several = several_gpus if options.devices == "auto" else options.devices not in (1, "1")
+    return "ddp_find_unused_parameters_true" if several else "auto"
 
 
 def one_cycle(step: int, steps: int, peak: float) -> float:

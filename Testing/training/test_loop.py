@@ -97,6 +97,18 @@ def test_a_killed_run_loses_at_most_the_steps_since_its_last_checkpoint(tmp_path
         seen = step
 
 
+@pytest.mark.slow
+def test_two_processes_train_one_network_together(tmp_path, tiny_options):
+    options = {**tiny_options, "devices": 2}
+    script = tmp_path / "two.py"
+    code = SCRIPT.format(testing=str(Path(__file__).parent), out=str(tmp_path), options=json.dumps(options))
+    script.write_text(code, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, str(script)], env=environment, check=True, timeout=200)
+    assert read_header(tmp_path / "last.safetensors").provenance["run"]["step"] == options["steps"]
+    assert load_checkpoint(tmp_path / "best.safetensors")[0]
+
+
 def wait_for_step_beyond(last: Path, seen: int, process: subprocess.Popen) -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:

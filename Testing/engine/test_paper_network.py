@@ -1,0 +1,27 @@
+"""The paper's own configuration, SAM's encoder and z at the embedding, answers clicks and picks too."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from SPASegmentLib.engine.local import LocalEngine
+from SPASegmentLib.engine.messages import Answered, ModelInfo, ProposalRequest
+from SPASegmentLib.imaging.types import PointPrompt, SliceImage
+from SPASegmentLib.network.config import sam_config
+from SPASegmentLib.network.spa import SPANetwork
+
+
+@pytest.mark.slow
+def test_the_papers_network_proposes_and_takes_a_pick():
+    torch.manual_seed(0)
+    network = SPANetwork(sam_config("medsam_vit_b", image_size=64))
+    engine = LocalEngine(network, ModelInfo("untrained", "0", 16, "nothing"), "cpu")
+    image = SliceImage(np.random.default_rng(0).random((80, 90)).astype(np.float32))
+    point = (PointPrompt(40, 40),)
+    first = engine.propose(ProposalRequest(image, point, n_samples=6))
+    assert first.feedback.samples.shape == (6, 64, 64)
+    assert first.candidates, "this seed's random weights give samples that differ"
+    second = engine.propose(ProposalRequest(image, point, (Answered(first, 0),), n_samples=6))
+    assert not np.array_equal(first.probability, second.probability)
