@@ -88,7 +88,8 @@ class LocalEngine:
 
     def __init__(self, network: SPANetwork, info: ModelInfo, device: str = "auto") -> None:
         self.device = choose_device(device)
-        self.network = network.to(self.device).eval()
+        # channels_last is several times faster for these convolutions on a CPU, and no slower on a GPU.
+        self.network = network.to(device=self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.config = network.config
         self._info = info
         self._embeddings: OrderedDict[Any, ImageEmbedding] = OrderedDict()
