@@ -1,0 +1,65 @@
+"""What a face (the panel, the browser viewer) draws: one frozen value, a new one after every change.
+
+Standard library only, so that a face can show it before anything else is installed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Tone = Literal["hint", "busy", "done", "problem"]
+
+CANDIDATES = 4
+"""Small views and cards at most."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """The recommendation or one candidate, in words, numbers and a picture.
+
+    number: 0 for the recommendation, 1-4 for candidates. name: "larger, +12%". meaning: "adds the rim", ""
+    where the name says it all. Areas in mm2; added and removed against the recommendation.
+    support: share in [0, 1] of the samples behind it. thumbnail: PNG, b"" where there is none.
+    """
+
+    number: int
+    name: str
+    meaning: str
+    area_mm2: float
+    added_mm2: float
+    removed_mm2: float
+    support: float
+    thumbnail: bytes = b""
+
+
+@dataclass(frozen=True)
+class Screen:
+    """Everything a face shows.
+
+    status: one sentence: what to do next, or what went wrong and what to do. detail: "iteration 2 · 0.2 s ·
+    profile "Dr. A" (23 images)". progress: in [0, 1], or None where it is not known. seconds: of the last
+    proposal. enabled: names of actions (`keys.KEYS`) that make sense now. warnings: sentences about image,
+    profile or device. segment: name of the segment that is edited. profiles: those of this model that can be
+    chosen. notes: what was last asked about profiles (summary, comparison), a sentence each.
+    """
+
+    status: str = "Choose a volume to begin."
+    tone: Tone = "hint"
+    detail: str = ""
+    busy: bool = False
+    progress: float | None = None
+    recommendation: Card | None = None
+    cards: tuple[Card, ...] = ()
+    iteration: int = 0
+    seconds: float | None = None
+    enabled: frozenset[str] = frozenset()
+    warnings: tuple[str, ...] = ()
+    profile: str | None = None
+    profile_images: int = 0
+    learn: bool = True
+    model: str = ""
+    device: str = ""
+    segment: str | None = None
+    profiles: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
