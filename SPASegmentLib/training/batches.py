@@ -16,7 +16,8 @@ from SPASegmentLib.network.config import SPAConfig
 @dataclass(eq=False)
 class Batch:
     """image (B, C, G, G) in [0, 1]; target (B, G, G) {0, 1}; points (B, n, 2) (x, y) in grid cells, the seed
-    first; labels (B, n): 1 positive, 0 negative, -1 no point.
+    first; labels (B, n): 1 positive, 0 negative, -1 no point. users (B, U, G, G): the targets of U users who
+    may have made the same click, drawn as `target` was; before the first pick nothing tells them apart.
 
     Handed over inside a `Sealed` box: mixed precision would round coordinates and targets to bfloat16.
     """
@@ -25,6 +26,7 @@ class Batch:
     target: Tensor
     points: Tensor
     labels: Tensor
+    users: Tensor
 
 
 class Sealed:
@@ -47,11 +49,13 @@ class BatchMaker:
         config: SPAConfig,
         region_known: float,
         further_points: float = 0.0,
+        users: int = 1,
     ) -> None:
         usable = masks.reshape(len(masks), -1).any(axis=1)
         self.images, self.masks = images, masks
         self.indices = np.flatnonzero(usable)
         self.config, self.region_known, self.further_points = config, region_known, further_points
+        self.users = users
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -62,7 +66,11 @@ class BatchMaker:
         chosen = self._indices(seed, step, size, rank)
         targets, clicks = zip(*(self._user(i, rng) for i in chosen), strict=True)
         views = [self._view(t, c, rng) for t, c in zip(targets, clicks, strict=True)]
-        return self._crop(chosen, np.stack(targets), np.array(clicks), np.stack(views), rng)
+        wanted = np.stack(targets)[:, None]
+        if self.users > 1:
+            others = np.stack([self._others(i, np.random.default_rng((seed, step, rank, i))) for i in chosen])
+            wanted = np.concatenate([wanted, others], axis=1)
+        return self._crop(chosen, wanted, np.array(clicks), np.stack(views), rng)
 
     def _indices(self, seed: int, step: int, size: int, rank: int) -> np.ndarray:
         first, n = step * size, len(self.indices)
@@ -84,6 +92,19 @@ class BatchMaker:
         spots = np.argwhere(agreed if agreed.any() else target)
         row, col = spots[rng.integers(len(spots))]
         return target, (int(row), int(col))
+
+    def _others(self, index: int, rng: np.random.Generator) -> np.ndarray:
+        """What U - 1 further users want of this image: (U - 1, H, W) bool; none of them wants nothing."""
+        raters = self.masks[index]
+        subsets = (
+            np.arange(1, 2 ** len(raters)) if len(raters) <= 6 else rng.integers(1, 2 ** len(raters), 64)
+        )
+        members = subsets[:, None] >> np.arange(len(raters)) & 1
+        share = np.tensordot(members / members.sum(axis=1, keepdims=True), raters.astype(np.float64), axes=1)
+        wanted = share >= 0.5 - 1e-9
+        wanted = wanted[wanted.any(axis=(1, 2))]
+        order = rng.permutation(len(wanted))
+        return np.asarray(wanted[np.resize(order, self.users - 1)])
 
     def _view(self, target: np.ndarray, click: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
         """Region and augmentation as an affine map grid -> slice: (2, 3), pixels, (x, y)."""
@@ -113,7 +134,7 @@ class BatchMaker:
         views: np.ndarray,
         rng: np.random.Generator,
     ) -> Batch:
-        height, width = targets.shape[1:]
+        height, width = targets.shape[2:]
         scale = np.array([2 / width, 2 / height])
         theta = views * scale[None, :, None]
         theta[:, :, 2] += scale / 2 - 1
@@ -122,14 +143,14 @@ class BatchMaker:
         pixels = torch.from_numpy(self.images[chosen]).float().div_(255)
         pixels = pixels[:, None] if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
         image = F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
-        soft = F.grid_sample(torch.from_numpy(targets)[:, None].float(), grid, align_corners=False)
+        soft = F.grid_sample(torch.from_numpy(targets).float(), grid, align_corners=False)
         seed = self._seed(clicks, views)
         image = _vary_intensity(image, rng)
         if image.shape[1] < self.config.image_channels:
             image = image.expand(-1, self.config.image_channels, -1, -1)
-        target = (soft[:, 0] >= 0.5).float()
-        points, labels = _further_points(target, seed, rng, self.further_points)
-        return Batch(image, target, points, labels)
+        users = (soft >= 0.5).float()
+        points, labels = _further_points(users[:, 0], seed, rng, self.further_points)
+        return Batch(image, users[:, 0], points, labels, users)
 
     def _seed(self, clicks: np.ndarray, views: np.ndarray) -> Tensor:
         """Clicks in grid cells: (B, 2) (x, y)."""

@@ -30,6 +30,7 @@ from SPASegmentLib.network.config import build_config
 from SPASegmentLib.network.spa import SPANetwork
 from SPASegmentLib.training.batches import Batch, BatchMaker, Sealed
 from SPASegmentLib.training.options import TrainOptions
+from SPASegmentLib.training.start import start_from
 from SPASegmentLib.training.state import MovingAverage, load_run, save_run
 from SPASegmentLib.training.step import TrainingStep
 
@@ -72,6 +73,8 @@ class _Run:
         network = SPANetwork(self.config)
         if options.pretrained:
             network.load_pretrained(options.pretrained)
+        if options.start:
+            start_from(network, Path(options.start))
         network = network.to(memory_format=torch.channels_last)
         module = TrainingStep(network, options)
         optimizer = torch.optim.AdamW(
@@ -81,7 +84,7 @@ class _Run:
         self.network = network
         self.average = MovingAverage(network, options.ema)
         self.makers = BatchMaker(
-            data.images, data.masks, self.config, options.region_known, options.further_points
+            data.images, data.masks, self.config, options.region_known, options.further_points, options.users
         )
         self.validation = BatchMaker(data.validation_images, data.validation_masks, self.config, 1.0)
         about = {"network": self.config.to_dict(), "options": options.model_dump(mode="json")}
@@ -157,9 +160,8 @@ class _Run:
     def _place(self, batch: Batch) -> Batch:
         device = self.fabric.device
         image = batch.image.contiguous(memory_format=torch.channels_last)
-        return Batch(
-            image.to(device), batch.target.to(device), batch.points.to(device), batch.labels.to(device)
-        )
+        rest = (batch.target, batch.points, batch.labels, batch.users)
+        return Batch(image.to(device), *(part.to(device) for part in rest))
 
     def _save(self, done: int) -> None:
         if self.fabric.is_global_zero:

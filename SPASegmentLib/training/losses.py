@@ -1,4 +1,8 @@
-"""The losses of one round."""
+"""The losses of one round, each for one or more users who look at the same image with the same click.
+
+Targets are (B, U, G, G): what each of U users wants. Dice and BCE are linear in the target but for its area,
+so that U users cost two matrix products, not U passes.
+"""
 
 from __future__ import annotations
 
@@ -6,47 +10,66 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-
-def sample_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Dice loss + BCE of every sample: (B, n, G, G), (B, G, G) -> (B, n)."""
-    wanted = target[:, None].expand_as(logits)
-    bce = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean(dim=(2, 3))
-    return bce + dice_loss(logits.sigmoid(), wanted)
+EDGE = 1e-5
+"""Probabilities of means are kept this far from 0 and 1."""
 
 
-def dice_loss(probabilities: Tensor, target: Tensor) -> Tensor:
-    """1 - soft Dice over the last two axes."""
-    overlap = (probabilities * target).sum(dim=(-2, -1))
-    total = probabilities.sum(dim=(-2, -1)) + target.sum(dim=(-2, -1))
+def sample_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Dice loss + BCE of every sample for every user: (B, n, G, G), (B, U, G, G) -> (B, n, U)."""
+    flat, wanted = logits.flatten(2), targets.flatten(2)
+    bce = F.softplus(flat).mean(dim=2)[..., None] - torch.bmm(flat, wanted.mT) / flat.shape[2]
+    return bce + _dice_loss(flat.sigmoid(), wanted)
+
+
+def map_loss(probabilities: Tensor, targets: Tensor) -> Tensor:
+    """The same for maps of probabilities, such as a mean: (B, n, G, G), (B, U, G, G) -> (B, n, U).
+
+    BCE is taken of the mean prediction, not of the mean logits.
+    """
+    flat, wanted = probabilities.flatten(2).clamp(EDGE, 1 - EDGE), targets.flatten(2)
+    outside = torch.log1p(-flat)
+    bce = -outside.mean(dim=2)[..., None] - torch.bmm(flat.log() - outside, wanted.mT) / flat.shape[2]
+    return bce + _dice_loss(flat, wanted)
+
+
+def _dice_loss(probabilities: Tensor, targets: Tensor) -> Tensor:
+    """1 - soft Dice: (B, n, P), (B, U, P) -> (B, n, U)."""
+    overlap = torch.bmm(probabilities, targets.mT)
+    total = probabilities.sum(dim=2)[..., None] + targets.sum(dim=2)[:, None]
     return 1 - (2 * overlap + 1) / (total + 1)
 
 
 def mixture_loss(losses: Tensor, log_weights: Tensor, temperature: float, floor: float) -> Tensor:
-    """Negative log-likelihood of the target under the mixture, one draw per component.
+    """Negative log-likelihood of each target under the mixture, one draw per component: (B, n, U) -> (B, U).
 
     With p(y | m) = exp(-loss_m / T), its gradient weighs components by the responsibilities of the E-step
-    (Algorithm 1) and moves pi towards them. `floor` keeps every component alive.
+    (Algorithm 1) and moves pi, (B, n), towards them. `floor` keeps every component alive.
     """
     weights = log_weights.exp() * (1 - floor) + floor / losses.shape[1]
-    return -temperature * torch.logsumexp(weights.log() - losses / temperature, dim=1)
+    return -temperature * torch.logsumexp(weights.log()[..., None] - losses / temperature, dim=1)
+
+
+def mean_loss(probabilities: Tensor, log_weights: Tensor, targets: Tensor) -> Tensor:
+    """BCE and Dice loss of the mean prediction: (B, n, G, G), (B, n), (B, U, G, G) -> (B, U)."""
+    mean = torch.einsum("bn,bnhw->bhw", log_weights.exp(), probabilities)
+    return map_loss(mean[:, None], targets)[:, 0]
 
 
 def candidate_loss(
-    probabilities: Tensor, log_weights: Tensor, labels: Tensor, pick: Tensor, target: Tensor
+    probabilities: Tensor, log_weights: Tensor, labels: Tensor, targets: Tensor, k: int
 ) -> Tensor:
-    """BCE and Dice loss of the picked candidate, the mean of its cluster's samples: (B,).
+    """BCE and Dice loss of the candidate each user picks, the mean of its cluster's samples: (B, U).
 
+    labels: (B, n) cluster of every sample. A user picks the candidate, cut at 0.5, with the highest Dice.
     Only the samples of the picked cluster learn from it, so the K candidates come to share out what users
     want, as the code words of a vector quantiser do.
     """
-    member = labels == pick[:, None]
-    member = member | ~member.any(dim=1, keepdim=True)  # an empty cluster stands for the overall mean
-    log_member = torch.where(member, log_weights, -torch.inf)
-    return mean_loss(probabilities, F.log_softmax(log_member, dim=1), target)
-
-
-def mean_loss(probabilities: Tensor, log_weights: Tensor, target: Tensor) -> Tensor:
-    """BCE and Dice loss of the mean prediction (on probabilities, not on mean logits): (B,)."""
-    mean = torch.einsum("bn,bnhw->bhw", log_weights.exp(), probabilities).clamp(1e-5, 1 - 1e-5)
-    bce = F.binary_cross_entropy(mean, target, reduction="none").mean(dim=(1, 2))
-    return bce + dice_loss(mean, target)
+    share = F.one_hot(labels, k).to(probabilities.dtype) * log_weights.exp()[..., None]
+    empty = share.sum(dim=1, keepdim=True) <= 1e-9  # an empty cluster stands for the overall mean
+    share = torch.where(empty, log_weights.exp()[..., None], share)
+    share = share / share.sum(dim=1, keepdim=True)
+    candidates = torch.einsum("bnk,bnhw->bkhw", share, probabilities)
+    with torch.no_grad():
+        shown = (candidates >= 0.5).to(probabilities.dtype).flatten(2)
+        pick = _dice_loss(shown, targets.flatten(2)).argmin(dim=1, keepdim=True)
+    return map_loss(candidates, targets).gather(1, pick)[:, 0]

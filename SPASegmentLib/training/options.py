@@ -17,9 +17,11 @@ class TrainOptions(BaseModel):
     mean_loss, candidate_loss: weights of the recommendation's and the picked candidate's loss.
     region_known: share of crops that follow the object's size, as after the first look; the others are the
     first look itself. further_points: share of cases with further positive or negative points.
+    users: how many users (targets) the first round of a case learns from; later rounds follow one of them.
     candidates: what the simulated user picks from, "clusters" of samples or "levels" of the one map of a
     network without a distribution. oracle_points: tell a label of the target per pick, `oracle-label` only.
     checkpoint_every, validate_every: steps. pretrained: official SAM or MedSAM file to start from.
+    start: a checkpoint of this project to start from, also of a network with other planes or preference.
     network: entries of `SPAConfig`; {"preset": "compact" | "sam_vit_b" | "medsam_vit_b"} picks a whole one.
     """
 
@@ -37,6 +39,7 @@ class TrainOptions(BaseModel):
     candidate_loss: float = 1.0
     region_known: float = 0.7
     further_points: float = 0.12
+    users: int = Field(default=8, gt=0)
     candidates: Literal["clusters", "levels"] = "clusters"
     oracle_points: bool = False
     checkpoint_every: int = 250
@@ -47,6 +50,7 @@ class TrainOptions(BaseModel):
     devices: int | str = "auto"
     accelerator: str = "auto"
     pretrained: str | None = None
+    start: str | None = None
     network: dict[str, Any] = Field(default_factory=dict)
 
     @classmethod

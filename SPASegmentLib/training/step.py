@@ -44,7 +44,7 @@ class TrainingStep(nn.Module):
         outcome: RoundOutcome | None = None
         loss = torch.zeros((), device=points.device)
         recommended, best = [], []
-        for _ in range(rounds):
+        for played in range(rounds):
             if outcome is not None and self.options.oracle_points:
                 told = oracle_point(outcome.picked, outcome.recommendation, batch.target)
                 points, labels = torch.cat([points, told[0]], dim=1), torch.cat([labels, told[1]], dim=1)
@@ -60,7 +60,8 @@ class TrainingStep(nn.Module):
                 logits = logits + self._shapes(logits, prepared.distribution.log_weights, generator)
             log_weights = prepared.distribution.log_weights
             outcome = self._play(logits.detach().sigmoid(), log_weights.detach(), batch.target, belief)
-            loss = loss + self._loss(logits, log_weights, batch.target, outcome)
+            users = batch.users if played == 0 else batch.target[:, None]
+            loss = loss + self._loss(logits, log_weights, users, outcome)
             recommended.append(float(outcome.recommendation_dice.mean()))
             best.append(float(outcome.candidate_dice.amax(dim=1).mean()))
         return StepResult(loss / rounds, recommended, best)
@@ -83,14 +84,18 @@ class TrainingStep(nn.Module):
             noise = torch.randn(size, generator=generator, device=logits.device)
             return shape_change(noise, angles_around(mean), config.shape_amplitude)
 
-    def _loss(self, logits: Tensor, log_weights: Tensor, target: Tensor, outcome: RoundOutcome) -> Tensor:
+    def _loss(self, logits: Tensor, log_weights: Tensor, targets: Tensor, outcome: RoundOutcome) -> Tensor:
+        """Mean over the batch and the users who share its proposals; targets (B, U, G, G)."""
         options = self.options
-        losses = sample_loss(logits, target)
-        mixture = mixture_loss(losses, log_weights, options.winner_temperature, options.winner_floor)
-        probabilities = logits.sigmoid()
-        mean = mean_loss(probabilities, log_weights, target)
-        total = mixture + options.mean_loss * mean
-        if options.candidate_loss:
-            picked = candidate_loss(probabilities, log_weights.detach(), outcome.labels, outcome.pick, target)
-            total = total + options.candidate_loss * picked
-        return total.mean()
+        with torch.autocast(logits.device.type, enabled=False):  # sums over a map need their digits
+            logits, log_weights = logits.float(), log_weights.float()
+            losses = sample_loss(logits, targets)
+            total = mixture_loss(losses, log_weights, options.winner_temperature, options.winner_floor)
+            probabilities = logits.sigmoid()
+            if options.mean_loss:
+                total = total + options.mean_loss * mean_loss(probabilities, log_weights, targets)
+            if options.candidate_loss:
+                k = self.network.config.candidates
+                picked = candidate_loss(probabilities, log_weights.detach(), outcome.labels, targets, k)
+                total = total + options.candidate_loss * picked
+            return total.mean()

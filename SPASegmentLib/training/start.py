@@ -1,0 +1,59 @@
+"""Starting a run from another network's weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from SPASegmentLib.errors import CheckpointError
+from SPASegmentLib.network.checkpoint import load_checkpoint
+from SPASegmentLib.network.config import SPAConfig
+from SPASegmentLib.network.spa import SPANetwork
+
+
+@torch.no_grad()
+def start_from(network: SPANetwork, path: Path) -> list[str]:
+    """Fill the network from a checkpoint; returns the names of tensors that keep their random start.
+
+    Tensors of the same name and shape are taken over. Where the networks see other planes of the interaction,
+    the inputs of the planes both see are taken over, and those of new planes start at zero: they are found to
+    matter, or not, in training. Raises CheckpointError where the encoders do not fit each other.
+    """
+    state, header = load_checkpoint(path)
+    theirs, ours = SPAConfig.from_dict(header.config).planes, network.config.planes
+    kept = []
+    for name, value in network.state_dict().items():
+        found = state.get(name)
+        if found is not None and found.shape != value.shape:
+            found = _for_planes(found, value, theirs, ours)
+        if found is None:
+            kept.append(name)
+        else:
+            value.copy_(found)
+    if any(name.startswith("image_encoder.") for name in kept):
+        raise CheckpointError(
+            f"{path.name} has another image encoder than the network to train; start from one with the same."
+        )
+    return kept
+
+
+def _for_planes(
+    found: Tensor, value: Tensor, theirs: tuple[str, ...], ours: tuple[str, ...]
+) -> Tensor | None:
+    """Weights (out, in, h, w) whose last inputs are the planes, for other planes; None if they are not."""
+    if found.ndim != 4 or found.shape[0] != value.shape[0] or found.shape[2:] != value.shape[2:]:
+        return None
+    for per_plane in (1, 4):  # planes at full resolution, or unshuffled to half of it
+        rest = found.shape[1] - per_plane * len(theirs)
+        if rest < 0 or rest != value.shape[1] - per_plane * len(ours):
+            continue
+        result = torch.zeros_like(value)
+        result[:, :rest] = found[:, :rest]
+        for index, plane in enumerate(ours):
+            if plane in theirs:
+                to, start = rest + per_plane * index, rest + per_plane * theirs.index(plane)
+                result[:, to : to + per_plane] = found[:, start : start + per_plane]
+        return result
+    return None
