@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from SPASegmentLib import __version__
-from SPASegmentLib.commands import benchmark, evaluate, models, profile, sample, segment, train
+from SPASegmentLib.commands import benchmark, evaluate, models, profile, sample, segment, train, view
 from SPASegmentLib.errors import SPASegmentError
 
 DEBUG_VARIABLE = "SPASEGMENT_DEBUG"
@@ -32,6 +32,7 @@ app.command("train", no_args_is_help=True)(train.train)
 app.command("evaluate", no_args_is_help=True)(evaluate.evaluate)
 app.add_typer(models.app, name="models")
 app.command("benchmark")(benchmark.benchmark)
+app.command("view")(view.view)
 app.command("sample", no_args_is_help=True)(sample.sample)
 app.add_typer(profile.app, name="profile")
 

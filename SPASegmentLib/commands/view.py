@@ -1,0 +1,97 @@
+"""`spasegment view`: the browser viewer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from SPASegmentLib.commands.shared import Device, console
+
+
+def view(
+    volumes: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="VOLUME|DICOM_DIR", help="Without one, a made-up chest CT.", show_default=False
+        ),
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A preference profile to start from and to teach.")
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at. Another than this computer's own asks for a token.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Default: 8765, or a free one.", show_default=False)
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
+    self_check: Annotated[
+        bool,
+        typer.Option("--self-check", help="Run one interaction without a browser, say how it went, exit."),
+    ] = False,
+    model: Annotated[str, typer.Option(metavar="NAME_OR_PATH", help="See `spasegment models`.")] = "compact",
+    device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.auto,
+    max_upload_mb: Annotated[
+        int, typer.Option("--max-upload-mb", min=1, help="Largest upload the page may send.")
+    ] = 1024,
+) -> None:
+    """Segment in the browser: the whole interaction, without installing 3D Slicer.
+
+    Nothing leaves the computer, and only this computer can open the page unless --host says otherwise.
+
+    Examples:
+
+    spasegment view
+
+    spasegment view chest.nrrd --profile "Dr. A, nodules" --no-browser
+    """
+    from SPASegmentLib.viewer.options import MEGABYTE, ViewerOptions
+
+    options = ViewerOptions(
+        volumes=tuple(volumes or ()),
+        profile=profile,
+        model=model,
+        device=device.value,
+        host=host,
+        port=port,
+        browser=browser,
+        max_upload=max_upload_mb * MEGABYTE,
+    )
+    _check(options.volumes)
+    screen = console()
+    with screen.status("Starting the viewer..."):
+        _import_viewer()
+    import asyncio
+
+    if self_check:
+        from SPASegmentLib.viewer.self_check import check
+
+        asyncio.run(check(options, screen.print))
+    else:
+        from SPASegmentLib.viewer.server import serve
+
+        asyncio.run(serve(options, screen.print))
+
+
+def _check(volumes: tuple[Path, ...]) -> None:
+    from SPASegmentLib.errors import InputError
+
+    for path in volumes:
+        if not path.exists():
+            raise InputError(f"There is no file or folder {path}; check the path.")
+
+
+def _import_viewer() -> None:
+    """Load what the viewer needs. Raises InputError where it is not installed."""
+    from SPASegmentLib.errors import InputError
+    from SPASegmentLib.viewer.server import prepare
+
+    prepare()
+    try:
+        import trame_slicer.core  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            f'The viewer\'s parts are not installed ({error.name}); run: pip install "spasegment[viewer]"'
+        ) from error

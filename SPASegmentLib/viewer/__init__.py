@@ -1,0 +1,1 @@
+"""The browser viewer: the whole interaction on trame-slicer, without the Slicer application."""

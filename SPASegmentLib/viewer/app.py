@@ -1,0 +1,371 @@
+"""The viewer: one scene, one workbench, six views, and what the page asks of them.
+
+Everything here runs on the server's one event loop, which owns the scene; reading files and computing
+proposals happen on other threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from SPASegmentLib.errors import InputError, SPASegmentError
+from SPASegmentLib.scene.keys import ALSO, KEYS
+from SPASegmentLib.scene.layout import LARGE, SMALL, link_views
+from SPASegmentLib.scene.segments import ensure_segment, ensure_segmentation
+from SPASegmentLib.scene.workbench import Workbench
+from SPASegmentLib.viewer import page
+from SPASegmentLib.viewer.downloads import has_voxels, write_slicer_segmentation
+from SPASegmentLib.viewer.keys import strokes
+from SPASegmentLib.viewer.navigation import Navigation, observe_clicks
+from SPASegmentLib.viewer.options import ViewerOptions
+from SPASegmentLib.viewer.resume import Kept, Memory
+from SPASegmentLib.viewer.surface import Surface
+from SPASegmentLib.viewer.views import logic_of, slice_pane, three_d_pane
+from SPASegmentLib.viewer.volumes import (
+    Choice,
+    Library,
+    add_volume_node,
+    application,
+    built_in_samples,
+    file_choice,
+    remove_volume_node,
+)
+
+logger = logging.getLogger(__name__)
+"""Nothing about a patient is logged."""
+
+LARGE_STREAM, SOLID_STREAM = "spa-large", "spa-3d"
+SMALL_STREAMS = tuple(f"spa-small-{k}" for k in range(1, 5))
+FIRST_NAME = "Nodule"
+KEEP_EVERY = 0.7
+"""Seconds the interaction may be ahead of what is kept for a restart."""
+
+
+class Viewer:
+    """The state behind the page. Must be made on the running event loop."""
+
+    def __init__(self, server: Any, options: ViewerOptions, *, memory: Memory | None = None) -> None:
+        """memory: where the interaction is kept for a restart, or None."""
+        self.server, self.options = server, options
+        self.memory = memory
+        self._loop = asyncio.get_running_loop()
+        self.app = application()
+        self.large = slice_pane(server, self.app, LARGE, LARGE_STREAM)
+        self.small = tuple(
+            slice_pane(server, self.app, tag, stream, small=True)
+            for tag, stream in zip(SMALL, SMALL_STREAMS, strict=True)
+        )
+        self.solid = three_d_pane(server, self.app, SOLID_STREAM)
+        self.navigation = Navigation(server, logic_of(self.app, self.large), self.large, self.small)
+        self.surface = Surface(self.solid)
+        link_views(self.app.scene, self.large.node.GetID(), [pane.node.GetID() for pane in self.small])
+        self.workbench = Workbench(
+            self.app.scene,
+            model=options.model,
+            device=options.device,
+            post=self._post,
+        )
+        self.workbench.set_views(self.large.node, [pane.node for pane in self.small])
+        self.workbench.subscribe(self._on_screen)
+        observe_clicks(self.large, self.navigation, self._on_click)
+        self.library = Library()
+        for choice in [*(file_choice(path) for path in options.volumes), *built_in_samples()]:
+            self.library.add(choice)
+        self.volume: Any = None
+        self.segmentation: Any = None
+        self.choice: Choice | None = None
+        self.model_window: tuple[float, float] | None = None
+        self._keep_timer: asyncio.TimerHandle | None = None
+        self._kept_masks = 0
+        self._offer: Kept | None = None
+        with server.state as state:
+            state.volumes = self.library.items()
+            state.keys = strokes(KEYS, ALSO)
+            state.screen = page.shown(self.workbench.screen)
+
+    def _post(self, call: Callable[[], None]) -> None:
+        """From any thread: do this soon on the event loop."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(call)
+
+    # Starting and ending
+
+    async def start(self) -> None:
+        """Show the first volume and the profile asked for; offer to resume where something was kept."""
+        self.model_window = await asyncio.to_thread(_window_of, self.options.model)
+        self.workbench.prepare()
+        self.workbench.refresh_profiles()
+        await self.open(next(iter(self.library.choices)))
+        if self.options.profile is not None:
+            self.workbench.set_profile(self.options.profile)
+        kept = self.memory.read() if self.memory is not None else None
+        if kept is not None and kept.volume in self.library.choices:
+            self._offer = kept
+            label = self.library.choices[kept.volume].label
+            with self.server.state as state:
+                state.resume_offer = f"Work on “{label}” was interrupted. Go on where you stopped?"
+
+    async def close(self) -> None:
+        """Keep the interaction, end the worker and free the windows."""
+        self._keep()
+        self.workbench.close()
+        for pane in (self.large, *self.small, self.solid):
+            await pane.close()
+
+    # The volume
+
+    async def open(self, key: str) -> None:
+        """Read and show an entry of the list; a refusal leaves what is shown. Raises nothing."""
+        choice = self.library.choices.get(key)
+        if choice is None:
+            return
+        try:
+            await self.show(choice)
+        except SPASegmentError as error:
+            self.complain(str(error))
+
+    async def open_upload(self, path: Path) -> None:
+        """Read and show what was sent. Raises InputError for what is no volume."""
+        with self.job(f"Reading {path.name}…"):
+            choice = file_choice(path, key=f"upload:{path.parent.name}", is_upload=True)
+            volume = await asyncio.to_thread(choice.load)
+        self.library.add(choice)
+        self._take(choice, volume)
+
+    async def show(self, choice: Choice) -> None:
+        """Read and show a choice. Raises InputError where it cannot be read."""
+        with self.job(f"Reading {choice.label}…"):
+            volume = await asyncio.to_thread(choice.load)
+        self._take(choice, volume)
+
+    def _take(self, choice: Choice, volume: Any) -> None:
+        """Put a volume into the scene in place of the one before."""
+        self._keep()
+        before, masks_before = self.volume, self.segmentation
+        self.surface.hide()
+        node = add_volume_node(self.app.scene, volume)
+        self.choice, self.volume = choice, node
+        self.navigation.show(node)
+        segmentation = ensure_segmentation(self.app.scene, node, "Segmentation")
+        name = ensure_segment(segmentation, FIRST_NAME)
+        self.segmentation = segmentation
+        display = segmentation.GetDisplayNode()
+        display.SetViewNodeIDs([self.large.node.GetID(), self.solid.node.GetID()])
+        display.SetVisibility3D(False)
+        self.workbench.set_volume(node)
+        self.workbench.set_segmentation(segmentation)
+        self.workbench.set_segment(name)
+        if masks_before is not None and masks_before is not segmentation:
+            self.app.scene.RemoveNode(masks_before)
+        if before is not None:
+            remove_volume_node(self.app.scene, before)
+        self._kept_masks = 0
+        is_ct = volume.modality == "CT"
+        self.navigation.set_window("model" if is_ct else "auto", self.model_window)
+        if choice.places:
+            self.navigation.visit(choice.places[0].ras)
+        with self.server.state as state:
+            state.volumes, state.volume = self.library.items(), choice.key
+            state.places = [place.name for place in choice.places]
+            state.is_ct, state.show_3d, state.problem = is_ct, False, ""
+            state.cursor = None
+        self.refresh()
+        for warning in volume.warnings:
+            logger.info("A volume came with a warning (%d characters).", len(warning))
+
+    # The workbench
+
+    def act(self, action: str) -> None:
+        """Do what a key or button stands for."""
+        self.workbench.act(action)
+        self.refresh()
+
+    def _on_click(self, ras: tuple[float, float, float], positive: bool) -> None:
+        if self.volume is not None:
+            self.workbench.seed(ras, positive=positive, slice_node=self.large.node)
+
+    def seed_at_cursor(self, negative: bool) -> None:
+        """Place a point at the keyboard's cross."""
+        ras = self.navigation.at_cursor()
+        if ras is not None:
+            self._on_click(ras, not negative)
+
+    def _on_screen(self, screen: Any) -> None:
+        with self.server.state as state:
+            state.screen = page.shown(screen)
+            state.profiles = list(screen.profiles)
+            state.profile = screen.profile or ""
+            state.learn = screen.learn
+        if not screen.busy:
+            self.refresh()
+            self._keep_soon()
+
+    def refresh(self) -> None:
+        """Bring the page's segment list, downloads and 3-D up to date."""
+        whole = self.segmentation.GetSegmentation() if self.segmentation is not None else None
+        names = (
+            [whole.GetNthSegment(i).GetName() for i in range(whole.GetNumberOfSegments())] if whole else []
+        )
+        with self.server.state as state:
+            state.segments = names
+            state.segment = self.workbench.screen.segment or (names[0] if names else "")
+            state.has_surface = has_voxels(self.segmentation)
+        self.navigation.tell()
+
+    def name_segment(self, name: str) -> None:
+        """Work on the structure of this name, a new one where there is none."""
+        name = " ".join(name.split())[:80]
+        if name and self.segmentation is not None:
+            self.workbench.set_segment(ensure_segment(self.segmentation, name))
+        self.refresh()
+
+    def choose_profile(self, name: str) -> None:
+        """Use a profile, none where the name is empty; "+" asks for the name of a new one."""
+        with self.server.state as state:
+            state.naming_profile = name == "+"
+        if name != "+":
+            self.workbench.set_profile(name or None)
+
+    def create_profile(self, name: str) -> None:
+        """Make a profile that has learnt nothing yet, and use it."""
+        modality = "CT" if self.server.state.is_ct else ""
+        self.workbench.new_profile(" ".join(name.split()), modality=modality)
+        with self.server.state as state:
+            state.naming_profile = False
+
+    async def toggle_3d(self) -> None:
+        """Show or hide the approved segment in 3-D."""
+        if self.surface.shown:
+            self.surface.hide()
+        elif has_voxels(self.segmentation):
+            with self.job("Making the surface…"):
+                await asyncio.sleep(0.03)
+                self.surface.show(self.segmentation)
+        with self.server.state as state:
+            state.show_3d = self.surface.shown
+
+    # Words for the page
+
+    @contextmanager
+    def job(self, words: str) -> Iterator[None]:
+        """Say that something takes a while."""
+        with self.server.state as state:
+            state.job, state.job_share, state.problem = words, None, ""
+        try:
+            yield
+        finally:
+            with self.server.state as state:
+                state.job, state.job_share = "", None
+
+    def uploading(self, name: str, share: float) -> None:
+        """Show how much of an upload has arrived. share: in [0, 1]."""
+        with self.server.state as state:
+            state.job, state.job_share, state.problem = f"Sending {name}…", min(max(share, 0.0), 1.0), ""
+
+    def toggle_help(self) -> None:
+        """Show or hide the list of keys."""
+        with self.server.state as state:
+            state.help = not state.help
+
+    def complain(self, sentence: str) -> None:
+        """Say what went wrong, in one sentence, until it is dismissed."""
+        with self.server.state as state:
+            state.problem, state.job, state.job_share = sentence, "", None
+
+    # Keeping and resuming
+
+    def _keep_soon(self) -> None:
+        if self._keep_timer is None:
+            self._keep_timer = self._loop.call_later(KEEP_EVERY, self._keep)
+
+    def _keep(self) -> None:
+        """Write what a restart needs; nothing of an upload, nothing before something was done."""
+        if self._keep_timer is not None:
+            self._keep_timer.cancel()
+            self._keep_timer = None
+        if (
+            self.memory is None
+            or self._offer is not None
+            or self.choice is None
+            or self.choice.is_upload
+            or self.volume is None
+        ):
+            return
+        screen = self.workbench.screen
+        if screen.iteration == 0 and not has_voxels(self.segmentation):
+            return
+        kept = Kept(
+            self.choice.key,
+            self.workbench.to_state(),
+            str(self.server.state.orientation),
+            float(self.navigation.node.GetSliceOffset()),
+            screen.segment or "",
+            screen.profile or "",
+        )
+        changed = self.segmentation.GetSegmentation().GetMTime()
+        write = None
+        if changed != self._kept_masks and has_voxels(self.segmentation):
+            self._kept_masks = changed
+            segmentation = self.segmentation
+
+            def write(path: Path) -> None:
+                write_slicer_segmentation(segmentation, path)
+
+        started = time.monotonic()
+        self.memory.write(kept, write)
+        logger.debug("Kept the interaction in %.3f s.", time.monotonic() - started)
+
+    async def resume(self, wanted: bool) -> None:
+        """Go on where somebody stopped, or forget it."""
+        kept, self._offer = self._offer, None
+        with self.server.state as state:
+            state.resume_offer = ""
+        if kept is None or self.memory is None:
+            return
+        if not wanted:
+            self.memory.forget()
+            return
+        try:
+            if self.choice is None or self.choice.key != kept.volume:
+                await self.show(self.library.choices[kept.volume])
+            self._bring_back(kept, self.memory)
+        except SPASegmentError as error:
+            self.complain(str(error))
+
+    def _bring_back(self, kept: Kept, memory: Memory) -> None:
+        if memory.masks.exists():
+            self._load_masks(memory.masks)
+        if kept.segment and self.segmentation is not None:
+            self.workbench.set_segment(ensure_segment(self.segmentation, kept.segment))
+        self.navigation.orient(kept.orientation)
+        self.navigation.slide(kept.offset)
+        self.workbench.from_state(kept.workbench)
+        self.refresh()
+
+    def _load_masks(self, path: Path) -> None:
+        import slicer
+
+        storage = slicer.vtkMRMLSegmentationStorageNode()
+        storage.SetFileName(str(path))
+        self.segmentation.GetSegmentation().RemoveAllSegments()
+        if not storage.ReadData(self.segmentation):
+            raise InputError("The approved slices of last time cannot be read; starting without them.")
+        self.segmentation.SetReferenceImageGeometryParameterFromVolumeNode(self.volume)
+
+
+def _window_of(model: str) -> tuple[float, float] | None:
+    """Intensities that were black and white when the model was trained, where it says so."""
+    from SPASegmentLib.network.checkpoint import read_header
+    from SPASegmentLib.network.registry import find_model
+
+    try:
+        window = read_header(find_model(model)).provenance.get("window")
+    except SPASegmentError:
+        return None  # the workbench says what is wrong with the model
+    return (float(window[0]), float(window[1])) if window else None

@@ -1,0 +1,74 @@
+"""The segmentation as files: as Slicer keeps it, and as a labelmap on the volume's own grid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import slicer
+
+from SPASegmentLib.errors import InputError
+from SPASegmentLib.imaging.atomic import atomic_file
+
+KINDS = {"seg.nrrd": "application/octet-stream", "nii.gz": "application/gzip"}
+
+
+def has_voxels(segmentation: Any) -> bool:
+    """Whether any segment of a segmentation node holds a voxel."""
+    if segmentation is None:
+        return False
+    whole = segmentation.GetSegmentation()
+    return any(_extent_holds(whole.GetNthSegment(i)) for i in range(whole.GetNumberOfSegments()))
+
+
+def _extent_holds(segment: Any) -> bool:
+    name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    image = segment.GetRepresentation(name)
+    return image is not None and not image.IsEmpty()
+
+
+def write_slicer_segmentation(segmentation: Any, path: Path) -> None:
+    """Write a segmentation node as .seg.nrrd. Raises InputError where it cannot be written."""
+    storage = slicer.vtkMRMLSegmentationStorageNode()
+    part = path.with_name(f".part-{path.name}")
+    storage.SetFileName(str(part))
+    storage.SetUseCompression(True)
+    if not storage.WriteData(segmentation):
+        part.unlink(missing_ok=True)
+        raise InputError("The segmentation could not be written; make room on the disk and try again.")
+    part.replace(path)
+
+
+def labels_of(segmentation: Any, volume: Any) -> np.ndarray:
+    """(K, J, I) uint8 on the volume node's grid: 1 for the first segment and so on; later ones win."""
+    whole = segmentation.GetSegmentation()
+    dimensions = volume.GetImageData().GetDimensions()
+    labels = np.zeros(dimensions[::-1], np.uint8)
+    for index in range(min(whole.GetNumberOfSegments(), 255)):
+        name = whole.GetNthSegmentID(index)
+        mask = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, name, volume)
+        if mask is not None:
+            labels[mask > 0] = index + 1
+    return labels
+
+
+def write_labels(labels: np.ndarray, ijk_to_ras: np.ndarray, path: Path) -> None:
+    """Write a labelmap as .nii.gz. Raises InputError where it cannot be written."""
+    import SimpleITK as sitk  # noqa: N813
+
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ ijk_to_ras
+    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+    image = sitk.GetImageFromArray(labels)
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
+    image.SetOrigin(lps[:3, 3].tolist())
+    part = path.with_name(f"part-{path.name}")
+    try:
+        sitk.WriteImage(image, str(part), useCompression=True, compressionLevel=4)
+        with atomic_file(path) as file:
+            file.write(part.read_bytes())
+    except RuntimeError as error:
+        raise InputError("The labelmap could not be written; make room on the disk and try again.") from error
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,34 @@
+"""What the viewer is started with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+USUAL_PORT = 8765
+LOCAL = "127.0.0.1"
+MEGABYTE = 2**20
+
+
+@dataclass(frozen=True)
+class ViewerOptions:
+    """Arguments of `spasegment view`.
+
+    volumes: files or DICOM folders; none means the built-in sample. host: address to listen at; another than
+    127.0.0.1, localhost or ::1 asks for a token. port: None for the usual one, or a free one where it
+    is taken. browser: open the page. max_upload: bytes one upload may have.
+    """
+
+    volumes: tuple[Path, ...] = ()
+    profile: str | None = None
+    model: str = "compact"
+    device: str = "auto"
+    host: str = LOCAL
+    port: int | None = None
+    browser: bool = True
+    max_upload: int = 1024 * MEGABYTE
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this computer can reach the page."""
+        return self.host in ("localhost", "::1") or self.host.startswith("127.")

@@ -1,0 +1,100 @@
+"""The page: its text, its looks and what the server tells it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from trame_client.ui.html import DivLayout
+from trame_rca import module as rca_module
+
+ASSETS = Path(__file__).with_name("assets")
+SERVED_AS = "viewer"
+
+STATE: dict[str, Any] = {
+    # what is worked on
+    "volumes": [],
+    "volume": "",
+    "places": [],
+    "profiles": [],
+    "profile": "",
+    "new_profile": "",
+    "naming_profile": False,
+    "learn": True,
+    "segment": "Segment",
+    "segments": [],
+    # how it is looked at
+    "is_ct": False,
+    "window": "model",
+    "window_text": "",
+    "orientation": "Axial",
+    "slice_min": 0.0,
+    "slice_max": 1.0,
+    "slice_step": 1.0,
+    "slice_at": 0.0,
+    "slice_text": "",
+    "letters": ["", "", "", ""],
+    "cursor": None,
+    "show_3d": False,
+    "has_surface": False,
+    # what is happening
+    "screen": {
+        "status": "",
+        "tone": "hint",
+        "detail": "",
+        "busy": False,
+        "progress": None,
+        "iteration": 0,
+        "cards": [],
+        "recommendation": None,
+        "enabled": [],
+        "warnings": [],
+    },
+    "job": "",
+    "job_share": None,
+    "problem": "",
+    "resume_offer": "",
+    "keys": [],
+    "help": False,
+}
+
+
+def install(server: Any) -> None:
+    """Give the server the page, its script and its looks; nothing is fetched from elsewhere."""
+    server.state.update(STATE)
+    server.state.trame__title = "SPASegment"
+    server.state.trame__favicon = None
+    server.state.trame__template_error = (ASSETS / "stopped.html").read_text(encoding="utf-8")
+    server.enable_module(rca_module)
+    server.enable_module(
+        {
+            "serve": {SERVED_AS: str(ASSETS)},
+            "scripts": [f"{SERVED_AS}/viewer.js"],
+            "styles": [f"{SERVED_AS}/viewer.css"],
+        }
+    )
+    with DivLayout(server, classes="spa-root") as layout:
+        layout.root.clear()
+        layout.root.add_child((ASSETS / "page.html").read_text(encoding="utf-8"))
+
+
+def shown(screen: Any) -> dict[str, Any]:
+    """A workbench's screen as the page draws it; pictures stay here, the page has live views."""
+    return {
+        "status": screen.status,
+        "tone": screen.tone,
+        "detail": screen.detail,
+        "busy": screen.busy,
+        "progress": screen.progress,
+        "iteration": screen.iteration,
+        "cards": [_card(card) for card in screen.cards],
+        "recommendation": None if screen.recommendation is None else _card(screen.recommendation),
+        "enabled": sorted(screen.enabled),
+        "warnings": list(screen.warnings),
+    }
+
+
+def _card(card: Any) -> dict[str, Any]:
+    assert is_dataclass(card) and not isinstance(card, type)
+    return {key: value for key, value in asdict(card).items() if key != "thumbnail"}

@@ -1,0 +1,109 @@
+"""What survives the server: the interaction and the approved voxels, in the user's own state folder.
+
+One folder for each set of arguments, so that the same command finds it again. Uploads are never kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from SPASegmentLib.errors import InputError
+from SPASegmentLib.imaging.atomic import atomic_file
+from SPASegmentLib.viewer.options import ViewerOptions
+
+logger = logging.getLogger(__name__)
+
+FOLDER_VARIABLE = "SPASEGMENT_STATE"
+VERSION = 1
+MASKS = "approved.seg.nrrd"
+_STATE = "state.json"
+_MAX_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Where somebody stopped.
+
+    volume: key of the library's entry. workbench: `Workbench.to_state`. offset: of the slice in mm.
+    """
+
+    volume: str
+    workbench: str
+    orientation: str = "Axial"
+    offset: float = 0.0
+    segment: str = ""
+    profile: str = ""
+
+
+class Memory:
+    """The state of one set of arguments on disk."""
+
+    def __init__(self, options: ViewerOptions, folder: Path | None = None) -> None:
+        """folder: of all states; SPASEGMENT_STATE or the user's own state folder where None."""
+        self.folder = (folder or default_folder()) / _name_of(options)
+
+    @property
+    def masks(self) -> Path:
+        """Where the approved voxels are kept."""
+        return self.folder / MASKS
+
+    def write(self, kept: Kept, write_masks: Callable[[Path], None] | None = None) -> None:
+        """Keep this; a full disk is logged, the interaction goes on."""
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if write_masks is not None:
+                write_masks(self.masks)
+            with atomic_file(self.folder / _STATE) as file:
+                file.write(json.dumps({"version": VERSION, **asdict(kept)}).encode())
+        except (OSError, InputError):
+            logger.warning("The interaction could not be kept for a restart; is the disk full?")
+
+    def read(self) -> Kept | None:
+        """What was kept, or None where there is nothing that can be read."""
+        path = self.folder / _STATE
+        try:
+            if path.stat().st_size > _MAX_BYTES:
+                return None
+            found: Any = json.loads(path.read_bytes())
+            if found.pop("version") != VERSION:
+                return None
+            return Kept(**found)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            logger.warning("What was kept of the last interaction cannot be read; starting anew.")
+            return None
+
+    def forget(self) -> None:
+        """Delete what was kept."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def default_folder() -> Path:
+    """The folder SPASEGMENT_STATE names, else the user's own state folder."""
+    named = os.environ.get(FOLDER_VARIABLE)
+    if named:
+        return Path(named).expanduser()
+    return platformdirs.user_state_path("SPASegment", appauthor=False) / "viewer"
+
+
+def _name_of(options: ViewerOptions) -> str:
+    """The same for the same volumes, profile and model."""
+    named = []
+    for path in options.volumes:
+        with contextlib.suppress(OSError):
+            path = path.resolve()
+        named.append(str(path))
+    text = json.dumps([named, options.profile, options.model])
+    return hashlib.sha256(text.encode()).hexdigest()[:20]

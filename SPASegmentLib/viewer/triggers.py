@@ -1,0 +1,74 @@
+"""What the page may ask of the viewer, by name. Arguments come from a browser and are checked here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from SPASegmentLib.errors import SPASegmentError
+from SPASegmentLib.scene.keys import KEYS
+from SPASegmentLib.viewer.app import Viewer
+
+_LONGEST = 200
+
+
+def bind_triggers(server: Any, viewer: Viewer) -> None:
+    """Register every trigger of the page."""
+
+    def bind(name: str, function: Callable[..., Any]) -> None:
+        def guarded(*arguments: Any) -> Any:
+            try:
+                return function(*arguments)
+            except SPASegmentError as error:
+                viewer.complain(str(error))
+            except (TypeError, ValueError):
+                viewer.complain("The page sent something unexpected; reload it.")
+            return None
+
+        server.controller.trigger(name)(guarded)
+
+    bind("open", lambda key: viewer.open(_text(key)))
+    bind("go_to", lambda index: _go_to(viewer, index))
+    bind("orient", lambda name: viewer.navigation.orient(_text(name)))
+    bind("slide", lambda offset: viewer.navigation.slide(_number(offset)))
+    bind("scroll", lambda steps: viewer.navigation.scroll(int(_number(steps))))
+    bind("set_window", lambda name: viewer.navigation.set_window(_text(name), viewer.model_window))
+    bind("name_segment", lambda name: viewer.name_segment(_text(name)))
+    bind("choose_profile", lambda name: viewer.choose_profile(_text(name)))
+    bind("create_profile", lambda name: viewer.create_profile(_text(name)))
+    bind("set_learn", lambda learn: viewer.workbench.set_learn(bool(learn)))
+    bind("act", lambda action: _act(viewer, action))
+    bind("toggle_3d", viewer.toggle_3d)
+    bind("move_cursor", lambda x, y, far: viewer.navigation.move_cursor(int(x), int(y), bool(far)))
+    bind("seed_at_cursor", lambda negative: viewer.seed_at_cursor(bool(negative)))
+    bind("resume", lambda wanted: viewer.resume(bool(wanted)))
+    bind("uploading", lambda name, share: viewer.uploading(_text(name), _number(share)))
+    bind("upload_failed", lambda sentence: viewer.complain(_text(sentence)))
+    bind("dismiss", lambda: viewer.complain(""))
+    bind("show_help", viewer.toggle_help)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value[:_LONGEST]
+
+
+def _number(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
+def _go_to(viewer: Viewer, index: Any) -> None:
+    places = viewer.choice.places if viewer.choice is not None else ()
+    at = int(_number(index))
+    if 0 <= at < len(places):
+        viewer.navigation.visit(places[at].ras)
+
+
+def _act(viewer: Viewer, action: Any) -> None:
+    if action in KEYS:
+        viewer.act(action)

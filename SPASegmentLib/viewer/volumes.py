@@ -1,0 +1,139 @@
+"""Volumes the viewer offers, and how they become nodes of the scene."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util import numpy_support
+
+from SPASegmentLib.errors import InputError
+from SPASegmentLib.imaging.types import Volume
+
+Triple = tuple[float, float, float]
+MODALITY = "DICOM.Modality"
+"""Attribute of a volume node that states its modality."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A point worth looking at. name: what lies there. ras: mm."""
+
+    name: str
+    ras: Triple
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """One entry of the list of volumes.
+
+    key: stable between runs for samples and named files. path: of the file, None for a sample.
+    is_upload: whether it is deleted at exit, and so not offered again.
+    """
+
+    key: str
+    label: str
+    load: Callable[[], Volume]
+    path: Path | None = None
+    places: tuple[Place, ...] = ()
+    is_upload: bool = False
+
+
+@dataclass
+class Library:
+    """The list of volumes, in the order shown."""
+
+    choices: dict[str, Choice] = field(default_factory=dict)
+
+    def add(self, choice: Choice) -> Choice:
+        """Add or replace an entry."""
+        self.choices[choice.key] = choice
+        return choice
+
+    def items(self) -> list[dict[str, str]]:
+        """For the page: value and title of every entry."""
+        return [{"value": choice.key, "title": choice.label} for choice in self.choices.values()]
+
+
+def built_in_samples() -> list[Choice]:
+    """The made-up volumes that are always there."""
+    from SPASegmentLib.sample import make_sample_volume, sample_seeds
+
+    kinds = (
+        ("sample", "Sample: chest CT", 0, False),
+        ("sample-tilted", "Sample: chest CT, tilted patient", 0, True),
+        ("sample-second", "Sample: second patient", 1, False),
+    )
+    choices = []
+    for key, label, seed, rotated in kinds:
+        places = tuple(Place(s.name, s.ras) for s in sample_seeds(seed, rotated=rotated))
+
+        def load(seed: int = seed, rotated: bool = rotated) -> Volume:
+            return make_sample_volume(seed, rotated=rotated)
+
+        choices.append(Choice(key, label, load, places=places))
+    return choices
+
+
+def file_choice(path: Path, *, key: str | None = None, is_upload: bool = False) -> Choice:
+    """A file or DICOM folder as an entry; reading it raises InputError with the file's name only."""
+    from SPASegmentLib.imaging.files import read_volume
+
+    def load() -> Volume:
+        try:
+            return read_volume(path)
+        except InputError as error:
+            raise InputError(str(error).replace(str(path), path.name)) from error
+
+    return Choice(key or f"file:{path.resolve()}", path.name, load, path, is_upload=is_upload)
+
+
+def add_volume_node(scene: Any, volume: Volume) -> Any:
+    """A volume node with these voxels (shared, not copied where VTK can read them) and this geometry."""
+    array = np.ascontiguousarray(_readable(volume.array))
+    kind = "vtkMRMLVectorVolumeNode" if volume.is_rgb else "vtkMRMLScalarVolumeNode"
+    node = scene.AddNewNodeByClass(kind, volume.name)
+    data = vtk.vtkImageData()
+    data.SetDimensions(*array.shape[2::-1])
+    flat = array.reshape(-1, 3) if volume.is_rgb else array.reshape(-1)
+    scalars = numpy_support.numpy_to_vtk(flat, deep=False)
+    scalars.SetName("ImageScalars")
+    data.GetPointData().SetScalars(scalars)
+    matrix = vtk.vtkMatrix4x4()
+    matrix.DeepCopy(np.asarray(volume.ijk_to_ras, float).ravel().tolist())
+    node.SetIJKToRASMatrix(matrix)
+    node.SetAndObserveImageData(data)
+    if volume.modality:
+        node.SetAttribute(MODALITY, volume.modality)
+    node.CreateDefaultDisplayNodes()
+    return node
+
+
+def _readable(array: np.ndarray) -> np.ndarray:
+    """The voxels in a type VTK has."""
+    if array.dtype == bool:
+        return array.astype(np.uint8)
+    if array.dtype == np.float16:
+        return array.astype(np.float32)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def remove_volume_node(scene: Any, node: Any) -> None:
+    """Take a volume node and its display nodes out of the scene."""
+    displays = [node.GetNthDisplayNode(i) for i in range(node.GetNumberOfDisplayNodes())]
+    for item in [*displays, node]:
+        if item is not None:
+            scene.RemoveNode(item)
+
+
+def application() -> Any:
+    """The parts of a Slicer application that views need: scene, logics, colours."""
+    from trame_slicer.core import SlicerApp
+
+    slicer.vtkMRMLScene  # noqa: B018  (fails early where slicer-core is missing)
+    return SlicerApp()
