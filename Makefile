@@ -7,11 +7,12 @@ DEMO ?= demo-output
 # The part-solid nodule with a halo, which readers outline differently.
 NODULE := -60.62 -45.62 -86.25
 
-.PHONY: help setup demo test lint format lists clean
+.PHONY: help setup demo pictures test lint format lists clean
 
 help:
 	@echo "make setup   install everything into .venv"
-	@echo "make demo    segment a made-up chest CT with two picks and show where the pictures are"
+	@echo "make demo    open the browser viewer on a made-up chest CT (in a script: check it and write pictures)"
+	@echo "make pictures  segment the made-up chest CT with two picks and show where the pictures are"
 	@echo "make test    run every test (and lint)"
 	@echo "make lint    ruff and mypy only"
 	@echo "make format  let ruff rewrite the code"
@@ -24,13 +25,18 @@ $(STAMP): pyproject.toml requirements.txt .ci/setup
 	@PYTHON="$(PYTHON)" .ci/setup
 	@touch $@
 
+PICTURES = mkdir -p "$(DEMO)" && $(BIN)/spasegment sample "$(DEMO)/chest.nrrd" && \
+	$(BIN)/spasegment segment "$(DEMO)/chest.nrrd" --seed-ras $(NODULE) --picks 2,1 \
+		--out "$(DEMO)/nodule.seg.nrrd" --report "$(DEMO)/report" --json "$(DEMO)/nodule.json" && \
+	echo "Pictures, one per iteration:  $(abspath $(DEMO))/report" && \
+	echo "To open in 3D Slicer:         $(abspath $(DEMO))/chest.nrrd and nodule.seg.nrrd"
+
+# On a terminal the viewer stays open until Ctrl+C; in a script one interaction is played and its pictures written.
 demo: setup
-	@mkdir -p "$(DEMO)"
-	@$(BIN)/spasegment sample "$(DEMO)/chest.nrrd"
-	@$(BIN)/spasegment segment "$(DEMO)/chest.nrrd" --seed-ras $(NODULE) --picks 2,1 \
-		--out "$(DEMO)/nodule.seg.nrrd" --report "$(DEMO)/report" --json "$(DEMO)/nodule.json"
-	@echo "Pictures, one per iteration:  $(abspath $(DEMO))/report"
-	@echo "To open in 3D Slicer:         $(abspath $(DEMO))/chest.nrrd and nodule.seg.nrrd"
+	@if [ -t 1 ]; then exec $(BIN)/spasegment view; else $(PICTURES) && $(BIN)/spasegment view --self-check; fi
+
+pictures: setup
+	@$(PICTURES)
 
 test: setup
 	@$(BIN)/python -m pytest

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-from segment_anything.modeling import MaskDecoder, TwoWayTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from SPASegmentLib.network.config import SPAConfig
+from SPASegmentLib.network.sam_modules import MaskDecoder, TwoWayTransformer
 
 
 class PreferenceMaskDecoder(MaskDecoder):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from segment_anything.modeling import PromptEncoder
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from SPASegmentLib.network.config import SPAConfig
+from SPASegmentLib.network.sam_modules import PromptEncoder
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from typing import Literal
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, TwoWayTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from SPASegmentLib.errors import CheckpointError, InputError
+from SPASegmentLib.network.sam_modules import ImageEncoderViT, MaskDecoder, PromptEncoder, TwoWayTransformer
 
 logger = logging.getLogger(__name__)
 
