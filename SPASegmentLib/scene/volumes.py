@@ -31,7 +31,7 @@ class _State:
     window: IntensityWindow | None
 
 
-_cache: OrderedDict[str, tuple[_State, Volume]] = OrderedDict()
+_cache: OrderedDict[str, tuple[_State, Volume, Any]] = OrderedDict()
 _is_ct: weakref.WeakKeyDictionary[Volume, bool] = weakref.WeakKeyDictionary()
 
 
@@ -43,6 +43,7 @@ def volume_of_node(node: Any) -> Volume:
     Raises InputError for a missing or empty node, other numbers of components and voxel axes that are not at
     right angles.
     """
+    _forget_dead()
     if node is None or node.GetScene() is None:
         raise InputError("There is no volume; load or choose one.")
     image = node.GetImageData()
@@ -61,9 +62,9 @@ def volume_of_node(node: Any) -> Volume:
         _cache.move_to_end(address)
         return _cache[address][1]
     volume = _read(node, image, scalars, matrix, state)
-    if address not in _cache:
-        node.AddObserver(vtk.vtkCommand.DeleteEvent, _forgetter(address))
-    _cache[address] = (state, volume)
+    living = vtk.vtkWeakReference()
+    living.Set(node)
+    _cache[address] = (state, volume, living)
     while len(_cache) > _KEPT:
         _cache.popitem(last=False)
     return volume
@@ -105,14 +106,13 @@ def to_world_of(node: Any) -> np.ndarray:
         return np.eye(4)
     if not transform.IsTransformToWorldLinear():
         raise InputError(
-            f"The volume {node.GetName()} is under a transform that is not linear; harden the transform or"
-            " take the volume out of it."
+            f"{node.GetName()} is under a transform that is not linear; harden the transform or take it out."
         )
     made = vtk.vtkMatrix4x4()
     transform.GetMatrixTransformToWorld(made)
     matrix = array_of(made)
     if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:3, :3])) < 1e-9:
-        raise InputError(f"The transform of the volume {node.GetName()} cannot be inverted; reset it.")
+        raise InputError(f"The transform of {node.GetName()} cannot be inverted; reset it.")
     return matrix
 
 
@@ -165,8 +165,9 @@ def _chosen_window(node: Any) -> IntensityWindow | None:
     return IntensityWindow(low, high) if np.isfinite([low, high]).all() and low < high else None
 
 
-def _forgetter(address: str) -> Any:
-    def forget(caller: object, event: str) -> None:
-        _cache.pop(address, None)
-
-    return forget
+def _forget_dead() -> None:
+    """Let go of the voxels of nodes that are no more."""
+    for address, (_, _, living) in list(_cache.items()):
+        node = living.Get()
+        if node is None or node.GetScene() is None:
+            del _cache[address]

@@ -1,0 +1,522 @@
+"""Approved masks land in their slab of their segment, nothing else moves, and undo is exact."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+slicer = pytest.importorskip("slicer", reason="slicer-core is not installed (the extra `viewer` brings it)")
+
+from slicer_volumes import (  # noqa: E402
+    add_transform,
+    add_volume_node,
+    matrix_of,
+    rotation,
+    small_volume,
+    voxels_of,
+    vtk_matrix,
+)
+
+from SPASegmentLib.errors import InputError, StepError  # noqa: E402
+from SPASegmentLib.imaging.geometry import paste_mask  # noqa: E402
+from SPASegmentLib.scene.cut import cut_view  # noqa: E402
+from SPASegmentLib.scene.segments import (  # noqa: E402
+    SegmentationUndo,
+    SegmentWriter,
+    ensure_segment,
+    ensure_segmentation,
+)
+from SPASegmentLib.scene.volumes import volume_of_node  # noqa: E402
+
+ORIENTATIONS = ("Axial", "Sagittal", "Coronal", "oblique")
+
+
+@pytest.fixture
+def view(slicer_app):
+    def make(volume_node, orientation="Axial"):
+        node = slicer_app.add_slice_view(
+            f"View{slicer_app.scene.GetNumberOfNodes()}", "Axial" if orientation == "oblique" else orientation
+        )
+        slicer_app.show_volume(volume_node, [node])
+        slicer_app.applicationLogic().GetSliceLogic(node).RotateSliceToLowestVolumeAxes(True)
+        if orientation == "oblique":
+            turn = np.eye(4)
+            turn[:3, :3] = rotation(31, (1, 1, 0.3))
+            before = node.GetSliceToRAS()
+            now = turn @ np.array([[before.GetElement(r, c) for c in range(4)] for r in range(4)])
+            centre = np.zeros(6)
+            volume_node.GetRASBounds(centre)
+            now[:3, 3] = centre.reshape(3, 2).mean(axis=1)
+            before.DeepCopy(vtk_matrix(now))
+            node.UpdateMatrices()
+        return node
+
+    return make
+
+
+@pytest.fixture
+def segmentation(slicer_app, a_volume_node):
+    return ensure_segmentation(slicer_app.scene, a_volume_node, "findings")
+
+
+@pytest.fixture
+def editor(slicer_app, a_volume_node, segmentation):
+    node = slicer_app.scene.AddNewNodeByClass("vtkMRMLSegmentEditorNode")
+    node.SetAndObserveSegmentationNode(segmentation)
+    node.SetAndObserveSourceVolumeNode(a_volume_node)
+    node.SetOverwriteMode(node.OverwriteNone)
+    return node
+
+
+def blob(shape, centre=(0.5, 0.45), size=0.22):
+    """A lopsided disc, so that flips and transposes show."""
+    rows, cols = np.indices(shape)
+    y, x = (rows / shape[0] - centre[0]) / size, (cols / shape[1] - centre[1]) / size
+    return (y**2 + (x * (1.6 if size > 0.1 else 1)) ** 2 < 1) & ~((y > 0.2) & (x > 0.1))
+
+
+def fill(segmentation, segment_id, voxels, volume_node):
+    slicer.util.updateSegmentBinaryLabelmapFromArray(
+        voxels.astype(np.uint8), segmentation, segment_id, volume_node
+    )
+
+
+def all_voxels(segmentation, volume):
+    ids = segmentation.GetSegmentation().GetSegmentIDs()
+    return {name: voxels_of(segmentation, name, volume) for name in ids}
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("flip", [(-1, -1, 1), (1, 1, 1), (1, -1, -1)])
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+def test_a_mask_lands_on_the_voxels_under_it(slicer_app, view, orientation, flip, order):
+    volume = small_volume(np.random.default_rng(4), (14, 26, 22), matrix_of(flip=flip, order=order))
+    node = add_volume_node(slicer_app.scene, volume)
+    segmentation = ensure_segmentation(slicer_app.scene, node, "s")
+    segment = ensure_segment(segmentation, "one")
+    cut = cut_view(node, view(node, orientation))
+    mask = blob(cut.shape)
+    SegmentWriter(segmentation, segment, node).write(mask, cut)
+    voxels = voxels_of(segmentation, segment, volume)
+    np.testing.assert_array_equal(voxels, paste_mask(cut.in_plane_order(mask), cut.voxel_plane, volume))
+    # Independently of any of our geometry: each voxel set lies in the slice, under a pixel that is set.
+    for k, j, i in np.argwhere(voxels):
+        ras = volume.ijk_to_ras[:3] @ (i, j, k, 1)
+        row, col = cut.to_pixel(ras)
+        assert mask[int(np.floor(row + 0.5 + 1e-6)), int(np.floor(col + 0.5 + 1e-6))]
+        off = abs(cut.plane.normal @ (ras - cut.plane.pixel_to_ras[:3, 3]))
+        assert off <= cut.step_mm / 2 + 1e-6
+    if orientation == "oblique":
+        assert cut.plane.axis is None and all(np.ptp(found) >= 1 for found in np.nonzero(voxels))
+    else:
+        assert voxels.sum() == mask.sum()
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_what_was_written_is_read_back_on_the_slice(view, a_volume_node, segmentation, orientation):
+    cut = cut_view(a_volume_node, view(a_volume_node, orientation))
+    writer = SegmentWriter(segmentation, ensure_segment(segmentation, "one"), a_volume_node)
+    assert not writer.slab_mask(cut).any()
+    mask = blob(cut.shape)
+    writer.write(mask, cut)
+    found = writer.slab_mask(cut)
+    if orientation != "oblique":
+        np.testing.assert_array_equal(found, mask)
+        assert not writer.slab_mask(cut.moved(1)).any()
+    else:  # voxels are larger than the pixels: edges move by up to a voxel, the inside has no hole
+        assert 2 * (found & mask).sum() / (found.sum() + mask.sum()) > 0.85
+
+
+def test_a_transform_between_volume_and_segmentation_is_honoured(slicer_app, view, a_volume_node):
+    volume = volume_of_node(a_volume_node)
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = rotation(40, (1, 0.1, -2)), (30, -12, 5)
+    a_volume_node.SetAndObserveTransformNodeID(add_transform(slicer_app.scene, matrix).GetID())
+    cut = cut_view(a_volume_node, view(a_volume_node, "Coronal"))
+    mask = blob(cut.shape)
+    expected = paste_mask(cut.in_plane_order(mask), cut.voxel_plane, volume)
+    moved = ensure_segmentation(slicer_app.scene, a_volume_node, "moves along")
+    segment = ensure_segment(moved, "one")
+    SegmentWriter(moved, segment, a_volume_node).write(mask, cut)
+    np.testing.assert_array_equal(voxels_of(moved, segment, volume), expected)
+    still = slicer_app.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "in the world")
+    segment = ensure_segment(still, "one")
+    SegmentWriter(still, segment, a_volume_node).write(mask, cut)
+    image = still.GetBinaryLabelmapInternalRepresentation(segment)
+    found = slicer.vtkOrientedImageData()
+    found.DeepCopy(image)
+    made = vtk_matrix(np.eye(4))
+    image.GetImageToWorldMatrix(made)
+    stated = np.array([[made.GetElement(r, c) for c in range(4)] for r in range(4)])
+    np.testing.assert_allclose(stated, matrix @ volume.ijk_to_ras, atol=1e-9)
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_other_slices_and_other_segments_stay(view, a_volume_node, segmentation, orientation):
+    volume = volume_of_node(a_volume_node)
+    random = np.random.default_rng(5)
+    labels = random.integers(0, 4, volume.shape)
+    ids = [ensure_segment(segmentation, name) for name in ("a", "b", "c")]
+    for n, segment in enumerate(ids, start=1):
+        fill(segmentation, segment, labels == n, a_volume_node)
+    segmentation.GetSegmentation().CollapseBinaryLabelmaps(False)
+    assert segmentation.GetSegmentation().GetNumberOfLayers() == 1
+    before = all_voxels(segmentation, volume)
+    cut = cut_view(a_volume_node, view(a_volume_node, orientation))
+    mask = blob(cut.shape)
+    change = SegmentWriter(segmentation, ids[0], a_volume_node).write(mask, cut)
+    after = all_voxels(segmentation, volume)
+    owned = paste_mask(np.ones_like(cut.in_plane_order(mask)), cut.voxel_plane, volume)
+    expected = paste_mask(cut.in_plane_order(mask), cut.voxel_plane, volume)
+    np.testing.assert_array_equal(after[ids[0]], np.where(owned, expected, before[ids[0]]))
+    for other in ids[1:]:
+        np.testing.assert_array_equal(after[other], before[other])
+    change.undo()
+    for name, voxels in all_voxels(segmentation, volume).items():
+        np.testing.assert_array_equal(voxels, before[name])
+    change.redo()
+    for name, voxels in all_voxels(segmentation, volume).items():
+        np.testing.assert_array_equal(voxels, after[name])
+
+
+def test_segments_that_overlap_stay_apart(view, a_volume_node, segmentation):
+    volume = volume_of_node(a_volume_node)
+    cut = cut_view(a_volume_node, view(a_volume_node))
+    masks = {name: blob(cut.shape, (0.5, 0.3 + 0.1 * n)) for n, name in enumerate("abcd")}
+    for name, mask in masks.items():
+        SegmentWriter(segmentation, ensure_segment(segmentation, name), a_volume_node).write(mask, cut)
+    for name, mask in masks.items():
+        voxels = voxels_of(segmentation, ensure_segment(segmentation, name), volume)
+        np.testing.assert_array_equal(voxels, paste_mask(cut.in_plane_order(mask), cut.voxel_plane, volume))
+
+
+def test_a_second_object_on_the_slice_can_be_kept(view, a_volume_node, segmentation):
+    cut = cut_view(a_volume_node, view(a_volume_node))
+    one, two = blob(cut.shape, (0.3, 0.3), 0.1), blob(cut.shape, (0.7, 0.7), 0.1)
+    writer = SegmentWriter(segmentation, ensure_segment(segmentation, "a"), a_volume_node)
+    writer.write(one, cut)
+    writer.write(two, cut, keep_apart=True)
+    np.testing.assert_array_equal(writer.slab_mask(cut), one | two)
+    smaller = blob(cut.shape, (0.7, 0.7), 0.08)
+    writer.write(smaller, cut, keep_apart=True)
+    np.testing.assert_array_equal(writer.slab_mask(cut), one | smaller)
+    writer.write(smaller, cut)
+    np.testing.assert_array_equal(writer.slab_mask(cut), smaller)
+
+
+def test_undo_of_a_first_mask_leaves_an_empty_segment(view, a_volume_node, segmentation):
+    volume = volume_of_node(a_volume_node)
+    segment = ensure_segment(segmentation, "a")
+    cut = cut_view(a_volume_node, view(a_volume_node))
+    change = SegmentWriter(segmentation, segment, a_volume_node).write(blob(cut.shape), cut)
+    after = voxels_of(segmentation, segment, volume)
+    assert after.any()
+    change.undo()
+    assert not voxels_of(segmentation, segment, volume).any()
+    change.undo()
+    change.redo()
+    np.testing.assert_array_equal(voxels_of(segmentation, segment, volume), after)
+
+
+def test_a_chain_of_writes_is_undone_in_turn(view, a_volume_node, segmentation):
+    volume = volume_of_node(a_volume_node)
+    segment = ensure_segment(segmentation, "a")
+    writer = SegmentWriter(segmentation, segment, a_volume_node)
+    random = np.random.default_rng(6)
+    states, changes = [voxels_of(segmentation, segment, volume)], []
+    for orientation in ("Axial", "Sagittal", "oblique", "Coronal", "Axial"):
+        cut = cut_view(a_volume_node, view(a_volume_node, orientation))
+        changes.append(writer.write(random.random(cut.shape) < 0.3, cut))
+        states.append(voxels_of(segmentation, segment, volume))
+    for change, state in zip(changes[::-1], states[-2::-1], strict=True):
+        change.undo()
+        np.testing.assert_array_equal(voxels_of(segmentation, segment, volume), state)
+    for change, state in zip(changes, states[1:], strict=True):
+        change.redo()
+        np.testing.assert_array_equal(voxels_of(segmentation, segment, volume), state)
+
+
+def test_a_slab_outside_the_segments_extent_is_written_and_undone(view, a_volume_node, segmentation):
+    volume = volume_of_node(a_volume_node)
+    segment = ensure_segment(segmentation, "a")
+    first = np.zeros(volume.shape, bool)
+    first[2:4, 5:9, 5:9] = True
+    fill(segmentation, segment, first, a_volume_node)
+    cut = cut_view(a_volume_node, view(a_volume_node)).moved(6)
+    mask = np.zeros(cut.shape, bool)
+    mask[-1, -1] = mask[0, 0] = True
+    change = SegmentWriter(segmentation, segment, a_volume_node).write(mask, cut)
+    expected = first | paste_mask(cut.in_plane_order(mask), cut.voxel_plane, volume)
+    np.testing.assert_array_equal(voxels_of(segmentation, segment, volume), expected)
+    change.undo()
+    np.testing.assert_array_equal(voxels_of(segmentation, segment, volume), first)
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 2.3])
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_a_segmentation_on_another_grid_gets_the_mask_where_it_lies(
+    slicer_app, view, a_volume_node, scale, orientation
+):
+    volume = volume_of_node(a_volume_node)
+    matrix = volume.ijk_to_ras.copy()
+    matrix[:3, :3] = rotation(9, (0, 1, 1)) @ matrix[:3, :3] * scale
+    shape = tuple(int(n / scale) + 6 for n in volume.shape)
+    other = add_volume_node(slicer_app.scene, small_volume(np.random.default_rng(0), shape, matrix))
+    segmentation = ensure_segmentation(slicer_app.scene, other, "elsewhere")
+    segment = ensure_segment(segmentation, "a")
+    cut = cut_view(a_volume_node, view(a_volume_node, orientation))
+    mask = blob(cut.shape)
+    before = np.random.default_rng(1).random(shape) < 0.2
+    fill(segmentation, segment, before, other)
+    change = SegmentWriter(segmentation, segment, a_volume_node).write(mask, cut)
+    after = voxels_of(segmentation, segment, volume_of_node(other))
+    thick = max(cut.step_mm, np.abs(cut.plane.normal @ matrix[:3, :3]).sum())
+    wrong = 0
+    for k, j, i in np.ndindex(*shape):
+        ras = matrix[:3] @ (i, j, k, 1)
+        row, col = (np.floor(round(at, 6) + 0.5) for at in cut.to_pixel(ras))
+        off = abs(cut.plane.normal @ (ras - cut.plane.pixel_to_ras[:3, 3]))
+        owned = off < thick / 2 - 1e-4 and 0 <= row < mask.shape[0] and 0 <= col < mask.shape[1]
+        if abs(off - thick / 2) > 1e-4:
+            wrong += after[k, j, i] != (mask[int(row), int(col)] if owned else before[k, j, i])
+    assert wrong == 0
+    change.undo()
+    np.testing.assert_array_equal(voxels_of(segmentation, segment, volume_of_node(other)), before)
+
+
+def test_an_empty_segmentation_without_geometry_takes_the_volumes(slicer_app, view, a_volume_node):
+    node = slicer_app.scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    segment = ensure_segment(node, "a")
+    cut = cut_view(a_volume_node, view(a_volume_node))
+    SegmentWriter(node, segment, a_volume_node).write(blob(cut.shape), cut)
+    assert voxels_of(node, segment, volume_of_node(a_volume_node)).sum() == blob(cut.shape).sum()
+
+
+# The Segment Editor's settings
+
+
+def test_masking_to_an_intensity_range_is_honoured(view, a_volume_node, segmentation, editor):
+    volume = volume_of_node(a_volume_node)
+    segment = ensure_segment(segmentation, "a")
+    editor.SetSourceVolumeIntensityMask(True)
+    editor.SetSourceVolumeIntensityMaskRange(-300, 200)
+    cut = cut_view(a_volume_node, view(a_volume_node))
+    before = np.random.default_rng(2).random(volume.shape) < 0.5
+    fill(segmentation, segment, before, a_volume_node)
+    mask = blob(cut.shape)
+    SegmentWriter(segmentation, segment, a_volume_node, editor).write(mask, cut)
+    owned = paste_mask(np.ones_like(cut.in_plane_order(mask)), cut.voxel_plane, volume)
+    wanted = paste_mask(cut.in_plane_order(mask), cut.voxel_plane, volume)
+    allowed = owned & (volume.array >= -300) & (volume.array <= 200)
+    np.testing.assert_array_equal(voxels_of(segmentation, segment, volume), np.where(allowed, wanted, before))
+
+
+@pytest.mark.parametrize(
+    ("mode", "allowed_of"),
+    [
+        ("EditAllowedEverywhere", lambda a, hidden: np.ones_like(a)),
+        ("EditAllowedInsideAllSegments", lambda a, hidden: a | hidden),
+        ("EditAllowedInsideVisibleSegments", lambda a, hidden: a),
+        ("EditAllowedOutsideAllSegments", lambda a, hidden: ~(a | hidden)),
+        ("EditAllowedOutsideVisibleSegments", lambda a, hidden: ~a),
+        ("EditAllowedInsideSingleSegment", lambda a, hidden: hidden),
+    ],
+)
+def test_masking_by_segments_is_honoured(view, a_volume_node, segmentation, editor, mode, allowed_of):
+    volume = volume_of_node(a_volume_node)
+    random = np.random.default_rng(3)
+    a, hidden = (random.random(volume.shape) < 0.4 for _ in range(2))
+    own, shown, dark = (ensure_segment(segmentation, name) for name in ("own", "shown", "hidden"))
+    fill(segmentation, shown, a, a_volume_node)
+    fill(segmentation, dark, hidden, a_volume_node)
+    segmentation.GetDisplayNode().SetSegmentVisibility(dark, False)
+    editor.SetMaskMode(getattr(slicer.vtkMRMLSegmentationNode, mode))
+    editor.SetMaskSegmentID(dark)
+    cut = cut_view(a_volume_node, view(a_volume_node, "Sagittal"))
+    mask = blob(cut.shape)
+    SegmentWriter(segmentation, own, a_volume_node, editor).write(mask, cut)
+    wanted = paste_mask(cut.in_plane_order(mask), cut.voxel_plane, volume)
+    np.testing.assert_array_equal(voxels_of(segmentation, own, volume), wanted & allowed_of(a, hidden))
+    np.testing.assert_array_equal(voxels_of(segmentation, shown, volume), a)
+    np.testing.assert_array_equal(voxels_of(segmentation, dark, volume), hidden)
+
+
+@pytest.mark.parametrize("mode", ["OverwriteNone", "OverwriteAllSegments", "OverwriteVisibleSegments"])
+@pytest.mark.parametrize("layers", [1, 3])
+def test_overwriting_is_honoured_and_undone(view, a_volume_node, segmentation, editor, mode, layers):
+    volume = volume_of_node(a_volume_node)
+    labels = np.random.default_rng(4).integers(0, 3, volume.shape)
+    own, shown, dark = (ensure_segment(segmentation, name) for name in ("own", "shown", "hidden"))
+    fill(segmentation, shown, labels == 1, a_volume_node)
+    fill(segmentation, dark, labels == 2, a_volume_node)
+    if layers == 1:
+        segmentation.GetSegmentation().CollapseBinaryLabelmaps(False)
+    else:
+        for segment in (own, shown, dark):
+            segmentation.GetSegmentation().SeparateSegmentLabelmap(segment)
+    segmentation.GetDisplayNode().SetSegmentVisibility(dark, False)
+    editor.SetOverwriteMode(getattr(editor, mode))
+    before = all_voxels(segmentation, volume)
+    cut = cut_view(a_volume_node, view(a_volume_node, "Coronal"))
+    mask = blob(cut.shape)
+    change = SegmentWriter(segmentation, own, a_volume_node, editor).write(mask, cut)
+    after = all_voxels(segmentation, volume)
+    wanted = paste_mask(cut.in_plane_order(mask), cut.voxel_plane, volume)
+    gives = {
+        "OverwriteNone": (),
+        "OverwriteAllSegments": (shown, dark),
+        "OverwriteVisibleSegments": (shown,),
+    }[mode]
+    np.testing.assert_array_equal(after[own], wanted)
+    for other in (shown, dark):
+        expected = before[other] & ~wanted if other in gives else before[other]
+        np.testing.assert_array_equal(after[other], expected)
+    change.undo()
+    for name, voxels in all_voxels(segmentation, volume).items():
+        np.testing.assert_array_equal(voxels, before[name])
+    change.redo()
+    for name, voxels in all_voxels(segmentation, volume).items():
+        np.testing.assert_array_equal(voxels, after[name])
+
+
+def test_overwriting_reaches_segments_on_a_grid_of_their_own(
+    slicer_app, view, a_volume_node, segmentation, editor
+):
+    volume = volume_of_node(a_volume_node)
+    finer = volume.ijk_to_ras @ np.diag([0.5, 0.5, 0.5, 1])
+    other_volume = small_volume(np.random.default_rng(0), tuple(2 * n for n in volume.shape), finer)
+    own, other = (ensure_segment(segmentation, name) for name in ("own", "finer"))
+    image = slicer.vtkOrientedImageData()
+    k, j, i = other_volume.shape
+    image.SetExtent(0, i - 1, 0, j - 1, 0, k - 1)
+    image.SetImageToWorldMatrix(vtk_matrix(finer))
+    from vtk.util.numpy_support import numpy_to_vtk
+
+    image.GetPointData().SetScalars(numpy_to_vtk(np.ones(i * j * k, np.uint8), deep=True))
+    segmentation.GetSegmentation().SeparateSegmentLabelmap(other)
+    segmentation.GetSegmentation().GetSegment(other).AddRepresentation(
+        slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName(), image
+    )
+    editor.SetOverwriteMode(editor.OverwriteAllSegments)
+    cut = cut_view(a_volume_node, view(a_volume_node))
+    mask = blob(cut.shape)
+    change = SegmentWriter(segmentation, own, a_volume_node, editor).write(mask, cut)
+    wanted = paste_mask(cut.in_plane_order(mask), cut.voxel_plane, volume)
+    np.testing.assert_array_equal(voxels_of(segmentation, own, volume), wanted)
+    left = voxels_of(segmentation, other, other_volume)
+    assert 0.9 < (~left).sum() / (8 * wanted.sum()) < 1.1
+    change.undo()
+    assert voxels_of(segmentation, other, other_volume).all()
+
+
+# Undo elsewhere, surfaces, and what cannot be
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_slicers_own_undo_takes_one_write_back_in_one_step(view, a_volume_node, segmentation, empty):
+    volume = volume_of_node(a_volume_node)
+    segment = ensure_segment(segmentation, "a")
+    if not empty:
+        fill(segmentation, segment, np.random.default_rng(0).random(volume.shape) < 0.3, a_volume_node)
+    before = voxels_of(segmentation, segment, volume)
+    history = SegmentationUndo(segmentation)
+    cut = cut_view(a_volume_node, view(a_volume_node))
+    writer = SegmentWriter(segmentation, segment, a_volume_node, before_change=history.save)
+    writer.write(blob(cut.shape), cut)
+    after = voxels_of(segmentation, segment, volume)
+    writer.write(blob(cut.shape), cut)  # changes nothing: no step
+    assert history.undo()
+    np.testing.assert_array_equal(voxels_of(segmentation, segment, volume), before)
+    assert not history.undo()
+    assert history.redo()
+    np.testing.assert_array_equal(voxels_of(segmentation, segment, volume), after)
+
+
+def surface_of(segmentation, segment):
+    import vtk
+
+    poly = vtk.vtkPolyData()
+    assert segmentation.GetClosedSurfaceRepresentation(segment, poly)
+    return poly
+
+
+def test_a_surface_that_is_shown_follows_every_change(view, a_volume_node, segmentation):
+    segment, other = ensure_segment(segmentation, "a"), ensure_segment(segmentation, "b")
+    cut = cut_view(a_volume_node, view(a_volume_node))
+    writer = SegmentWriter(segmentation, segment, a_volume_node)
+    writer.write(blob(cut.shape), cut)
+    SegmentWriter(segmentation, other, a_volume_node).write(blob(cut.shape, (0.3, 0.3), 0.1), cut)
+    segmentation.CreateClosedSurfaceRepresentation()
+    first, kept = surface_of(segmentation, segment), surface_of(segmentation, other).GetMTime()
+    change = writer.write(blob(cut.shape), cut.moved(1))
+    taller = surface_of(segmentation, segment)
+    height = cut.plane.normal
+    reach = [
+        np.ptp(np.array([p.GetPoint(n) for n in range(p.GetNumberOfPoints())]) @ height)
+        for p in (first, taller)
+    ]
+    assert reach[1] > reach[0] + 0.5 * cut.step_mm
+    assert surface_of(segmentation, other).GetNumberOfPoints() > 0 and kept
+    change.undo()
+    assert surface_of(segmentation, segment).GetNumberOfPoints() == first.GetNumberOfPoints()
+
+
+def test_without_a_surface_none_is_made(view, a_volume_node, segmentation):
+    segment = ensure_segment(segmentation, "a")
+    cut = cut_view(a_volume_node, view(a_volume_node))
+    SegmentWriter(segmentation, segment, a_volume_node).write(blob(cut.shape), cut)
+    surface = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+    assert not segmentation.GetSegmentation().ContainsRepresentation(surface)
+
+
+def test_undo_keeps_only_what_changed_and_what_came_later(view, a_volume_node, segmentation):
+    volume = volume_of_node(a_volume_node)
+    segment = ensure_segment(segmentation, "a")
+    cut = cut_view(a_volume_node, view(a_volume_node))
+    writer = SegmentWriter(segmentation, segment, a_volume_node)
+    change = writer.write(blob(cut.shape), cut)
+    assert change.voxels == blob(cut.shape).sum()
+    assert change.nbytes < blob(cut.shape).size
+    later = blob(cut.shape) | blob(cut.shape, (0.1, 0.1), 0.05)
+    writer.write(later, cut)
+    change.undo()
+    left = paste_mask(cut.in_plane_order(later & ~blob(cut.shape)), cut.voxel_plane, volume)
+    np.testing.assert_array_equal(voxels_of(segmentation, segment, volume), left)
+
+
+def test_what_is_gone_is_said_in_one_sentence(slicer_app, view, a_volume_node, segmentation):
+    segment = ensure_segment(segmentation, "a")
+    cut = cut_view(a_volume_node, view(a_volume_node))
+    writer = SegmentWriter(segmentation, segment, a_volume_node)
+    change = writer.write(blob(cut.shape), cut)
+    with pytest.raises(InputError, match="does not fit"):
+        writer.write(np.ones((3, 3), bool), cut)
+    segmentation.GetSegmentation().RemoveSegment(segment)
+    with pytest.raises(InputError, match="no segment"):
+        writer.write(blob(cut.shape), cut)
+    with pytest.raises(StepError, match="segment is gone"):
+        change.undo()
+    slicer_app.scene.RemoveNode(segmentation)
+    with pytest.raises(InputError, match="no segmentation"):
+        writer.slab_mask(cut)
+    with pytest.raises(StepError, match="segmentation is gone"):
+        change.undo()
+    with pytest.raises(InputError, match="no segmentation"):
+        SegmentWriter(None, "a", a_volume_node)
+
+
+def test_a_segmentation_of_surfaces_is_refused(slicer_app, a_volume_node, segmentation, view):
+    segment = ensure_segment(segmentation, "a")
+    cut = cut_view(a_volume_node, view(a_volume_node))
+    SegmentWriter(segmentation, segment, a_volume_node).write(blob(cut.shape), cut)
+    segmentation.CreateClosedSurfaceRepresentation()
+    segmentation.SetSourceRepresentationToClosedSurface()
+    with pytest.raises(InputError, match="surfaces"):
+        SegmentWriter(segmentation, segment, a_volume_node)
+
+
+def test_names_are_found_again(slicer_app, a_volume_node, segmentation):
+    assert ensure_segmentation(slicer_app.scene, a_volume_node, "findings") is segmentation
+    first = ensure_segment(segmentation, "nodule")
+    assert ensure_segment(segmentation, "nodule") == first
+    assert ensure_segment(segmentation, "other") != first
