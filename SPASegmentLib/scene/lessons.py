@@ -1,0 +1,70 @@
+"""Approvals teach the chosen profile, undoing them takes that back: chores of the worker, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from SPASegmentLib.scene.engine_room import EngineRoom
+from SPASegmentLib.scene.profile_desk import ProfileDesk
+from SPASegmentLib.scene.work import Work
+from SPASegmentLib.scene.worker import Outcome, Worker
+
+if TYPE_CHECKING:
+    from SPASegmentLib.preference.learning import Receipt
+    from SPASegmentLib.preference.profile import Profile
+    from SPASegmentLib.scene.screen import Tone
+    from SPASegmentLib.session import Session
+
+
+class Lessons:
+    """Keeps every work's evidence in step with its session."""
+
+    def __init__(self, worker: Worker, desk: ProfileDesk, say: Callable[[str, Tone], None]) -> None:
+        self._worker, self._desk, self._say = worker, desk, say
+        self.room: EngineRoom
+
+    def approved(self, work: Work) -> None:
+        """Teach the chosen profile what was approved now."""
+        if self._desk.profile is not None and (work.teaching is None or work.teaching.receipt is None):
+            from SPASegmentLib.preference.teaching import Teaching
+
+            # The consensus area needs the engine that answered; another model's would not be comparable.
+            engine = self.room.engine
+            session = work.session
+            if engine is not None and session is not None and engine.model.hash != session.model.hash:
+                engine = None
+            work.teaching = Teaching(self._desk.store(), self._desk.profile, engine)
+        self.follow(work)
+
+    def follow(self, work: Work) -> None:
+        """Bring the profile to where the work's session is."""
+        session = work.session
+        if session is None:
+            return
+        if work.receipt is not None and not (session.finished and session.learn):
+            receipt, work.receipt = work.receipt, None
+            self._worker.chore(lambda token: self._retract(receipt), self._done)
+        if work.teaching is not None:
+            self._worker.chore(lambda token: self._follow(work, session), self._done)
+
+    def _follow(self, work: Work, session: Session) -> Profile | None:
+        teaching = work.teaching
+        if teaching is None or not teaching.follow(session):
+            return None
+        return self._present()
+
+    def _retract(self, receipt: Receipt) -> Profile | None:
+        from SPASegmentLib.preference.learning import retract_approval
+
+        return retract_approval(self._desk.store(), receipt)
+
+    def _present(self) -> Profile | None:
+        name = self._desk.wanted
+        return self._desk.store().load(name) if name else None
+
+    def _done(self, outcome: Outcome) -> None:
+        if outcome.error is not None:
+            self._say(f"The mask is as you see it, but the profile is not: {outcome.error}", "problem")
+        elif outcome.value is not None:
+            self._desk.learnt(outcome.value)

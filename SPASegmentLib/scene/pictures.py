@@ -1,0 +1,47 @@
+"""The overlays of the work on the screen: drawn when they change, made again after the scene was closed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from SPASegmentLib.scene.work import Work
+
+
+class Pictures:
+    """At most one proposal is drawn."""
+
+    def __init__(self, scene: Any) -> None:
+        self._scene = scene
+        self._overlays: Any = None
+        self._shown: tuple[Any, ...] | None = None
+
+    def show(self, work: Work, large: Sequence[str], small: Sequence[str]) -> None:
+        """Draw a work's proposal in the views with these node IDs."""
+        shown = (work.view, work.proposal, tuple(large), tuple(small))
+        if shown == self._shown or work.proposal is None:
+            return
+        if self._overlays is None:
+            try:
+                from SPASegmentLib.scene.overlays import ProposalOverlays
+            except ImportError:
+                return
+            self._overlays = ProposalOverlays(self._scene)
+        self._shown = shown
+        self._overlays.show(work.view, work.proposal, large=large, small=small)
+
+    def clear(self) -> None:
+        """Draw nothing."""
+        if self._shown is not None and self._overlays is not None:
+            self._overlays.clear()
+        self._shown = None
+
+    def remove(self) -> None:
+        """Take the overlays' nodes away."""
+        if self._overlays is not None:
+            self._overlays.remove()
+        self.forget()
+
+    def forget(self) -> None:
+        """The scene takes the nodes away itself."""
+        self._overlays, self._shown = None, None

@@ -1,0 +1,211 @@
+"""The user's profiles: choosing, making, sharing and comparing them, and teaching the chosen one.
+
+Files are locked and flushed, so every touch of them is a chore of the worker; answers come back on the
+scene's thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from SPASegmentLib.errors import ProfileError, SPASegmentError
+from SPASegmentLib.scene.engine_room import EngineRoom
+from SPASegmentLib.scene.worker import Outcome, Worker
+
+if TYPE_CHECKING:
+    from SPASegmentLib.engine.messages import Engine
+    from SPASegmentLib.preference.profile import Profile
+    from SPASegmentLib.preference.store import ProfileStore
+
+Say = Callable[[str, bool], None]
+"""Shows a sentence; True where it is a problem."""
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What a chore found. profile: chosen now (None: leave the choice)."""
+
+    said: str
+    profile: Profile | None = None
+    notes: tuple[str, ...] = ()
+
+
+class ProfileDesk:
+    """The chosen profile and the names of all. The store is opened when first needed."""
+
+    def __init__(self, worker: Worker, room: Callable[[], EngineRoom], store: ProfileStore | None, say: Say):
+        self._worker, self._room, self._store, self._say = worker, room, store, say
+        self.profile: Profile | None = None
+        self.wanted: str | None = None
+        self.names: tuple[str, ...] = ()
+        self.notes: tuple[str, ...] = ()
+
+    # On the scene's thread
+
+    def choose(self, name: str | None) -> None:
+        """Use a profile from the next seed on, or none."""
+        self.wanted = name or None
+        self.notes = ()
+        if not name:
+            self.profile = None
+            self._say("No profile is used; picks teach nothing.", False)
+            return
+        self._do(lambda: self._chosen(self.store().load(name)))
+
+    def create(self, name: str, structure: str = "", modality: str = "") -> None:
+        """A new profile of the model in use, which is then chosen."""
+        self._do(lambda: self._created(name, structure, modality))
+
+    def save_as(self, name: str) -> None:
+        """A copy of the chosen profile, which is then chosen."""
+        source = self._needed().name
+        self._do(lambda: self._chosen(self.store().copy(source, name)))
+
+    def bring_in(self, path: Path, name: str | None = None) -> None:
+        """A profile from a file, checked before it is kept; then chosen."""
+
+        def job() -> _Answer:
+            from SPASegmentLib.preference.exchange import accept, read_foreign
+
+            profile = read_foreign(path)
+            checked(profile, self._room().get())
+            return self._chosen(accept(self.store(), profile, name))
+
+        self._do(job)
+
+    def give_out(self, path: Path, *, replace: bool = False) -> None:
+        """Write the chosen profile to a file."""
+        name = self._needed().name
+
+        def job() -> _Answer:
+            from SPASegmentLib.preference.exchange import export_profile
+
+            export_profile(self.store().load(name), path, replace=replace)
+            return _Answer(f'The profile "{name}" is exported to {path.name}.')
+
+        self._do(job)
+
+    def summarise(self, name: str | None = None) -> None:
+        """What a profile (the chosen one) has learnt, as notes."""
+        name = name or self._needed().name
+
+        def job() -> _Answer:
+            from SPASegmentLib.preference.summary import summarise
+
+            profile = self.store().load(name)
+            return _Answer(f'What the profile "{name}" has learnt is shown.', notes=summarise(profile))
+
+        self._do(job)
+
+    def compare(self, other: str, name: str | None = None) -> None:
+        """How the chosen profile differs from another one, as notes."""
+        name = name or self._needed().name
+
+        def job() -> _Answer:
+            from SPASegmentLib.preference.comparison import compare
+
+            found = compare(self.store().load(name), self.store().load(other))
+            images = " and ".join(
+                f'"{n}" has learnt from {i} images' for n, i in zip(found.names, found.images, strict=True)
+            )
+            notes = (found.sentence, f"{images}, {found.shared_images} of them the same.")
+            return _Answer(f'The profiles "{name}" and "{other}" are compared.', notes=notes)
+
+        self._do(job)
+
+    def refresh(self) -> None:
+        """Read the names of the profiles anew."""
+        self._do(lambda: _Answer(""))
+
+    def model_changed(self) -> None:
+        """Check the chosen profile against the model now in use."""
+        if self.wanted:
+            self.choose(self.wanted)
+
+    def learnt(self, profile: Profile) -> None:
+        """The chosen profile as it is on disk now."""
+        if self.profile is not None and profile.id == self.profile.id:
+            self.profile, self.wanted = profile, profile.name
+
+    def give_up(self) -> None:
+        """Go on without a profile."""
+        self.profile, self.wanted = None, None
+
+    # On the worker's thread
+
+    def store(self) -> ProfileStore:
+        """The folder of profiles."""
+        if self._store is None:
+            from SPASegmentLib.preference.store import ProfileStore
+
+            self._store = ProfileStore()
+        return self._store
+
+    def fresh(self, name: str | None, engine: Engine) -> Profile | None:
+        """The profile as it is on disk now. Raises ProfileError."""
+        return checked(self.store().load(name), engine) if name else None
+
+    def _created(self, name: str, structure: str, modality: str) -> _Answer:
+        from SPASegmentLib.preference.learning import HasMixture
+        from SPASegmentLib.preference.profile import new_profile
+        from SPASegmentLib.preference.records import ModelReference
+
+        engine = self._room().get()
+        base = engine.base_mixture() if isinstance(engine, HasMixture) else None
+        model = ModelReference.of(engine.model)
+        profile = new_profile(name, model, structure=structure, modality=modality, base=base)
+        return self._chosen(self.store().create(profile))
+
+    def _chosen(self, profile: Profile) -> _Answer:
+        checked(profile, self._room().get())
+        images = f"{profile.n_images} image" + ("" if profile.n_images == 1 else "s")
+        return _Answer(f'The profile "{profile.name}" ({images}) is used from the next seed on.', profile)
+
+    def _do(self, job: Callable[[], _Answer]) -> None:
+        def run(token: object) -> tuple[_Answer | SPASegmentError, tuple[str, ...]]:
+            answer: _Answer | SPASegmentError
+            try:
+                answer = job()
+            except SPASegmentError as error:
+                answer = error
+            return answer, self.store().names()
+
+        self._worker.chore(run, self._done)
+
+    def _done(self, outcome: Outcome) -> None:
+        if outcome.error is not None:
+            self._failed(outcome.error)
+            return
+        answer, self.names = outcome.value
+        if isinstance(answer, SPASegmentError):
+            self._failed(answer)
+            return
+        if answer.profile is not None:
+            self.profile, self.wanted = answer.profile, answer.profile.name
+        self.notes = answer.notes or self.notes
+        self._say(answer.said, False)
+
+    def _failed(self, error: SPASegmentError) -> None:
+        self.wanted = self.profile.name if self.profile is not None else None
+        self._say(str(error), True)
+
+    def _needed(self) -> Profile:
+        if self.profile is None:
+            raise ProfileError("No profile is chosen; choose or create one first.")
+        return self.profile
+
+
+def checked(profile: Profile, engine: Engine) -> Profile:
+    """The profile, if it was taught on the engine's model. Raises ProfileError with the way out."""
+    try:
+        profile.check_model(engine.model)
+    except ProfileError:
+        raise ProfileError(
+            f'The profile "{profile.name}" was taught on the model "{profile.model.name}", not on '
+            f'"{engine.model.name}"; choose another profile, or teach it anew with '
+            "`spasegment profile relearn`."
+        ) from None
+    return profile

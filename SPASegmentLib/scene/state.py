@@ -1,0 +1,282 @@
+"""The interactions of a scene as JSON, to be saved with it and taken up again.
+
+No image and no name of one is in it: slices are cut again from the volume and known by their content, and
+proposals are computed again from the steps.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from SPASegmentLib.errors import InputError, SPASegmentError
+from SPASegmentLib.imaging.types import PointPrompt
+from SPASegmentLib.preference.learning import Receipt
+from SPASegmentLib.scene.cut import ViewSlice, cut_view
+from SPASegmentLib.scene.volumes import is_ct, matrix_of
+from SPASegmentLib.scene.work import Place, Work
+from SPASegmentLib.session_log import SessionLog, log_of
+
+if TYPE_CHECKING:
+    from SPASegmentLib.scene.chosen import Chosen
+    from SPASegmentLib.scene.interaction import Interaction, Settings
+    from SPASegmentLib.scene.profile_desk import ProfileDesk
+    from SPASegmentLib.scene.target import Target
+
+MAX_BYTES = 64 * 2**20
+"""No larger text is read."""
+MAX_PIXELS = 2**28
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Row = tuple[Number, Number, Number, Number]
+Window = tuple[Number, Number]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PlaceRecord(_Record):
+    """See `work.Place`. window, model_window: what the slice was cut with."""
+
+    slice_to_ras: tuple[Row, Row, Row, Row]
+    at_ras: tuple[Number, Number, Number] | None
+    moves: Annotated[tuple[int, ...], Field(max_length=100_000)]
+    window: Window | None
+    model_window: Window | None
+
+
+class PointRecord(_Record):
+    """A seed whose proposal was not there yet, in pixels."""
+
+    row: Number
+    col: Number
+
+
+class ReceiptRecord(_Record):
+    """See `learning.Receipt`."""
+
+    profile: str
+    profile_id: str
+    evidence_id: str
+
+
+class WorkRecord(_Record):
+    """See `work.Work`. Masks are packed bits, compressed, in base 64."""
+
+    volume: str
+    key: str
+    view: str
+    place: PlaceRecord
+    carried: bool = False
+    log: SessionLog | None = None
+    opening: PointRecord | None = None
+    target: tuple[str, str] | None = None
+    before: str | None = None
+    mask: str | None = None
+    receipt: ReceiptRecord | None = None
+
+
+class SceneState(_Record):
+    """Everything a workbench needs to go on. current: index into works. profile: its name."""
+
+    format: Literal["spasegment-scene"] = "spasegment-scene"
+    version: Literal[1] = 1
+    works: Annotated[tuple[WorkRecord, ...], Field(max_length=10_000)] = ()
+    current: int | None = None
+    volume: str | None = None
+    segmentation: str | None = None
+    segment: str | None = None
+    profile: str | None = None
+    learn: bool = True
+    samples: int | None = None
+    window: Window | None = None
+
+
+def to_state(
+    work: Interaction, target: Target, settings: Settings, desk: ProfileDesk, volume: str | None
+) -> str:
+    """The state as JSON. volume: ID of the chosen volume node."""
+    works = [w for w in work.trail if w.session is not None or w.log is not None or w.opening is not None]
+    current = work.trail.current
+    segmentation = target.segmentation
+    state = SceneState(
+        works=tuple(map(_record, works)),
+        current=works.index(current) if current in works else None,
+        volume=volume,
+        segmentation=segmentation.GetID() if segmentation is not None else None,
+        segment=target.segment,
+        profile=desk.wanted,
+        **asdict(settings),
+    )
+    return state.model_dump_json(exclude_defaults=True)
+
+
+def from_state(
+    text: str,
+    work: Interaction,
+    target: Target,
+    settings: Settings,
+    desk: ProfileDesk,
+    chosen: Chosen,
+) -> None:
+    """Take up a state; what cannot be taken up is left out.
+
+    Raises InputError for what is no state, and after all else where a slice had to be left out.
+    """
+    state = _read(text)
+    scene = chosen.scene
+    settings.learn, settings.samples = state.learn, state.samples
+    settings.choose_window(state.window)
+    volume = scene.GetNodeByID(state.volume) if state.volume else None
+    if volume is not None:
+        chosen.choose_volume(volume)
+    segmentation = scene.GetNodeByID(state.segmentation) if state.segmentation else None
+    if segmentation is not None and segmentation.IsA("vtkMRMLSegmentationNode"):
+        target.choose_segmentation(segmentation)
+    target.choose_segment(state.segment)
+    works: dict[int, Work] = {}
+    problems: list[SPASegmentError] = []
+    for n, record in enumerate(state.works):
+        try:
+            works[n] = _work(record, scene)
+        except SPASegmentError as error:
+            problems.append(error)
+    current = works.get(state.current) if state.current is not None else None
+    if state.profile:
+        desk.choose(state.profile)
+    work.restore(list(works.values()), current)
+    if problems:
+        left = len(problems)
+        slices = "One slice" if left == 1 else f"{left} slices"
+        raise InputError(f"{slices} of the saved interaction could not be taken up: {problems[0]}")
+
+
+def _read(text: str) -> SceneState:
+    if len(text) > MAX_BYTES:
+        raise InputError("The saved interaction is too large to be one; begin with a seed.")
+    try:
+        return SceneState.model_validate_json(text)
+    except (ValidationError, ValueError, RecursionError):
+        pass
+    newer = False
+    try:
+        found = json.loads(text)
+        newer = isinstance(found, dict) and isinstance(found.get("version"), int) and found["version"] > 1
+    except (ValueError, RecursionError):
+        pass
+    if newer:
+        raise InputError("The interaction was saved by a newer SPASegment; update it to go on from there.")
+    raise InputError("The saved interaction is damaged; begin with a seed, what was approved is kept.")
+
+
+def _record(work: Work) -> WorkRecord:
+    view, receipt = work.view, work.taught()
+    log = log_of(work.session) if work.session is not None else work.log
+    return WorkRecord(
+        volume=view.volume_id,
+        key=view.key,
+        view=work.node_id,
+        place=_place(work),
+        carried=work.carried,
+        log=log,
+        opening=PointRecord(row=work.opening.row, col=work.opening.col) if work.opening else None,
+        target=work.target,
+        before=_packed(work.before),
+        mask=_packed(work.approved()),
+        receipt=None
+        if receipt is None
+        else ReceiptRecord(
+            profile=receipt.profile, profile_id=receipt.profile_id, evidence_id=receipt.evidence_id
+        ),
+    )
+
+
+def _place(work: Work) -> PlaceRecord:
+    """The window is written down too where it is the volume's own: the user may change that one."""
+    place, view = work.place, work.view
+    given = view.cut.windows.given
+    own = view.volume.window
+    if given is None and own is not None and not (view.cut.windows.model is not None and is_ct(view.volume)):
+        given = (own.low, own.high)
+    rows = [tuple(float(v) for v in row) for row in place.slice_to_ras]
+    return PlaceRecord(
+        slice_to_ras=(rows[0], rows[1], rows[2], rows[3]),  # type: ignore[arg-type]
+        at_ras=place.at_ras,
+        moves=place.moves,
+        window=given,
+        model_window=view.cut.windows.model,
+    )
+
+
+def _work(record: WorkRecord, scene: Any) -> Work:
+    """Raises InputError or SeedError where the slice is not to be had any more."""
+    volume = scene.GetNodeByID(record.volume)
+    if volume is None:
+        raise InputError("its volume is not in the scene; load the volume and open the scene again.")
+    place = record.place
+    view = _cut(volume, place)
+    if record.log is not None and record.log.image != view.image.key:
+        raise InputError("its volume has other voxels now; click the seed again.")
+    work = Work(
+        view,
+        Place(np.array(place.slice_to_ras), place.at_ras, place.moves),
+        record.view,
+        carried=record.carried,
+        log=record.log,
+        target=record.target,
+        before=_unpacked(record.before, view.image.shape),
+        mask=_unpacked(record.mask, view.image.shape),
+        receipt=None if record.receipt is None else Receipt(**record.receipt.model_dump()),
+    )
+    if record.opening is not None:
+        work.opening = PointPrompt(record.opening.row, record.opening.col)
+    return work
+
+
+class _StoredView:
+    """What `cut_view` asks of a slice node, for a view that was."""
+
+    def __init__(self, slice_to_ras: np.ndarray) -> None:
+        self._matrix = matrix_of(slice_to_ras)
+
+    def GetSliceToRAS(self) -> Any:  # noqa: N802
+        """vtkMatrix4x4."""
+        return self._matrix
+
+
+def _cut(volume: Any, place: PlaceRecord) -> ViewSlice:
+    view = cut_view(
+        volume,
+        _StoredView(np.array(place.slice_to_ras)),
+        at_ras=place.at_ras,
+        window=place.window,
+        model_window=place.model_window,
+    )
+    for steps in place.moves:
+        view = view.moved(steps) if steps else view
+    return view
+
+
+def _packed(mask: np.ndarray | None) -> str | None:
+    return None if mask is None else base64.b64encode(zlib.compress(np.packbits(mask).tobytes(), 6)).decode()
+
+
+def _unpacked(text: str | None, shape: tuple[int, int]) -> np.ndarray | None:
+    """Raises InputError for what is no mask of that shape."""
+    if text is None:
+        return None
+    pixels = shape[0] * shape[1]
+    try:
+        decoder = zlib.decompressobj()
+        data = decoder.decompress(base64.b64decode(text, validate=True), pixels // 8 + 2)
+    except (ValueError, zlib.error):
+        data = b""
+    if len(data) != (pixels + 7) // 8 or pixels > MAX_PIXELS:
+        raise InputError("its mask is damaged; what was approved is kept.")
+    return np.unpackbits(np.frombuffer(data, np.uint8), count=pixels).astype(bool).reshape(shape)

@@ -1,0 +1,166 @@
+"""Where approved masks go: the chosen segment of the user's segmentation, made when it is first needed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from SPASegmentLib.errors import StepError
+from SPASegmentLib.scene.segment_undo import BeforeChange
+from SPASegmentLib.scene.segments import SegmentWriter, ensure_segment, ensure_segmentation
+from SPASegmentLib.scene.work import Work
+
+SEGMENT_NAME = "SPASegment"
+_GONE = "The segmentation this mask was written to is gone, so there are no voxels to take back."
+
+
+def is_alive(node: Any) -> bool:
+    """Whether a node is still in a scene."""
+    return node is not None and node.GetScene() is not None
+
+
+class Target:
+    """The chosen segmentation node, segment and segment editor node; each may be None or be deleted."""
+
+    def __init__(self, scene: Any) -> None:
+        self._scene = scene
+        self._segmentation: Any = None
+        self._segment = ""
+        self._editor: Any = None
+        self.before_change: BeforeChange | None = None
+
+    @property
+    def segmentation(self) -> Any:
+        """The chosen node, or None where there is none or it was deleted."""
+        if not is_alive(self._segmentation):
+            self._segmentation = None
+        return self._segmentation
+
+    @property
+    def segment_name(self) -> str | None:
+        """As the user sees it; None before the segment exists and has been named."""
+        segment = self._found()
+        return segment.GetName() if segment is not None else self._segment or None
+
+    @property
+    def segment(self) -> str | None:
+        """ID or name, as it was chosen."""
+        return self._segment or None
+
+    def choose_segmentation(self, node: Any) -> None:
+        """The node to write to; None: a new one is made when a mask is approved."""
+        self._segmentation = node
+
+    def choose_segment(self, id_or_name: str | None) -> None:
+        """The segment to write to; a name that is not there yet is given to a new segment."""
+        self._segment = id_or_name or ""
+
+    def choose_editor(self, node: Any) -> None:
+        """The vtkMRMLSegmentEditorNode whose masking and overwriting are honoured, or None."""
+        self._editor = node
+
+    def forget(self, node: Any) -> None:
+        """A node is about to go."""
+        if node is self._segmentation:
+            self._segmentation = None
+        if node is self._editor:
+            self._editor = None
+
+    def write(self, mask: np.ndarray, work: Work, volume_node: Any, others: list[Work]) -> None:
+        """Write an approved mask; what was approved before on this slice in this segment stays.
+
+        others: the objects of the same slice. Raises InputError or StepError, nothing written then.
+        """
+        segmentation, segment_id = self._ready(volume_node)
+        editor = self._editor if is_alive(self._editor) else None
+        writer = SegmentWriter(
+            segmentation, segment_id, volume_node, editor, before_change=self.before_change
+        )
+        target = (segmentation.GetID(), segment_id)
+        before = writer.slab_mask(work.view)
+        for other in others:
+            approved = other.approved() if other is not work and other.target == target else None
+            if approved is not None:
+                mask = mask | (approved & before)
+        work.changes = [writer.write(mask, work.view, keep_apart=True)]
+        work.before, work.target = before, target
+
+    def take_back(self, work: Work, volume_node: Any, others: list[Work]) -> None:
+        """Undo a write. Raises StepError where the segment is gone: there is nothing to take back then.
+
+        others: works of the same volume; where slices cross, what they hold stays.
+        """
+        self._written_to(work)
+        target = _of(work)
+        crossing = [w for w in others if w is not work and w.target == target and w.finished]
+        held = [(w, mask) for w in crossing if (mask := self._held(w, volume_node)) is not None]
+        if work.changes:
+            for change in reversed(work.changes):
+                change.undo()
+        elif work.before is not None and is_alive(volume_node):
+            self._writer(work, volume_node).write(work.before, work.view)
+        for other, mask in held:
+            now = self._held(other, volume_node)
+            if now is not None and (mask & ~now).any():
+                writer = self._writer(other, volume_node)
+                other.changes.append(writer.write(writer.slab_mask(other.view) | mask, other.view))
+
+    def bring_back(self, work: Work, mask: np.ndarray, volume_node: Any, others: list[Work]) -> None:
+        """Redo a write, or write anew where the segment is gone."""
+        try:
+            self._written_to(work)
+            for change in work.changes:
+                change.redo()
+        except StepError:
+            work.changes = []
+        if not work.changes:
+            self.write(mask, work, volume_node, others)
+
+    def _held(self, work: Work, volume_node: Any) -> np.ndarray | None:
+        """(H, W) bool: what was approved of a work and is in its segment now."""
+        mask = work.approved()
+        if mask is None or not is_alive(volume_node) or work.stale:
+            return None
+        return mask & self._writer(work, volume_node).slab_mask(work.view)
+
+    def _writer(self, work: Work, volume_node: Any) -> SegmentWriter:
+        node_id, segment_id = _of(work)
+        return SegmentWriter(self._scene.GetNodeByID(node_id), segment_id, volume_node)
+
+    def _ready(self, volume_node: Any) -> tuple[Any, str]:
+        if not is_alive(volume_node):
+            raise StepError("The volume is gone; choose a volume.")
+        if self.segmentation is None:
+            self._segmentation = ensure_segmentation(
+                self._scene, volume_node, f"{volume_node.GetName()} segmentation"
+            )
+        if self._found() is None:
+            self._segment = ensure_segment(self._segmentation, self._segment or SEGMENT_NAME)
+        segments = self._segmentation.GetSegmentation()
+        if segments.GetSegment(self._segment) is None:
+            self._segment = segments.GetSegmentIdBySegmentName(self._segment)
+        return self._segmentation, self._segment
+
+    def _found(self) -> Any:
+        node = self.segmentation
+        if node is None or not self._segment:
+            return None
+        segments = node.GetSegmentation()
+        segment = segments.GetSegment(self._segment)
+        if segment is None:
+            segment = segments.GetSegment(segments.GetSegmentIdBySegmentName(self._segment))
+        return segment
+
+    def _written_to(self, work: Work) -> Any:
+        node_id, segment_id = _of(work)
+        node = self._scene.GetNodeByID(node_id) if node_id else None
+        if node is None or node.GetSegmentation().GetSegment(segment_id) is None:
+            raise StepError(_GONE)
+        return node
+
+
+def _of(work: Work) -> tuple[str, str]:
+    if work.target is None:
+        raise StepError(_GONE)
+    return work.target

@@ -1,0 +1,160 @@
+"""A scene with the made-up chest CT, its views, the shipped model, and a workbench on them."""
+
+from __future__ import annotations
+
+import queue
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "slicer_app"))
+
+from slicer_fixtures import *  # noqa: F403
+
+from SPASegmentLib.imaging.types import Volume
+from SPASegmentLib.sample import make_sample_volume, sample_seeds
+
+
+@pytest.fixture(scope="session")
+def an_engine() -> Any:
+    """The shipped model."""
+    from SPASegmentLib.engine.local import load_engine
+
+    return load_engine("compact", "cpu")
+
+
+@pytest.fixture(scope="session")
+def a_chest() -> Volume:
+    """The sample, turned by 12 degrees, so that no axis of its grid is one of RAS; 1.25 x 1.25 x 1.5 mm."""
+    volume = make_sample_volume()
+    angle = np.deg2rad(12.0)
+    turn = np.eye(4)
+    turn[:3, :3] = _about(np.array([1.0, 2.0, 3.0]) / np.sqrt(14.0), angle)
+    return Volume(volume.array, turn @ volume.ijk_to_ras, modality="CT", name="chest")
+
+
+@pytest.fixture(scope="session")
+def nodules(a_chest: Volume) -> list[tuple[float, float, float]]:
+    """World RAS of the places worth clicking in `a_chest`."""
+    back = a_chest.ijk_to_ras @ np.linalg.inv(make_sample_volume().ijk_to_ras)
+    places = [back @ np.array([*seed.ras, 1.0]) for seed in sample_seeds()]
+    return [(float(p[0]), float(p[1]), float(p[2])) for p in places]
+
+
+def _about(axis: np.ndarray, angle: float) -> np.ndarray:
+    cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+
+
+class Bench:
+    """A workbench on a scene, and what a test looks at."""
+
+    def __init__(self, app: Any, engine: Any, chest: Volume, nodules: list, store: Any) -> None:
+        from slicer_volumes import add_volume_node
+
+        self.app, self.scene, self.chest, self.nodules = app, app.scene, chest, nodules
+        self.engine, self.store = engine, store
+        self.volume = add_volume_node(app.scene, chest)
+        self.large = app.add_slice_view("Red", "Axial")
+        self.small = [app.add_slice_view(f"Small{n}", "Axial") for n in range(4)]
+        app.show_volume(self.volume)
+        self.posted: queue.SimpleQueue = queue.SimpleQueue()
+        self.screens: list[Any] = []
+        self.benches: list[Any] = []
+        self.workbench = self.open()
+
+    def open(self, **more: Any) -> Any:
+        """A workbench with volume and views chosen."""
+        from SPASegmentLib.scene.workbench import Workbench
+
+        more = {"engine": self.engine, "store": self.store, **more}
+        workbench = Workbench(self.scene, post=self.posted.put, **more)
+        workbench.subscribe(self.screens.append)
+        workbench.set_volume(self.volume)
+        workbench.set_views(self.large, self.small)
+        self.benches.append(workbench)
+        return workbench
+
+    def look(self, orientation: str) -> None:
+        """Turn the views: along the volume's axes, or oblique to them all."""
+        matrix = np.eye(4)
+        axes = self.chest.ijk_to_ras[:3, :3] / np.linalg.norm(self.chest.ijk_to_ras[:3, :3], axis=0)
+        right, up = {"axial": (0, 1), "sagittal": (1, 2), "coronal": (0, 2), "oblique": (0, 1)}[orientation]
+        matrix[:3, 0] = -axes[:, right]
+        matrix[:3, 1] = -axes[:, up] if up == 1 else axes[:, up]
+        if orientation == "oblique":
+            matrix[:3, :3] = _about(np.array([0.6, 0.8, 0.0]), np.deg2rad(31.0)) @ matrix[:3, :3]
+        matrix[:3, 2] = np.cross(matrix[:3, 0], matrix[:3, 1])
+        for node in (self.large, *self.small):
+            node.GetSliceToRAS().DeepCopy(matrix.ravel())
+            node.UpdateMatrices()
+
+    def settle(self, seconds: float = 60) -> Any:
+        """Wait until all is computed; the screen then."""
+        assert self.workbench.wait(seconds)
+        return self.workbench.screen
+
+    def click(self, nodule: int = 0, *, positive: bool = True, by: tuple = (0.0, 0.0, 0.0)) -> Any:
+        """A seed in a nodule, and the screen once its proposal is there."""
+        ras = tuple(np.add(self.nodules[nodule], by))
+        self.workbench.seed(ras, positive=positive)
+        return self.settle()
+
+    @property
+    def work(self) -> Any:
+        """The work on the screen."""
+        return self.workbench._work.trail.current
+
+    @property
+    def segmentation(self) -> Any:
+        """The only segmentation node of the user."""
+        nodes = [n for n in _nodes(self.scene, "vtkMRMLSegmentationNode") if not n.GetHideFromEditors()]
+        assert len(nodes) == 1
+        return nodes[0]
+
+    def voxels(self, name: str = "SPASegment") -> np.ndarray:
+        """(K, J, I) bool of a segment."""
+        from slicer_volumes import voxels_of
+
+        node = self.segmentation
+        return voxels_of(node, node.GetSegmentation().GetSegmentIdBySegmentName(name), self.chest)
+
+    def on_grid(self, mask: np.ndarray, view: Any) -> np.ndarray:
+        """(K, J, I) bool: where a mask of a slice belongs, by imaging's own reckoning."""
+        from SPASegmentLib.imaging.geometry import paste_mask
+
+        return paste_mask(view.in_plane_order(mask), view.voxel_plane, self.chest)
+
+
+def _nodes(scene: Any, kind: str) -> list[Any]:
+    found = scene.GetNodesByClass(kind)
+    found.UnRegister(None)
+    return [found.GetItemAsObject(n) for n in range(found.GetNumberOfItems())]
+
+
+@pytest.fixture
+def a_store(tmp_path: Path) -> Any:
+    """An empty folder of profiles."""
+    from SPASegmentLib.preference.store import ProfileStore
+
+    return ProfileStore(tmp_path / "profiles")
+
+
+@pytest.fixture
+def a_bench(slicer_app: Any, an_engine: Any, a_chest: Volume, nodules: list, a_store: Any) -> Iterator[Bench]:
+    """The workbench on the chest CT, in an axial view."""
+    bench = Bench(slicer_app, an_engine, a_chest, nodules, a_store)
+    bench.look("axial")
+    yield bench
+    for workbench in bench.benches:
+        workbench.close()
+
+
+@pytest.fixture
+def nodes_of(slicer_app: Any) -> Callable[[str], list[Any]]:
+    """All nodes of a class in the scene."""
+    return lambda kind: _nodes(slicer_app.scene, kind)
