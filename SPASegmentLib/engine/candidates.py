@@ -11,16 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
-from sklearn.cluster import KMeans
-from threadpoolctl import ThreadpoolController
 
 from SPASegmentLib.engine.describe import describe_all
+from SPASegmentLib.engine.kmeans import inner_products, kmeans, one_thread
 from SPASegmentLib.engine.messages import Candidate
 from SPASegmentLib.imaging.types import PointPrompt
 
 K = 4
 """Candidates shown at once (the paper's K)."""
-KMEANS_RESTARTS = 4
 SPECK_PIXELS = 3
 """Components and holes below this many pixels are specks ..."""
 SPECK_SHARE = 0.02
@@ -30,8 +28,6 @@ DISTINCT_PIXELS = 2
 DISTINCT_SHARE = 0.01
 """... and at least this share of the larger one's area."""
 _EIGHT = np.ones((3, 3), dtype=bool)
-_LIBRARIES = ThreadpoolController()
-"""Arrays this small are computed many times faster by one thread than by several that wait for each other."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +48,12 @@ def cluster(
     weights: np.ndarray | None = None,
     k: int = K,
     seed: int = 0,
-    at: np.ndarray | None = None,
+    products: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Group N probability maps into at most k clusters by weighted K-means (paper Section 3.3).
 
-    K-means only sees distances, so it runs on the N x N coordinates of the centred maps (Gram matrix), where
-    distances are the same, and not on the G*G pixels.
-
-    samples: (N, G, G) float. weights: (N,) non-negative, or None for equal ones. at: `coordinates(samples)`,
-    for callers that cluster the same samples more than once.
+    samples: (N, G, G) float. weights: (N,) non-negative, or None for equal ones. products: `inner_products(
+    samples)`, for callers that cluster the same samples more than once.
     Returns labels (N,) int and centroids (k', G, G) float32, the weighted means of each cluster's maps, from
     the largest mask (cells >= 0.5) to the smallest; k' < k where there are fewer distinct samples.
     """
@@ -69,43 +62,29 @@ def cluster(
     weight = np.ones(n) if weights is None else np.asarray(weights, dtype=np.float64)
     if not weight.sum() > 0:
         weight = np.ones(n)
-    k = min(k, len({row.tobytes() for row in flat}))
-    if k <= 1:
-        labels = np.zeros(n, dtype=np.int64)
-    else:
-        means = KMeans(n_clusters=k, n_init=KMEANS_RESTARTS, random_state=seed)
-        at = coordinates(samples) if at is None else at
-        with _LIBRARIES.limit(limits=1):
-            labels = means.fit_predict(at, sample_weight=weight)
+    weight = weight / weight.sum() + 1e-12  # clusters of samples without any weight have a mean, too
+    labels = kmeans(inner_products(samples) if products is None else products, weight, k, seed)
     return _ordered_by_area(flat, weight, labels, samples.shape[1:])
-
-
-def coordinates(samples: np.ndarray) -> np.ndarray:
-    """(N, G, G) maps -> (N, N') coordinates with the same pairwise distances."""
-    flat = np.ascontiguousarray(samples, dtype=np.float32).reshape(len(samples), -1)
-    centred = flat - flat.mean(axis=0, dtype=np.float64).astype(np.float32)
-    with _LIBRARIES.limit(limits=1):
-        values, vectors = np.linalg.eigh((centred @ centred.T).astype(np.float64))
-    held = values > values[-1] * 1e-6
-    return np.ascontiguousarray(vectors[:, held] * np.sqrt(values[held]))
 
 
 def _ordered_by_area(
     flat: np.ndarray, weight: np.ndarray, labels: np.ndarray, shape: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Number the clusters from large to small, leaving out empty ones; labels and centroids."""
-    centroids, keys, old = [], [], np.unique(labels)
-    for label in old:
-        member = labels == label
-        share = weight[member] if weight[member].sum() > 0 else np.ones(member.sum())
-        centroid = np.average(flat[member].astype(np.float64), axis=0, weights=share)
-        centroids.append(centroid.astype(np.float32))
-        keys.append((-int((centroid >= 0.5).sum()), -float(centroid.sum()), int(np.flatnonzero(member)[0])))
+    old = np.unique(labels)
+    shares = (labels == old[:, None]) * weight
+    shares /= shares.sum(axis=1, keepdims=True)
+    with one_thread():
+        centroids = shares.astype(np.float32) @ flat
+    keys = [
+        (-int(np.count_nonzero(centroid >= 0.5)), -float(centroid.sum()), int(np.argmax(labels == label)))
+        for label, centroid in zip(old, centroids, strict=True)
+    ]
     order = sorted(range(len(old)), key=keys.__getitem__)
     renumbered = np.empty(len(labels), dtype=np.int64)
     for new, index in enumerate(order):
         renumbered[labels == old[index]] = new
-    return renumbered, np.stack([centroids[i] for i in order]).reshape(-1, *shape)
+    return renumbered, centroids[order].reshape(-1, *shape)
 
 
 def clean_mask(
@@ -256,6 +235,27 @@ def select(
     return Selection(tuple(kept), tuple(min(1.0, support[i]) for i in kept), reason)
 
 
+def worth_showing(centroids: np.ndarray, mean: np.ndarray, pixel_cells: float) -> int:
+    """About how many centroids give masks that differ from the recommendation and from each other.
+
+    Asked on the network's grid, with half of what `select` asks for: a quick look before masks are made.
+    centroids: (k, G, G). mean: (G, G) the recommendation. pixel_cells: cells a pixel covers.
+    """
+    masks = (
+        (np.concatenate([mean[None], centroids]) >= 0.5).reshape(len(centroids) + 1, -1).astype(np.float32)
+    )
+    with one_thread():
+        shared = masks @ masks.T
+    area = np.diagonal(shared)
+    differ = area[:, None] + area - 2 * shared
+    least = np.maximum(DISTINCT_PIXELS * pixel_cells, DISTINCT_SHARE * np.maximum(area[:, None], area)) / 2
+    kept = [0]
+    for i in range(1, len(masks)):
+        if area[i] and all(differ[i, j] >= least[i, j] for j in kept):
+            kept.append(i)
+    return len(kept) - 1
+
+
 def _fewer_reason(shown: int, limit: int, turned_down: int) -> str:
     """Why fewer than `limit` are shown, in one sentence."""
     if shown >= limit:
@@ -290,10 +290,19 @@ def assemble(
     """
     cleaned = [clean_mask(mask, points) for mask in masks]
     selection = select(recommendation, cleaned, supports, rejected=rejected, limit=limit)
+    return described(recommendation, cleaned, selection, spacing), selection.fewer_reason
+
+
+def described(
+    recommendation: np.ndarray,
+    cleaned: Sequence[np.ndarray],
+    selection: Selection,
+    spacing: tuple[float, float],
+) -> tuple[Candidate, ...]:
+    """The candidates a selection of cleaned (H, W) masks gives, described against the recommendation."""
     shown = [cleaned[i] for i in selection.kept]
     descriptions = describe_all(recommendation, shown, selection.supports, spacing)
-    candidates = tuple(
+    return tuple(
         Candidate(mask, description, index)
         for mask, description, index in zip(shown, descriptions, selection.kept, strict=True)
     )
-    return candidates, selection.fewer_reason

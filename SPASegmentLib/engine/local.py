@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from SPASegmentLib.engine.candidates import assemble, clean_mask, cluster, coordinates
+from SPASegmentLib.engine.candidates import clean_mask, cluster, described, select, worth_showing
 from SPASegmentLib.engine.checks import check_request, input_warnings, network_pixels
 from SPASegmentLib.engine.history import History
+from SPASegmentLib.engine.kmeans import inner_products
 from SPASegmentLib.engine.looks import find_region, room_for_pick
 from SPASegmentLib.engine.messages import (
     CancelToken,
@@ -270,24 +271,23 @@ class LocalEngine:
         one turned down before, so that fewer than K are shown only where the samples hold no more opinions.
         """
         image, k = request.image, self.config.candidates
-        at = coordinates(samples)
+        products, mean = inner_products(samples), np.tensordot(weights, samples, axes=1)
+        cells = image.spacing[0] * image.spacing[1] / (region.size_mm / region.grid) ** 2
         for extra in EXTRA_CLUSTERS:
-            labels, centroids = cluster(samples, weights, k + extra, request.seed, at)
-            masks = [zoom.unsample(c, region, image.shape, image.spacing) >= 0.5 for c in centroids]
-            shown, reason = assemble(
-                recommendation,
-                masks,
-                [float(weights[labels == i].sum()) for i in range(len(centroids))],
-                spacing=image.spacing,
-                points=request.points,
-                rejected=history.rejected,
-                limit=k,
-            )
-            if len(shown) == k:
+            labels, centroids = cluster(samples, weights, k + extra, request.seed, products)
+            if 0 < extra < EXTRA_CLUSTERS[-1] and worth_showing(centroids, mean, cells) < k:
+                continue
+            masks = [
+                clean_mask(zoom.unsample(c, region, image.shape, image.spacing) >= 0.5, request.points)
+                for c in centroids
+            ]
+            supports = [float(weights[labels == i].sum()) for i in range(len(centroids))]
+            selection = select(recommendation, masks, supports, rejected=history.rejected, limit=k)
+            if len(selection.kept) == k:
                 break
-        kept = [c.cluster for c in shown]
+        shown = described(recommendation, masks, selection, image.spacing)
         numbered = tuple(replace(c, cluster=i) for i, c in enumerate(shown))
-        return numbered, reason, centroids[kept]
+        return numbered, selection.fewer_reason, centroids[list(selection.kept)]
 
     def _shares(
         self,

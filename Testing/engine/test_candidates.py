@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from SPASegmentLib.engine.candidates import K, assemble, clean_mask, cluster, same_mask, select
+from SPASegmentLib.engine.candidates import K, assemble, clean_mask, cluster, same_mask, select, worth_showing
 from SPASegmentLib.imaging.types import PointPrompt
 
 SPACING = (0.7, 0.7)
@@ -231,3 +231,17 @@ def test_whatever_the_masks_the_candidates_keep_their_promises(masks, recommenda
         assert not any(same_mask(mask, other) for other in [recommendation, *rejected, *shown[:i]])
     assert len({c.description.name for c in candidates}) == len(shown)
     assert sum(c.description.support for c in candidates) <= 1 + 1e-9
+
+
+def test_a_quick_look_tells_how_many_opinions_the_clusters_hold():
+    mean = a_disc(10).astype(float)
+    nearly = a_disc(10)
+    nearly[0, 0] = True
+    agreeing = np.stack([a_disc(10), nearly, np.zeros_like(mean)]).astype(float)
+    assert worth_showing(agreeing, mean, 1.0) == 0
+    differing = np.stack([a_disc(10), a_disc(12), a_disc(12), a_disc(7)]).astype(float)
+    assert worth_showing(differing, mean, 1.0) == 2
+    one_cell = a_disc(10)
+    one_cell[0, :3] = True
+    assert worth_showing(one_cell[None].astype(float), mean, 1.0) == 1
+    assert worth_showing(one_cell[None].astype(float), mean, 9.0) == 0, "less than a pixel of nine cells"
