@@ -1,24 +1,23 @@
-"""The SPASegment module of 3D Slicer. Loads with nothing of its own installed; says what it needs."""
+"""The SPASegment module of 3D Slicer: what Slicer needs to know of it. The panel is in SPASegmentWidgets.
 
-from __future__ import annotations
+Loads with nothing of its own installed. No `from __future__ import annotations` here: the parameter node's
+annotations are types.
+"""
 
-import importlib.metadata
-import importlib.util
-import re
-from pathlib import Path
+import sys
 
 import slicer
+from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
+from slicer.parameterNodeWrapper import parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
     ScriptedLoadableModuleWidget,
 )
-
-# Distribution names whose import name is another word.
-IMPORT_NAMES = {"scikit-learn": "sklearn", "segment-anything": "segment_anything"}
+from slicer.util import VTKObservationMixin
 
 
 class SPASegment(ScriptedLoadableModule):
@@ -39,85 +38,144 @@ class SPASegment(ScriptedLoadableModule):
             "The method is SPA: Jiayuan Zhu, Junde Wu, Cheng Ouyang, Konstantinos Kamnitsas and J. Alison"
             " Noble, ICCV 2025. The shipped model was trained on LIDC-IDRI (CC BY 3.0)."
         )
+        if hasattr(slicer.app, "connect"):
+            slicer.app.connect("startupCompleted()", register_sample_data)
 
 
-class SPASegmentWidget(ScriptedLoadableModuleWidget):
-    """The panel: what the module does, what it needs, and what of that is installed."""
+def register_sample_data() -> None:
+    """Offer the made-up chest CT in the module Sample Data."""
+    from SPASegmentWidgets.sample_data import register
+
+    register()
+
+
+@parameterNodeWrapper
+class SPASegmentParameterNode:
+    """What is saved with the scene.
+
+    volume, segmentation, segment: what is worked on. profile: name of the preference profile. state: the
+    workbench's own account of seeds, steps and views, as JSON.
+    """
+
+    volume: vtkMRMLScalarVolumeNode
+    segmentation: vtkMRMLSegmentationNode
+    segment: str = ""
+    profile: str = ""
+    state: str = ""
+
+
+class SPASegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """Puts the panel up and passes on what Slicer tells it."""
+
+    def __init__(self, parent=None) -> None:
+        VTKObservationMixin.__init__(self)
+        self.panel = None
+        ScriptedLoadableModuleWidget.__init__(self, parent)
 
     def setup(self) -> None:
-        """Build the panel. Nothing is installed or imported here."""
-        import qt
-
+        """Build the panel. Nothing is installed here."""
         super().setup()
+        from SPASegmentWidgets.panel import Panel
+
+        ui_widget = slicer.util.loadUI(self.resourcePath("UI/SPASegment.ui"))
+        self.layout.addWidget(ui_widget)
+        self.ui = slicer.util.childWidgetVariables(ui_widget)
         self.logic = SPASegmentLogic()
-        self.statusLabel = qt.QLabel()
-        self.statusLabel.wordWrap = True
-        self.checkButton = qt.QPushButton(_("Check again"))
-        self.checkButton.toolTip = _("Look again at which Python packages are installed")
-        self.checkButton.connect("clicked(bool)", self.onCheck)
-        self.layout.addWidget(self.statusLabel)
-        self.layout.addWidget(self.checkButton)
-        self.layout.addStretch(1)
-        self.onCheck()
+        self.panel = Panel(self.ui, self.logic)
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
+        self.addObserver(scene, scene.StartSaveEvent, self.onSceneStartSave)
 
     def enter(self) -> None:
-        """Show the state as it is now."""
-        self.onCheck()
+        """The module was opened."""
+        if self.panel is not None:
+            self.panel.enter()
 
-    def onCheck(self, checked: bool = False) -> None:
-        """Look at what is installed and say it."""
-        self.statusLabel.text = self.logic.summary()
+    def exit(self) -> None:
+        """Another module was opened."""
+        if self.panel is not None:
+            self.panel.exit()
+
+    def cleanup(self) -> None:
+        """The module is unloaded."""
+        self.removeObservers()
+        if self.panel is not None:
+            self.panel.close()
+            self.panel = None
+
+    def onReload(self) -> None:
+        """Load the parts of the panel and the library anew, too."""
+        self.cleanup()
+        for name in [
+            name for name in sys.modules if name.split(".")[0] in ("SPASegmentWidgets", "SPASegmentLib")
+        ]:
+            del sys.modules[name]
+        super().onReload()
+
+    def onSceneStartClose(self, caller, event) -> None:
+        """The scene is about to be closed."""
+        if self.panel is not None:
+            self.panel.scene_closing()
+
+    def onSceneEndClose(self, caller, event) -> None:
+        """The scene is empty now."""
+        if self.panel is not None:
+            self.panel.scene_closed()
+
+    def onSceneEndImport(self, caller, event) -> None:
+        """A scene was read, after closing the one before or in addition to it."""
+        if self.panel is not None:
+            self.panel.scene_read()
+
+    def onSceneStartSave(self, caller, event) -> None:
+        """The scene is about to be saved: put what is going on into it."""
+        if self.panel is not None:
+            self.panel.keep_state()
 
 
 class SPASegmentLogic(ScriptedLoadableModuleLogic):
-    """What the module knows without importing anything heavy."""
+    """Gives the parameter node and the workbench; no widget in it.
 
-    def requirements(self) -> list[str]:
-        """Names of the Python packages the library needs, from the requirements.txt beside it."""
-        here = Path(__file__).resolve().parent
-        for folder in (here, here.parent):  # installed: beside the module; in the source tree: above it
-            path = folder / "requirements.txt"
-            if path.is_file() and (folder / "SPASegmentLib").is_dir():
-                lines = path.read_text(encoding="utf-8").splitlines()
-                found = (re.match(r"[A-Za-z0-9._-]+", line) for line in lines)
-                return [match.group() for match in found if match]
-        return []
+    store: where profiles are kept; None for the user's own folder.
+    """
 
-    def installed(self) -> dict[str, str]:
-        """Version of each package the library needs; an empty text where it is not installed."""
-        return {name: self.version(name) for name in self.requirements()}
+    def __init__(self) -> None:
+        super().__init__()
+        self.store = None
+        self._typed = []
 
-    def version(self, name: str) -> str:
-        """Version of an installed package, found without importing it; empty where it is not installed."""
-        try:
-            if importlib.util.find_spec(IMPORT_NAMES.get(name, name)) is None:
-                return ""
-            return importlib.metadata.version(name)
-        except (ImportError, ValueError):
-            return ""
+    def getParameterNode(self) -> SPASegmentParameterNode:
+        """What is saved with the scene, typed.
 
-    def summary(self) -> str:
-        """The panel's text."""
-        versions = self.installed()
-        missing = [name for name, version in versions.items() if not version]
-        purpose = _(
-            "SPASegment segments a slice from one click and learns from your picks. This panel does not"
-            " segment yet; until it does, the command line (spasegment segment) writes segmentations that"
-            " Slicer opens."
+        One object per node, kept: it observes its node, and must not be collected while that is in use.
+        """
+        node = super().getParameterNode()
+        for typed in self._typed:
+            if typed.parameterNode is node:
+                return typed
+        self._typed.append(SPASegmentParameterNode(node))
+        return self._typed[-1]
+
+    def start_workbench(self, settings, post):
+        """The workbench on Slicer's scene. post(f): runs f soon on the main thread."""
+        from SPASegmentLib.scene.workbench import Workbench
+
+        return Workbench(
+            slicer.mrmlScene, model=settings.model, device=settings.device, store=self.store, post=post
         )
-        if not versions:
-            state = _(
-                "The library SPASegmentLib was not found beside this module: install the extension again."
-            )
-        elif missing:
-            state = _("Not installed yet: {names}.").format(names=", ".join(missing))
-        else:
-            state = _("Everything the library needs is installed.")
-        return f"{purpose}\n\n{state}"
+
+    def shipped_colors(self) -> dict[str, str]:
+        """Role -> "#rrggbb" of the overlays as shipped."""
+        from SPASegmentLib.reporting.overlay import ADDED, RECOMMENDED, REMOVED
+
+        looks = {"recommended": RECOMMENDED, "added": ADDED, "removed": REMOVED}
+        return {role: "#{:02x}{:02x}{:02x}".format(*look.line) for role, look in looks.items()}
 
 
 class SPASegmentTest(ScriptedLoadableModuleTest):
-    """The self-test, run by Slicer's Reload and Test."""
+    """The self-test, run by Slicer's Reload and Test and by ctest."""
 
     def setUp(self) -> None:
         """Start from an empty scene."""
@@ -125,17 +183,11 @@ class SPASegmentTest(ScriptedLoadableModuleTest):
 
     def runTest(self) -> None:
         """Run every test of this class."""
-        self.setUp()
-        self.test_says_what_is_installed()
+        from SPASegmentWidgets import selftest
 
-    def test_says_what_is_installed(self) -> None:
-        """The requirements are found, Slicer's own numpy among them, and the text names what is missing."""
-        logic = SPASegmentLogic()
-        versions = logic.installed()
-        self.assertIn("torch", versions)
-        self.assertTrue(versions["numpy"])
-        for name, version in versions.items():
-            if not version:
-                self.assertIn(name, logic.summary())
-        self.assertEqual(logic.version("there-is-no-such-package"), "")
-        self.delayDisplay(_("SPASegment: test passed"))
+        with selftest.settings_kept():
+            for name, check in selftest.CHECKS.items():
+                self.setUp()
+                self.delayDisplay(f"SPASegment: {name}")
+                check(self)
+        self.delayDisplay("SPASegment: test passed")

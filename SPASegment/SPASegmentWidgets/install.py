@@ -1,0 +1,199 @@
+"""What the library needs, what of it is there, and how the rest is installed. No widget in it."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import logging
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import slicer
+from slicer.i18n import tr as _
+
+HERE = Path(__file__).resolve().parent
+IMPORT_NAMES = {"scikit-learn": "sklearn", "segment-anything": "segment_anything", "pillow": "PIL"}
+DISK_MB = {
+    "torch": 700,
+    "scipy": 110,
+    "scikit-learn": 45,
+    "matplotlib": 30,
+    "SimpleITK": 150,
+    "torchvision": 25,
+    "numpy": 60,
+}
+"""On the disk, where it is more than 20 MB."""
+TORCH_CUDA_MB = 5400
+"""What torch takes with the libraries for NVIDIA graphics cards."""
+TORCH = ("torch", "torchvision")
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A line of requirements.txt. name: of the distribution. least: its oldest version, as text."""
+
+    name: str
+    least: str
+
+    @property
+    def line(self) -> str:
+        """As pip reads it."""
+        return f"{self.name}>={self.least}"
+
+    @property
+    def version(self) -> str:
+        """The installed version, found without importing it; "" where there is none."""
+        try:
+            if importlib.util.find_spec(IMPORT_NAMES.get(self.name, self.name)) is None:
+                return ""
+            return importlib.metadata.version(self.name)
+        except (ImportError, ValueError):
+            return ""
+
+    @property
+    def satisfied(self) -> bool:
+        """Whether a version that is new enough is installed."""
+        found = self.version
+        return bool(found) and _numbers(found) >= _numbers(self.least)
+
+
+def library_root() -> Path | None:
+    """The folder that holds SPASegmentLib: beside the module when installed, above it in the source tree."""
+    for folder in (HERE.parent, HERE.parent.parent):
+        if (folder / "SPASegmentLib" / "__init__.py").is_file():
+            return folder
+    return None
+
+
+def put_library_on_path() -> bool:
+    """Let `import SPASegmentLib` find the library; False where it is missing from the installation."""
+    root = library_root()
+    if root is not None and str(root) not in sys.path:
+        sys.path.append(str(root))
+    return root is not None
+
+
+def requirements() -> list[Requirement]:
+    """What requirements.txt beside the library names."""
+    root = library_root()
+    path = root / "requirements.txt" if root else None
+    if path is None or not path.is_file():
+        return []
+    found = (re.match(r"([A-Za-z0-9._-]+)>=([0-9.]+)", line) for line in path.read_text("utf-8").splitlines())
+    return [Requirement(*match.groups()) for match in found if match]
+
+
+def missing() -> list[Requirement]:
+    """What must be installed before the panel can segment."""
+    return [one for one in requirements() if not one.satisfied]
+
+
+def disk_mb(wanted: list[Requirement]) -> int:
+    """Roughly what they take on the disk, without graphics card libraries."""
+    return sum(DISK_MB.get(one.name, 10) for one in wanted)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an installation ended. restart: Slicer must restart to use it. problem: a sentence or ""."""
+
+    restart: bool = False
+    problem: str = ""
+
+
+class Installer:
+    """Installs what is missing, group by group, so that what was interrupted goes on where it was."""
+
+    def __init__(self, confirm: Callable[[str, str], bool]) -> None:
+        """confirm: asks the user (title, question)."""
+        self._confirm = confirm
+
+    def install(self, progress: Callable[[float, str], None]) -> Outcome:
+        """Install everything missing. progress: share done in [0, 1] and what is being done now.
+
+        Must run on Qt's thread: pip's window of Slicer belongs to it.
+        """
+        before = _imported_versions()
+        try:
+            for share, text, step in self._steps(missing()):
+                progress(share, text)
+                if not step():
+                    return Outcome(problem=_("Nothing more was installed; press Install to go on."))
+        except Exception as error:
+            logging.exception("SPASegment: the installation stopped")
+            return Outcome(problem=_failure(error))
+        importlib.invalidate_caches()
+        changed = {name for name, version in _imported_versions().items() if before.get(name) != version}
+        left = missing()
+        if left and not changed:
+            names = ", ".join(one.name for one in left)
+            return Outcome(
+                problem=_("{names} could not be installed; the Python console says why.").format(names=names)
+            )
+        progress(1.0, _("Done"))
+        return Outcome(restart=bool(changed))
+
+    def _steps(self, wanted: list[Requirement]) -> list[tuple[float, str, Callable[[], bool]]]:
+        torch = [one for one in wanted if one.name in TORCH]
+        others = [one for one in wanted if one.name not in TORCH]
+        steps = []
+        if torch:
+            steps.append((0.05, _("Installing PyTorch; this takes some minutes"), lambda: self._torch(torch)))
+        if others:
+            names = ", ".join(one.name for one in others)
+            text = _("Installing {names}").format(names=names)
+            steps.append((0.65 if torch else 0.1, text, lambda: self._pip(others)))
+        return steps
+
+    def _torch(self, wanted: list[Requirement]) -> bool:
+        """Through the PyTorch extension, which chooses the build for this computer; else with pip."""
+        least = {one.name: f">={one.least}" for one in requirements()}
+        try:
+            import PyTorchUtils
+        except ImportError:
+            question = _(
+                "The extension PyTorch is not installed. It chooses the build of PyTorch that fits your"
+                " graphics card. Without it the general build is installed, which runs everywhere but may take"
+                " {size} GB.\n\nGo on without it? Press Cancel to install the extension PyTorch in the Extensions"
+                " Manager first."
+            ).format(size=TORCH_CUDA_MB / 1000)
+            return self._confirm(_("Install PyTorch"), question) and self._pip(wanted)
+        logic = PyTorchUtils.PyTorchUtilsLogic()
+        return logic.installTorch(askConfirmation=False, torchVersionRequirement=least["torch"]) is not None
+
+    def _pip(self, wanted: list[Requirement]) -> bool:
+        lines = [one.line for one in wanted]
+        packaging = getattr(slicer, "packaging", None)
+        if packaging is None and importlib.util.find_spec("slicer.packaging") is not None:
+            packaging = importlib.import_module("slicer.packaging")
+        if packaging is not None and hasattr(packaging, "pip_ensure"):
+            packaging.pip_ensure(lines, requester="SPASegment")
+        else:
+            slicer.util.pip_install(["--only-binary", ":all:", *lines])
+        importlib.invalidate_caches()
+        return all(one.satisfied for one in wanted)
+
+
+def _imported_versions() -> dict[str, str]:
+    """Versions on the disk of what this Slicer has loaded already: a change needs a restart."""
+    loaded = (one for one in requirements() if IMPORT_NAMES.get(one.name, one.name) in sys.modules)
+    return {one.name: one.version for one in loaded}
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The release of a version, for comparison: "2.10.0+cu121" -> (2, 10, 0)."""
+    match = re.match(r"\d+(\.\d+)*", version)
+    return tuple(int(part) for part in match.group().split(".")) if match else ()
+
+
+def _failure(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    reason = text[-1] if text else type(error).__name__
+    return _(
+        "The installation stopped ({reason}); check the network connection and press Install to go on"
+        " where it stopped."
+    ).format(reason=reason[:160])

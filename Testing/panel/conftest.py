@@ -1,0 +1,49 @@
+"""The panel on the stand-ins: real MRML, PySide6 off screen with PythonQt's rules."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
+HERE = Path(__file__).resolve().parent
+for folder in (HERE / "support", HERE.parent / "slicer_app"):
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+
+@pytest.fixture
+def profiles_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Profiles of this test only."""
+    monkeypatch.setenv("SPASEGMENT_PROFILES", str(tmp_path / "profiles"))
+    return tmp_path / "profiles"
+
+
+@pytest.fixture
+def application(tmp_path: Path, profiles_folder: Path) -> Iterator[Any]:
+    """The application with a main window; the test fails on every error line and on PythonQt's complaints."""
+    for needed, why in (("slicer", "slicer-core"), ("PySide6", "PySide6-Essentials")):
+        if importlib.util.find_spec(needed) is None:
+            pytest.skip(f"{why} is not installed (the extra `viewer` brings slicer-core, `panel` PySide6)")
+    from application import PanelApplication
+    from slicer_log import ErrorLog
+
+    log = ErrorLog()
+    log.open()
+    try:
+        app = PanelApplication(log, tmp_path)
+        try:
+            yield app
+        finally:
+            app.close()
+    finally:
+        log.close()
+    log.check()
+    app.check()
