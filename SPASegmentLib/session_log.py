@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
@@ -183,6 +184,16 @@ def _digest(proposal: Proposal | None) -> str | None:
     """SHA-256 of a proposal's recommendation and candidates."""
     if proposal is None:
         return None
+    if proposal not in _digests:
+        _digests[proposal] = _digest_of(proposal)
+    return _digests[proposal]
+
+
+_digests: weakref.WeakKeyDictionary[Proposal, str] = weakref.WeakKeyDictionary()
+"""A log may be written after every step; what was hashed once is not hashed again."""
+
+
+def _digest_of(proposal: Proposal) -> str:
     digest = hashlib.sha256()
     for mask in (proposal.recommendation, *(c.mask for c in proposal.candidates)):
         digest.update(repr(mask.shape).encode())

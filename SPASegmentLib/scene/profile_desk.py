@@ -7,7 +7,7 @@ scene's thread.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,15 +45,20 @@ class ProfileDesk:
 
     # On the scene's thread
 
-    def choose(self, name: str | None) -> None:
-        """Use a profile from the next seed on, or none."""
+    def choose(self, name: str | None, *, quietly: bool = False) -> None:
+        """Use a profile from the next seed on, or none. quietly: only what goes wrong is said."""
         self.wanted = name or None
         self.notes = ()
         if not name:
             self.profile = None
-            self._say("No profile is used; picks teach nothing.", False)
+            self._say("" if quietly else "No profile is used; picks teach nothing.", False)
             return
-        self._do(lambda: self._chosen(self.store().load(name)))
+
+        def job() -> _Answer:
+            answer = self._chosen(self.store().load(name))
+            return replace(answer, said="") if quietly else answer
+
+        self._do(job)
 
     def create(self, name: str, structure: str = "", modality: str = "") -> None:
         """A new profile of the model in use, which is then chosen."""
@@ -76,14 +81,14 @@ class ProfileDesk:
 
         self._do(job)
 
-    def give_out(self, path: Path, *, replace: bool = False) -> None:
+    def give_out(self, path: Path, *, overwrite: bool = False) -> None:
         """Write the chosen profile to a file."""
         name = self._needed().name
 
         def job() -> _Answer:
             from SPASegmentLib.preference.exchange import export_profile
 
-            export_profile(self.store().load(name), path, replace=replace)
+            export_profile(self.store().load(name), path, replace=overwrite)
             return _Answer(f'The profile "{name}" is exported to {path.name}.')
 
         self._do(job)
@@ -123,7 +128,7 @@ class ProfileDesk:
     def model_changed(self) -> None:
         """Check the chosen profile against the model now in use."""
         if self.wanted:
-            self.choose(self.wanted)
+            self.choose(self.wanted, quietly=True)
 
     def learnt(self, profile: Profile) -> None:
         """The chosen profile as it is on disk now."""

@@ -114,7 +114,7 @@ def to_state(
         profile=desk.wanted,
         **asdict(settings),
     )
-    return state.model_dump_json(exclude_defaults=True)
+    return state.model_dump_json()
 
 
 def from_state(
@@ -149,7 +149,7 @@ def from_state(
             problems.append(error)
     current = works.get(state.current) if state.current is not None else None
     if state.profile:
-        desk.choose(state.profile)
+        desk.choose(state.profile, quietly=True)
     work.restore(list(works.values()), current)
     if problems:
         left = len(problems)
@@ -176,7 +176,17 @@ def _read(text: str) -> SceneState:
 
 
 def _record(work: Work) -> WorkRecord:
-    view, receipt = work.view, work.taught()
+    """Made anew only where the work has changed: the state is asked for with every screen."""
+    receipt = work.taught()
+    stands = (work.session, work.log, work.opening, work.target, work.before, receipt)
+    if work.saved is None or any(a is not b for a, b in zip(work.saved[0], stands, strict=True)):
+        work.saved = (stands, _made(work, receipt))
+    record: WorkRecord = work.saved[1]
+    return record
+
+
+def _made(work: Work, receipt: Receipt | None) -> WorkRecord:
+    view = work.view
     log = log_of(work.session) if work.session is not None else work.log
     return WorkRecord(
         volume=view.volume_id,

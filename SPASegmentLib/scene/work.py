@@ -49,7 +49,8 @@ class Work:
     target: (segmentation node ID, segment ID) its mask went to. before: (H, W) bool, what the segment
     held on this slice before. mask: what was approved, kept when the session rests. changes: its writes,
     oldest first. receipt: what a profile holds of it since before the scene was saved. doubts: sentences
-    beside it. stale: its volume has changed since. stuck: its log cannot be brought back. cards: by proposal.
+    beside it. stale: its volume has changed since. stuck: its log cannot be brought back. saved: its record in a
+    saved state. cards: by proposal.
     """
 
     view: ViewSlice
@@ -68,6 +69,7 @@ class Work:
     doubts: tuple[str, ...] = ()
     stale: bool = False
     stuck: bool = False
+    saved: tuple[tuple[Any, ...], Any] | None = field(default=None, repr=False)
     cards: dict[Proposal, tuple[Card, ...]] = field(default_factory=dict)
 
     @property

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SAVING_SECONDS = 5.0
-"""How long `to_state` waits for what is computed."""
 CLOSING_SECONDS = 30.0
 """How long `close` waits for what the worker is in the middle of."""
 _F = TypeVar("_F", bound=Callable[..., None])
@@ -40,13 +38,14 @@ _signature = functools.cache(inspect.signature)
 
 
 def _safe(method: _F) -> _F:
-    """A user's action: whatever goes wrong becomes a sentence on the screen."""
+    """What a face may call: whatever goes wrong becomes a sentence on the screen."""
 
     @functools.wraps(method)
     def run(self: Workbench, *args: Any, **more: Any) -> None:
         if self._closed:
             return
-        self._say("", "hint")
+        if not method.__name__.startswith("set_"):
+            self._say("", "hint")  # a choice that changes nothing leaves the sentence that is shown
         try:
             _signature(method).bind(self, *args, **more)
         except TypeError:
@@ -118,6 +117,9 @@ class Workbench:
     @_safe
     def set_volume(self, node: Any) -> None:
         """The volume to segment, or None."""
+        if node is self._chosen.volume and node is not None:
+            return
+        self._say("", "hint")
         self._chosen.choose_volume(node)
         self._work.volume_chosen()
 
@@ -126,6 +128,8 @@ class Workbench:
         """The segmentation that approved masks go to; None: one is made when it is needed."""
         if node is not None and not (hasattr(node, "IsA") and node.IsA("vtkMRMLSegmentationNode")):
             raise InputError("This is no segmentation; choose another one.")
+        if node is not self._target.segmentation:
+            self._say("", "hint")
         self._target.choose_segmentation(node)
 
     @_safe
@@ -143,6 +147,8 @@ class Workbench:
     @_safe
     def set_views(self, large: Any, small: Sequence[Any] = ()) -> None:
         """The slice nodes of the large view and of the small ones."""
+        if large is not self._chosen.large:
+            self._say("", "hint")
         self._chosen.choose_views(large, small)
         self._work.look(None)
 
@@ -258,7 +264,7 @@ class Workbench:
     @_safe
     def export_profile(self, path: str | Path, replace: bool = False) -> None:
         """Write the chosen profile to a file."""
-        self._desk.give_out(Path(path), replace=replace)
+        self._desk.give_out(Path(path), overwrite=replace)
 
     @_safe
     def summarise_profile(self, name: str | None = None) -> None:
@@ -284,11 +290,12 @@ class Workbench:
     # A saved scene
 
     def to_state(self) -> str:
-        """All interactions as JSON, to be saved with the scene: seeds, steps, views, segment, profile."""
+        """All interactions as JSON, to be saved with the scene: seeds, steps, views, segment, profile.
+
+        Quick enough to be called with every new screen.
+        """
         from SPASegmentLib.scene.state import to_state
 
-        if not self._closed:
-            self.wait(SAVING_SECONDS)  # what was approved a moment ago is taught, and known to be
         volume = self._chosen.volume
         volume_id = volume.GetID() if volume is not None else None
         return to_state(self._work, self._target, self._settings, self._desk, volume_id)
@@ -310,7 +317,7 @@ class Workbench:
         until = time.monotonic() + timeout
         while True:
             self._take_in()
-            if self._closed or not (self._worker.busy or self._work.waiting):
+            if self.idle:
                 return True
             left = until - time.monotonic()
             if left <= 0:
@@ -320,6 +327,11 @@ class Workbench:
             except queue.Empty:
                 return False
             self._guarded(call)
+
+    @property
+    def idle(self) -> bool:
+        """Whether all that was asked for is done and delivered."""
+        return self._closed or not (self._worker.busy or self._work.waiting)
 
     def close(self) -> None:
         """End the worker (what was approved is still taught), take nodes and observers of ours away."""
