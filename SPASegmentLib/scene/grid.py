@@ -95,8 +95,11 @@ def change_box(
     add, remove: (dk, dj, di) bool. Where another segment of the same layer holds an added voxel, Slicer moves
     this segment to a layer of its own. Raises InputError where Slicer refuses.
     """
+    # MODE_REPLACE would empty the rest of the segment, and MODE_MERGE_MAX writes the image's own values: on a
+    # shared layer a 1 is the first segment's voxel. MERGE_MIN clears where the image is 0, in this segment
+    # only; MERGE_MASK writes this segment's label where it is not.
     logic = slicer.vtkSlicerSegmentationsModuleLogic
-    for voxels, mode in ((remove, logic.MODE_MERGE_MIN), (add, logic.MODE_MERGE_MAX)):
+    for voxels, mode in ((remove, logic.MODE_MERGE_MIN), (add, logic.MODE_MERGE_MASK)):
         if not voxels.any():
             continue
         box, first = _around(voxels, start)

@@ -86,7 +86,7 @@ class SegmentChange:
         self._scene = node.GetScene()
         self._node_id = node.GetID()
         self._parts = parts
-        self.done = True
+        self.done = False
 
     @property
     def segment_ids(self) -> tuple[str, ...]:

@@ -14,7 +14,6 @@ from SPASegmentLib.scene.cut import ViewSlice
 from SPASegmentLib.scene.grid import (
     Grid,
     box_in,
-    change_box,
     intensities,
     pixels_on,
     read_box,
@@ -75,11 +74,9 @@ class SegmentWriter:
             parts.append(Part.of(self._segment_id, grid, slab.start, gained, lost))
         if parts and self._before_change is not None:
             self._before_change()
-        for part in parts:
-            add, remove = part.unpacked()
-            change_box(self._node, part.segment_id, part.grid, part.start, add, remove)
-        self._keep_surface()
-        return SegmentChange(self._node, tuple(parts))
+        change = SegmentChange(self._node, tuple(parts))
+        change.redo()
+        return change
 
     def slab_mask(self, view_slice: ViewSlice) -> np.ndarray:
         """(H, W) bool as the view shows it: the segment on that slice."""
@@ -171,14 +168,6 @@ class SegmentWriter:
         voxels = read_box(self._node, segment_id, box.start, box.mask.shape)
         return seen_from(voxels, box.start, own, slab, grid)
 
-    def _keep_surface(self) -> None:
-        """A surface that was there is there; Slicer converts the changed segment anew, or is asked to."""
-        surface = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
-        segmentation = self._node.GetSegmentation()
-        segment = segmentation.GetSegment(self._segment_id)
-        if segmentation.ContainsRepresentation(surface) and segment.GetRepresentation(surface) is None:
-            self._node.CreateClosedSurfaceRepresentation()
-
 
 def ensure_segmentation(scene: Any, volume_node: Any, name: str) -> Any:
     """The segmentation node of that name, or a new one on the volume's grid and under its transforms."""
@@ -189,9 +178,9 @@ def ensure_segmentation(scene: Any, volume_node: Any, name: str) -> Any:
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     node.CreateDefaultDisplayNodes()
     if volume_node is not None:
-        node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
         transform = volume_node.GetParentTransformNode()
         node.SetAndObserveTransformNodeID(transform.GetID() if transform is not None else None)
+        node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)  # through both transforms
     return node
 
 
