@@ -33,6 +33,10 @@ ONE_SIDED = 0.75
 """Length of the mean direction of the changed pixels from which on a side is named."""
 SHIFT_GAIN = 0.5
 """A shift explains at least this share of the pixels in which the masks differ."""
+ADDS_RIM, DROPS_RIM = "adds the rim", "drops the rim"
+FILLS_HOLE, LEAVES_HOLE = "fills a hole", "leaves a hole"
+GROWS, SHRINKS = "grows all around", "shrinks all around"
+PART, SEPARATE_PART = "part", "separate part"
 _EIGHT = np.ones((3, 3), dtype=bool)
 _SIDES = ("right", "lower right", "bottom", "lower left", "left", "upper left", "top", "upper right")
 
@@ -90,6 +94,16 @@ def areas_in_words(description: Description) -> str:
     return f"+{added} -{removed} mm2"
 
 
+def with_a(part: str) -> str:
+    """How the name of a candidate that adds a PART or SEPARATE_PART begins."""
+    return f"with a {part}"
+
+
+def without_a(part: str) -> str:
+    """How the name of a candidate that removes one begins."""
+    return f"without a {part}"
+
+
 def _change(old: np.ndarray, new: np.ndarray, spacing: tuple[float, float]) -> _Change:
     """Both masks cut to the box around them, one pixel of margin included."""
     either = old | new
@@ -137,13 +151,13 @@ def _name(change: _Change, added: int, removed: int) -> tuple[str, str, str]:
         side = _side(change, change.added)
         part = _part(change.new, change.old, change.added)
         if part:
-            return "with part", f"with a {part}, +{_number(added * scale)} mm2", side
+            return "with part", f"{with_a(part)}, +{_number(added * scale)} mm2", side
         return "larger", f"larger, {_percent(added - removed, old)}{_growth(change, side)}", side
     if shrunk:
         side = _side(change, change.removed)
         part = _part(change.old, change.new, change.removed)
         if part:
-            return "without part", f"without a {part}, -{_number(removed * scale)} mm2", side
+            return "without part", f"{without_a(part)}, -{_number(removed * scale)} mm2", side
         return "smaller", f"smaller, {_percent(added - removed, old)}{_loss(change, side)}", side
     shift = _shift(change)
     if shift:
@@ -164,7 +178,7 @@ def _part(more: np.ndarray, less: np.ndarray, changed: np.ndarray) -> str:
     apart[np.unique(labels[less])] = False
     apart[0] = False
     if _count(apart[labels]) >= PART_SHARE * total:
-        return "separate part"
+        return SEPARATE_PART
     labels, count = ndimage.label(changed, structure=_EIGHT)
     if count == 0 or not less.any():
         return ""
@@ -173,19 +187,19 @@ def _part(more: np.ndarray, less: np.ndarray, changed: np.ndarray) -> str:
         return ""
     base = _count(largest & ndimage.binary_dilation(less))
     depth = float(ndimage.distance_transform_edt(~less)[largest].max())
-    return "part" if depth >= max(LOBE_PIXELS, LOBE_DEPTH * base) else ""
+    return PART if depth >= max(LOBE_PIXELS, LOBE_DEPTH * base) else ""
 
 
 def _growth(change: _Change, side: str) -> str:
     """How a larger candidate grows: ": adds the rim", ": fills a hole", ": grows at the left" or ""."""
     inside = ndimage.binary_fill_holes(change.old) & change.added
     if _count(inside) >= RIM_SHARE * _count(change.added):
-        return ": fills a hole"
+        return f": {FILLS_HOLE}"
     coverage = _coverage(change.added, change.old)
     if coverage >= RIM_COVERAGE and _is_thin(change.added, change.old, change.old):
-        return ": adds the rim"
+        return f": {ADDS_RIM}"
     if coverage >= AROUND_COVERAGE:
-        return ": grows all around"
+        return f": {GROWS}"
     return f": grows at the {side}" if side else ""
 
 
@@ -193,12 +207,12 @@ def _loss(change: _Change, side: str) -> str:
     """How a smaller candidate shrinks: ": drops the rim", ": leaves a hole", ": drops the top" or ""."""
     inside = ndimage.binary_fill_holes(change.new) & change.removed
     if _count(inside) >= RIM_SHARE * _count(change.removed):
-        return ": leaves a hole"
+        return f": {LEAVES_HOLE}"
     coverage = _coverage(change.removed, change.old)
     if coverage >= RIM_COVERAGE and _is_thin(change.removed, ~change.old, change.old):
-        return ": drops the rim"
+        return f": {DROPS_RIM}"
     if coverage >= AROUND_COVERAGE:
-        return ": shrinks all around"
+        return f": {SHRINKS}"
     return f": drops the {side} side" if side in ("left", "right") else f": drops the {side}" if side else ""
 
 

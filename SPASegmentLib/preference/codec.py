@@ -46,10 +46,10 @@ class Derived(Record):
 
 
 class ProfileFile(Record):
-    """The content of a profile file, schema version 2."""
+    """The content of a profile file, schema version 3."""
 
     format: Literal["spasegment-profile"] = FORMAT
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     derived: Derived = Field(default_factory=Derived)
     profile: Profile
 

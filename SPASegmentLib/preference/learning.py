@@ -202,6 +202,7 @@ def evidence_of(
             seed=finished.random_seed,
             picks=tuple(_pick(answer, profile.model.components) for answer in rounds),
             approval=_approval(proposals[0], approved, profile.model.components, spacing),
+            beside=_beside(approved),
             first_mm2=first_mm2,
             consensus_mm2=consensus_mm2,
             approved_mm2=_mm2(outcome.mask, spacing),
@@ -276,6 +277,11 @@ def _approval(
     return tuple(np.clip(row, -100, 0).tolist())
 
 
+def _beside(approved: Proposal | None) -> tuple[Shown, ...] | None:
+    """The candidates over which a recommendation was approved; None where none was."""
+    return None if approved is None else tuple(map(Shown.of, approved.candidates))
+
+
 def _mm2(mask: np.ndarray, spacing: tuple[float, float]) -> float:
     return float(np.count_nonzero(mask)) * spacing[0] * spacing[1]
 
@@ -319,6 +325,7 @@ class TaughtOnDisk:
             outcome="approved",
             picks=tuple(_pick(answer, m) for answer in answered),
             approval=_approval(seen[0], approved, m, spacing),
+            beside=_beside(approved),
             first_mm2=float(seen[0].area_mm2),
             consensus_mm2=consensus_mm2,
             approved_mm2=float(approved.area_mm2) if approved else None,

@@ -1,6 +1,8 @@
 """Profile files of older schema versions, brought up to the present one.
 
-Version 2 is written today: `codec.ProfileFile`.
+Version 3 is written today: `codec.ProfileFile`.
+
+Version 2 did not hold what was shown beside an approved recommendation (`SliceEvidence.beside`).
 
 Version 1 held one entry per image, without identities of its own, without the words and areas of what was
 shown, and without marks for what had been taken back:
@@ -19,7 +21,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 def migrate(content: dict[str, Any], version: int) -> dict[str, Any]:
@@ -65,9 +67,15 @@ def _from_1_to_2(old: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _from_2_to_3(old: dict[str, Any]) -> dict[str, Any]:
+    profile = old["profile"]
+    slices = [{**item, "beside": None} for item in profile.get("slices", [])]
+    return {**old, "schema_version": 3, "profile": {**profile, "slices": slices}}
+
+
 def _identity(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
-_STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1_to_2}
+_STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1_to_2, 2: _from_2_to_3}
 OLDEST_VERSION = min(_STEPS)

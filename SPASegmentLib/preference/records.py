@@ -172,6 +172,7 @@ class SliceEvidence(Record):
     id: unique to this approval. image: salted hash of the slice (`image_identity`).
     outcome: whether the recommendation was approved or a candidate taken as it was.
     approval: (M,) log-likelihood of that last step; empty where it says nothing.
+    beside: what was shown beside the approved recommendation and so turned down; None where not known.
     first_mm2: the first recommendation. consensus_mm2: what it would have been without a profile, or None
     where that is not known. seed: of the proposals. weight: below one only after blending.
     """
@@ -184,6 +185,7 @@ class SliceEvidence(Record):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     picks: Annotated[tuple[PickRecord, ...], Field(max_length=MAX_PICKS)] = ()
     approval: Row = ()
+    beside: Annotated[tuple[Shown, ...], Field(max_length=MAX_SHOWN)] | None = None
     first_mm2: Area | None = None
     consensus_mm2: Area | None = None
     approved_mm2: Area | None = None

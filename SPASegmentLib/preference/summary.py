@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from SPASegmentLib.engine import describe
 from SPASegmentLib.preference.evidence import log_gain
 from SPASegmentLib.preference.profile import Profile
-from SPASegmentLib.preference.records import PickRecord, SliceEvidence
+from SPASegmentLib.preference.records import PickRecord, Shown, SliceEvidence
 
 AS_LARGE = 0.02
 """Masks within this share of the consensus count as being as large."""
@@ -18,7 +19,60 @@ HABIT = 3
 RECENT = 5
 DRIFT_NATS = 3.0
 """The recent picks are this much (nats; a factor of 20) less likely with the profile than without it."""
-_PARTS = {"without part": "leaves out parts", "with part": "includes further parts"}
+
+
+@dataclass(frozen=True)
+class _Habit:
+    """Something users do or do not. words: of candidates that do it; opposite: of those that undo it.
+
+    size: +1 where it makes masks larger and so explains their size, -1 smaller, else 0.
+    """
+
+    does: str
+    words: str
+    opposite: str
+    size: int = 0
+
+
+_HABITS = tuple(
+    habit
+    for does, undoes, more, less, size in (
+        ("Includes the rim", "Leaves out the rim", describe.ADDS_RIM, describe.DROPS_RIM, 1),
+        ("Reaches further all around", "Stays further inside", describe.GROWS, describe.SHRINKS, 1),
+        (
+            "Includes attached parts",
+            "Leaves out attached parts",
+            describe.with_a(describe.PART),
+            describe.without_a(describe.PART),
+            0,
+        ),
+        (
+            "Includes separate parts",
+            "Leaves out separate parts",
+            describe.with_a(describe.SEPARATE_PART),
+            describe.without_a(describe.SEPARATE_PART),
+            0,
+        ),
+        ("Fills holes", "Leaves holes open", describe.FILLS_HOLE, describe.LEAVES_HOLE, 0),
+    )
+    for habit in (_Habit(does, more, less, size), _Habit(undoes, less, more, -size))
+)
+
+
+@dataclass(frozen=True)
+class _Count:
+    """On how many slices something was offered, and on how many of these it was done."""
+
+    done: int
+    offered: int
+
+    @property
+    def is_a_habit(self) -> bool:
+        return self.offered >= HABIT and 2 * self.done > self.offered
+
+    @property
+    def words(self) -> str:
+        return f"{self.done} of {self.offered} times"
 
 
 @dataclass(frozen=True)
@@ -40,7 +94,7 @@ def summarise(profile: Profile) -> tuple[str, ...]:
     """Sentences on what the profile has learnt, the most telling first."""
     if not profile.slices:
         return ("Nothing learnt yet.",)
-    sentences = [_size(profile.slices), *_parts(profile.slices), _choices(profile.slices)]
+    sentences = [*_size_and_habits(profile.slices), _choices(profile.slices)]
     return tuple(s for s in (*sentences, _effort(profile.slices), drift(profile)) if s)
 
 
@@ -101,15 +155,40 @@ def _size(slices: tuple[SliceEvidence, ...]) -> str:
     return f"Masks {abs(change):.0%} {'larger' if change > 0 else 'smaller'} than the consensus {over}."
 
 
-def _parts(slices: tuple[SliceEvidence, ...]) -> list[str]:
-    """What was done with parts when a candidate with or without one was offered, per slice."""
-    sentences = []
-    for kind, words in _PARTS.items():
-        offered = [item for item in slices if any(s.kind == kind for p in item.picks for s in p.shown)]
-        taken = [item for item in offered if any(_picked(p) == kind for p in item.picks)]
-        if len(offered) >= HABIT:
-            sentences.append(f"{words.capitalize()}: {len(taken)} of {len(offered)} times.")
-    return sentences
+def _size_and_habits(slices: tuple[SliceEvidence, ...]) -> list[str]:
+    """How large the masks are, with the habit behind it; then what else was done, the most usual first."""
+    counts = {habit: _times(slices, habit) for habit in _HABITS}
+    counts = {habit: n for habit, n in counts.items() if n.offered >= HABIT and n.done}
+    ranked = sorted(counts, key=lambda habit: -counts[habit].done / counts[habit].offered)
+    size, change = _size(slices), tendency(slices)[0]
+    for habit in ranked:
+        explains = change is not None and abs(change) >= AS_LARGE and change * habit.size > 0
+        if explains and counts[habit].is_a_habit:
+            size = f"{habit.does} ({counts[habit].words}): {size[0].lower()}{size[1:]}"
+            ranked.remove(habit)
+            break
+    return [size, *(f"{habit.does}: {counts[habit].words}." for habit in ranked)]
+
+
+def _times(slices: tuple[SliceEvidence, ...], habit: _Habit) -> _Count:
+    """Counts slices, only those of which all that was shown is known: also what was turned down at the end.
+
+    A slice on which both the one and its opposite were picked speaks for neither.
+    """
+    known = [item for item in slices if item.outcome == "taken" or item.beside is not None]
+    offered = [item for item in known if any(habit.words in shown.words for shown in _all_shown(item))]
+    done = 0
+    for item in offered:
+        picked = [pick.shown[pick.picked].words for pick in item.picks if pick.picked is not None]
+        undone = any(habit.opposite in words for words in picked)
+        done += any(habit.words in words for words in picked) and not undone
+    return _Count(done, len(offered))
+
+
+def _all_shown(item: SliceEvidence) -> Iterator[Shown]:
+    for pick in item.picks:
+        yield from pick.shown
+    yield from item.beside or ()
 
 
 def _choices(slices: tuple[SliceEvidence, ...]) -> str:

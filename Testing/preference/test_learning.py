@@ -79,6 +79,11 @@ def test_taking_a_candidate_as_it_is_counts_as_picking_it(fresh, approved):
     assert item.approved_mm2 == pytest.approx(np.count_nonzero(mask) * 0.64)
 
 
+def test_beside_a_taken_candidate_no_recommendation_was_approved(fresh, approved):
+    item = evidence_of(fresh, approved.undo().take(0))
+    assert item.outcome == "taken" and item.beside is None and len(item.picks[-1].shown) > 0
+
+
 def test_none_of_these_is_kept_in_the_log_but_says_nothing(engine, disc, fresh, a_user):
     session = a_user(engine, disc(9), 1.2)
     while session.can_undo and session.iteration > 1:
@@ -96,6 +101,8 @@ def test_the_log_says_what_was_shown_in_words_and_areas(fresh, approved):
     assert [s.words for s in shown] == [c.description.name for c in proposal.candidates]
     assert item.picks[0].recommended_mm2 == pytest.approx(proposal.area_mm2)
     assert item.first_mm2 == pytest.approx(proposal.area_mm2) == pytest.approx(item.consensus_mm2)
+    beside = approved.result().proposal.candidates
+    assert [s.words for s in item.beside] == [c.description.name for c in beside]
 
 
 def test_the_answer_of_another_model_is_refused_and_nothing_learnt(

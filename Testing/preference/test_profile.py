@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta, timezone
 
 import numpy as np
@@ -220,7 +221,7 @@ def test_a_file_says_in_words_what_it_holds(taught):
 
 
 def test_a_file_of_a_newer_version_is_refused_as_that(fresh):
-    newer = encode(fresh).replace(b'"schema_version": 2', b'"schema_version": 3')
+    newer = encode(fresh).replace(b'"schema_version": 3', b'"schema_version": 4')
     with pytest.raises(NewerProfileError, match="update SPASegment"):
         decode(newer)
 
@@ -228,8 +229,8 @@ def test_a_file_of_a_newer_version_is_refused_as_that(fresh):
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        (b'"schema_version": 2', b'"schema_version": "2"'),
-        (b'"schema_version": 2', b'"schema_version": -1'),
+        (b'"schema_version": 3', b'"schema_version": "3"'),
+        (b'"schema_version": 3', b'"schema_version": -1'),
         (b'"half_life": null', b'"half_life": NaN'),
         (b'"half_life": null', b'"half_life": 1e999'),
         (b'"half_life": null', b'"half_life": -3'),
@@ -266,7 +267,7 @@ def test_a_version_1_file_is_read_with_all_its_evidence():
     profile = decode(VERSION_1)
     assert (profile.name, profile.n_images) == ("Dr. Old", 2)
     assert np.allclose(profile.evidence.total(), [-0.75, -2.5, -4.5])
-    assert b'"schema_version": 2' in encode(profile)
+    assert b'"schema_version": 3' in encode(profile)
 
 
 def test_two_windows_that_migrate_the_same_file_agree():
@@ -281,3 +282,27 @@ def test_two_windows_that_migrate_the_same_file_agree():
 def test_a_damaged_version_1_file_is_called_damaged(old, new):
     with pytest.raises(DamagedProfileError):
         decode(VERSION_1.replace(old, new, 1))
+
+
+def a_version_2_file(profile: Profile) -> bytes:
+    """The profile as it was written before what stood beside an approval was kept."""
+    content = json.loads(encode(profile))
+    content["schema_version"] = 2
+    for item in content["profile"]["slices"]:
+        del item["beside"]
+    return json.dumps(content).encode()
+
+
+def test_a_version_2_file_keeps_all_it_holds(taught):
+    assert all(item.beside for item in taught.slices if item.outcome == "approved")
+    profile = decode(a_version_2_file(taught))
+    assert all(item.beside is None for item in profile.slices)
+    assert profile.slices == tuple(item.model_copy(update={"beside": None}) for item in taught.slices)
+    assert np.array_equal(profile.log_prior(), taught.log_prior())
+    assert b'"schema_version": 3' in encode(profile) and decode(encode(profile)) == profile
+
+
+@pytest.mark.parametrize(("old", "new"), [(b'"slices"', b'"pieces"'), (b'"outcome"', b'"income"')])
+def test_a_damaged_version_2_file_is_called_damaged(taught, old, new):
+    with pytest.raises(DamagedProfileError):
+        decode(a_version_2_file(taught).replace(old, new, 1))
