@@ -1,0 +1,272 @@
+"""A proposal over the slice views: the recommendation, and in each small view what one candidate changes.
+
+Everything lives in one segmentation node of our own, hidden from lists and not saved with the scene: never in
+the user's. Its labelmaps lie in the slice's plane, one slice thick and finer than the pixels, so that patterns
+can be drawn; the views of one proposal have a display node each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import slicer
+from vtk.util.numpy_support import numpy_to_vtk
+
+from SPASegmentLib.engine.messages import Proposal
+from SPASegmentLib.reporting.overlay import ADDED, RECOMMENDED, REMOVED, Look
+from SPASegmentLib.scene.cut import ViewSlice
+from SPASegmentLib.scene.volumes import matrix_of
+
+SMALL_VIEWS = 4
+_CELLS = 400_000
+"""A picture's patterns are drawn on about this many cells at most."""
+_FINEST = 8
+"""Cells per pixel of the slice, along each axis."""
+_UNITS = 46
+"""The pattern's unit is the object's extent divided by this."""
+_MARK = "SPASegment.overlays"
+
+
+@dataclass(frozen=True)
+class OverlayColors:
+    """How the three roles are drawn (see `reporting.overlay.Look`); line: width of outlines in pixels."""
+
+    recommendation: Look = RECOMMENDED
+    added: Look = ADDED
+    removed: Look = REMOVED
+    line: int = 2
+
+
+@dataclass
+class _Layer:
+    """One labelmap and the segments on it: label n + 1 is the n-th segment."""
+
+    image: Any
+    segment_ids: list[str] = field(default_factory=list)
+
+
+class ProposalOverlays:
+    """Draws proposals; one per scene. Nodes are made when first shown, and anew after the scene was closed."""
+
+    def __init__(self, scene: Any, colors: OverlayColors | None = None) -> None:
+        self._scene = scene
+        self._colors = colors or OverlayColors()
+        self._node: Any = None
+        self._displays: list[Any] = []
+        self._layers: list[_Layer] = []
+
+    @property
+    def node(self) -> Any:
+        """The segmentation node, or None before the first proposal and after the scene was closed."""
+        return self._node if self._node is not None and self._node.GetScene() is self._scene else None
+
+    def show(
+        self, view_slice: ViewSlice, proposal: Proposal, *, large: Sequence[str], small: Sequence[str]
+    ) -> None:
+        """Draw a proposal over its slice.
+
+        large: IDs of the slice nodes that show the recommendation; small: of those that show the candidates,
+        in their order. Views without a candidate show nothing.
+        """
+        if self.node is None:
+            self._make_nodes()
+        candidates = [one.mask for one in proposal.candidates[:SMALL_VIEWS]]
+        recommended = proposal.recommendation
+        picture = _Picture.around(view_slice, [recommended, *candidates])
+        if picture is None:
+            self.clear()
+            return
+        fine = picture.fine(recommended)
+        picture.put(self._layers[0].image, fine)
+        inks = self._colors.added, self._colors.removed
+        for k, mask in enumerate(candidates):
+            added, removed = picture.fine(mask & ~recommended), picture.fine(recommended & ~mask)
+            picture.put(self._layers[1 + 2 * k].image, added + 2 * removed)
+            ink = added * picture.pattern(inks[0]) + 2 * removed * picture.pattern(inks[1])
+            picture.put(self._layers[2 + 2 * k].image, ink.astype(np.uint8))
+        self._show_in(0, large)
+        for k in range(SMALL_VIEWS):
+            self._show_in(1 + k, small[k : k + 1] if k < len(candidates) else ())
+
+    def clear(self) -> None:
+        """Show nothing; the nodes stay for the next proposal."""
+        if self.node is not None:
+            for n in range(len(self._displays)):
+                self._show_in(n, ())
+
+    def remove(self) -> None:
+        """Take the nodes out of the scene."""
+        if self.node is not None:
+            for display in self._displays:
+                self._scene.RemoveNode(display)
+            self._scene.RemoveNode(self._node)
+        self._node, self._displays, self._layers = None, [], []
+
+    def set_colors(self, colors: OverlayColors) -> None:
+        """Draw in other colours from now on."""
+        self._colors = colors
+        if self.node is not None:
+            self._dress()
+
+    def _show_in(self, display: int, views: Sequence[str]) -> None:
+        node = self._displays[display]
+        if tuple(node.GetViewNodeIDs()) != tuple(views):
+            node.SetViewNodeIDs(list(views))
+        node.SetVisibility(bool(views))  # without a view of its own a display node would show in all
+
+    def _make_nodes(self) -> None:
+        """One node; layers: the recommendation, then per candidate what changes and the ink on it."""
+        self.remove()
+        _sweep(self._scene)
+        self._node = _own(self._scene, "vtkMRMLSegmentationNode", "SPASegment proposal")
+        self._layers = [_Layer(_empty_image()) for _ in range(1 + 2 * SMALL_VIEWS)]
+        names = [["recommendation"]]
+        for k in range(1, SMALL_VIEWS + 1):
+            names += [[f"{k} adds", f"{k} removes"], [f"{k} adds, ink", f"{k} removes, ink"]]
+        segmentation = self._node.GetSegmentation()
+        kind = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+        for layer, given in zip(self._layers, names, strict=True):
+            for label, name in enumerate(given, start=1):
+                segment = slicer.vtkSegment()
+                segment.SetName(name)
+                segment.SetLabelValue(label)
+                segment.AddRepresentation(kind, layer.image)
+                segmentation.AddSegment(segment, name)
+                layer.segment_ids.append(name)
+        self._displays = []
+        for n in range(1 + SMALL_VIEWS):
+            display = _own(self._scene, "vtkMRMLSegmentationDisplayNode", f"SPASegment proposal {n}")
+            display.SetVisibility(False)
+            display.SetVisibility3D(False)
+            self._node.AddAndObserveDisplayNodeID(display.GetID())
+            self._displays.append(display)
+        self._dress()
+
+    def _dress(self) -> None:
+        """Colours, opacities, and which segments each display node shows."""
+        colors = self._colors
+        segmentation = self._node.GetSegmentation()
+        for n, layer in enumerate(self._layers):
+            looks = [colors.recommendation] if n == 0 else [colors.added, colors.removed]
+            for segment_id, look in zip(layer.segment_ids, looks, strict=True):
+                tone = look.ink if n and n % 2 == 0 else look.fill
+                segmentation.GetSegment(segment_id).SetColor(*(part / 255 for part in tone))
+        for n, display in enumerate(self._displays):
+            mine = {0} if n == 0 else {2 * n - 1, 2 * n}
+            was = display.StartModify()
+            display.SetSliceIntersectionThickness(colors.line)
+            for at, layer in enumerate(self._layers):
+                looks = [colors.recommendation] if at == 0 else [colors.added, colors.removed]
+                for segment_id, look in zip(layer.segment_ids, looks, strict=True):
+                    ink = bool(at and at % 2 == 0)
+                    outline = n > 0 and at == 0
+                    display.SetSegmentVisibility(segment_id, at in mine or outline)
+                    display.SetSegmentVisibility3D(segment_id, False)
+                    display.SetSegmentVisibility2DFill(segment_id, at in mine)
+                    display.SetSegmentVisibility2DOutline(segment_id, not ink)
+                    display.SetSegmentOpacity2DFill(segment_id, 0.9 if ink else look.opacity)
+                    display.SetSegmentOpacity2DOutline(segment_id, 1.0)
+            display.EndModify(was)
+
+
+@dataclass(frozen=True, eq=False)
+class _Picture:
+    """The box of the slice that is drawn, and how finely.
+
+    start, shape: (row, col) pixels of the slice. cells: per pixel, (row, col). unit: of patterns, in cells.
+    """
+
+    view_slice: ViewSlice
+    start: tuple[int, int]
+    shape: tuple[int, int]
+    cells: tuple[int, int]
+    unit: float
+
+    @classmethod
+    def around(cls, view_slice: ViewSlice, masks: list[np.ndarray]) -> _Picture | None:
+        """The box around all masks; None where all are empty."""
+        together = np.logical_or.reduce(masks)
+        rows, cols = np.flatnonzero(together.any(axis=1)), np.flatnonzero(together.any(axis=0))
+        if not len(rows):
+            return None
+        start, shape = (
+            (int(rows[0]), int(cols[0])),
+            (
+                int(rows[-1] - rows[0]) + 1,
+                int(cols[-1] - cols[0]) + 1,
+            ),
+        )
+        finest = int(np.clip(np.sqrt(_CELLS / (shape[0] * shape[1])), 1, _FINEST))
+        spacing = view_slice.image.spacing
+        # Square cells, so that patterns look alike in both directions of anisotropic slices.
+        row_cells = int(np.clip(round(finest * spacing[0] / min(spacing)), 1, 4 * _FINEST))
+        col_cells = int(np.clip(round(finest * spacing[1] / min(spacing)), 1, 4 * _FINEST))
+        extent = max(shape[0] * row_cells, shape[1] * col_cells)
+        return cls(view_slice, start, shape, (row_cells, col_cells), max(extent / _UNITS, 1.0))
+
+    def fine(self, mask: np.ndarray) -> np.ndarray:
+        """(h, w) uint8: the mask in the box, each pixel as its cells."""
+        (row, col), (height, width) = self.start, self.shape
+        part = mask[row : row + height, col : col + width].astype(np.uint8)
+        return part.repeat(self.cells[0], axis=0).repeat(self.cells[1], axis=1)
+
+    def pattern(self, look: Look) -> np.ndarray:
+        """(h, w) bool: where a pattern has ink."""
+        height, width = (n * c for n, c in zip(self.shape, self.cells, strict=True))
+        if look.pattern is None:
+            return np.zeros((height, width), dtype=bool)
+        rows, cols = np.ogrid[:height, :width]
+        return look.pattern(rows.astype(float), cols.astype(float), self.unit)
+
+    def put(self, image: Any, values: np.ndarray) -> None:
+        """Give a labelmap these cells, in the plane, one slice thick."""
+        matrix = self.view_slice.pixel_to_world.copy()
+        row_cells, col_cells = self.cells
+        normal = np.cross(matrix[:3, 0], matrix[:3, 1])
+        # The first cell's centre lies this far from the first pixel's.
+        at = (
+            self.start[1] + (0.5 / col_cells - 0.5),
+            self.start[0] + (0.5 / row_cells - 0.5),
+        )
+        matrix[:3, 3] = matrix[:3] @ np.array([*at, 0.0, 1.0])
+        matrix[:3, 2] = normal / np.linalg.norm(normal) * self.view_slice.step_mm
+        matrix[:3, 0] /= col_cells
+        matrix[:3, 1] /= row_cells
+        height, width = values.shape
+        image.SetExtent(0, width - 1, 0, height - 1, 0, 0)
+        image.SetImageToWorldMatrix(matrix_of(matrix))
+        image.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(values).ravel(), deep=True))
+        image.Modified()
+
+
+def _own(scene: Any, kind: str, name: str) -> Any:
+    """A node of ours: in no list, in no file, in no undo."""
+    node = scene.CreateNodeByClass(kind)
+    node.UnRegister(None)
+    node.SetName(name)
+    node.SetAttribute(_MARK, "1")
+    node.SetHideFromEditors(True)
+    node.SetSaveWithScene(False)
+    node.SetSelectable(False)
+    node.SetUndoEnabled(False)
+    return scene.AddNode(node)
+
+
+def _sweep(scene: Any) -> None:
+    """Take away nodes that an earlier run (a reloaded module) left behind."""
+    for kind in ("vtkMRMLSegmentationDisplayNode", "vtkMRMLSegmentationNode"):
+        found = scene.GetNodesByClass(kind)
+        found.UnRegister(None)
+        for node in [found.GetItemAsObject(n) for n in range(found.GetNumberOfItems())]:
+            if node.GetAttribute(_MARK):
+                scene.RemoveNode(node)
+
+
+def _empty_image() -> Any:
+    image = slicer.vtkOrientedImageData()
+    image.SetExtent(0, 0, 0, 0, 0, 0)
+    image.GetPointData().SetScalars(numpy_to_vtk(np.zeros(1, np.uint8), deep=True))
+    return image
