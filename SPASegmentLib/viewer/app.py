@@ -8,33 +8,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from SPASegmentLib.errors import InputError, SPASegmentError
+from SPASegmentLib.errors import SPASegmentError
 from SPASegmentLib.scene.keys import ALSO, KEYS
 from SPASegmentLib.scene.layout import LARGE, SMALL, link_views
-from SPASegmentLib.scene.segments import ensure_segment, ensure_segmentation
 from SPASegmentLib.scene.workbench import Workbench
 from SPASegmentLib.viewer import page
-from SPASegmentLib.viewer.downloads import has_voxels, write_slicer_segmentation
+from SPASegmentLib.viewer.downloads import has_voxels, read_slicer_segmentation, write_slicer_segmentation
 from SPASegmentLib.viewer.keys import strokes
 from SPASegmentLib.viewer.navigation import Navigation, observe_clicks
 from SPASegmentLib.viewer.options import ViewerOptions
 from SPASegmentLib.viewer.resume import Kept, Memory
+from SPASegmentLib.viewer.shelf import OpenVolume, Shelf
 from SPASegmentLib.viewer.surface import Surface
 from SPASegmentLib.viewer.views import logic_of, slice_pane, three_d_pane
 from SPASegmentLib.viewer.volumes import (
     Choice,
     Library,
-    add_volume_node,
     application,
     built_in_samples,
     file_choice,
-    remove_volume_node,
 )
 
 logger = logging.getLogger(__name__)
@@ -42,7 +40,6 @@ logger = logging.getLogger(__name__)
 
 LARGE_STREAM, SOLID_STREAM = "spa-large", "spa-3d"
 SMALL_STREAMS = tuple(f"spa-small-{k}" for k in range(1, 5))
-FIRST_NAME = "Nodule"
 KEEP_EVERY = 0.7
 """Seconds the interaction may be ahead of what is kept for a restart."""
 
@@ -77,12 +74,10 @@ class Viewer:
         self.library = Library()
         for choice in [*(file_choice(path) for path in options.volumes), *built_in_samples()]:
             self.library.add(choice)
-        self.volume: Any = None
-        self.segmentation: Any = None
-        self.choice: Choice | None = None
+        self.shelf = Shelf(self.app.scene, [self.large.node.GetID(), self.solid.node.GetID()])
         self.model_window: tuple[float, float] | None = None
         self._keep_timer: asyncio.TimerHandle | None = None
-        self._kept_masks = 0
+        self._kept_masks: dict[str, int] = {}
         self._offer: Kept | None = None
         with server.state as state:
             state.volumes = self.library.items()
@@ -120,6 +115,21 @@ class Viewer:
 
     # The volume
 
+    @property
+    def volume(self) -> Any:
+        """The volume node on the screen, or None."""
+        return self.shelf.current.node if self.shelf.current is not None else None
+
+    @property
+    def segmentation(self) -> Any:
+        """Its segmentation node, or None."""
+        return self.shelf.current.segmentation if self.shelf.current is not None else None
+
+    @property
+    def choice(self) -> Choice | None:
+        """Which entry of the list is on the screen."""
+        return self.shelf.current.choice if self.shelf.current is not None else None
+
     async def open(self, key: str) -> None:
         """Read and show an entry of the list; a refusal leaves what is shown. Raises nothing."""
         choice = self.library.choices.get(key)
@@ -129,55 +139,48 @@ class Viewer:
             await self.show(choice)
         except SPASegmentError as error:
             self.complain(str(error))
+            with self.server.state as state:
+                state.volume = ""
+                state.flush()
+                state.volume = self.choice.key if self.choice is not None else ""
 
     async def open_upload(self, path: Path) -> None:
         """Read and show what was sent. Raises InputError for what is no volume."""
-        with self.job(f"Reading {path.name}…"):
-            choice = file_choice(path, key=f"upload:{path.parent.name}", is_upload=True)
-            volume = await asyncio.to_thread(choice.load)
+        choice = file_choice(path, key=f"upload:{path.parent.name}", is_upload=True)
+        await self.show(choice)
         self.library.add(choice)
-        self._take(choice, volume)
+        with self.server.state as state:
+            state.volumes = self.library.items()
 
     async def show(self, choice: Choice) -> None:
-        """Read and show a choice. Raises InputError where it cannot be read."""
-        with self.job(f"Reading {choice.label}…"):
-            volume = await asyncio.to_thread(choice.load)
-        self._take(choice, volume)
+        """Show a choice, read where it is not open yet. Raises InputError where it cannot be read."""
+        opened = self.shelf.find(choice.key)
+        if opened is None:
+            with self.job(f"Reading {choice.label}…"):
+                volume = await asyncio.to_thread(choice.load)
+            opened = self.shelf.put(choice, volume)
+        self._bring(opened)
 
-    def _take(self, choice: Choice, volume: Any) -> None:
-        """Put a volume into the scene in place of the one before."""
-        self._keep()
-        before, masks_before = self.volume, self.segmentation
+    def _bring(self, opened: OpenVolume) -> None:
+        """Work on this volume from now on."""
         self.surface.hide()
-        node = add_volume_node(self.app.scene, volume)
-        self.choice, self.volume = choice, node
-        self.navigation.show(node)
-        segmentation = ensure_segmentation(self.app.scene, node, "Segmentation")
-        name = ensure_segment(segmentation, FIRST_NAME)
-        self.segmentation = segmentation
-        display = segmentation.GetDisplayNode()
-        display.SetViewNodeIDs([self.large.node.GetID(), self.solid.node.GetID()])
-        display.SetVisibility3D(False)
-        self.workbench.set_volume(node)
-        self.workbench.set_segmentation(segmentation)
-        self.workbench.set_segment(name)
-        if masks_before is not None and masks_before is not segmentation:
-            self.app.scene.RemoveNode(masks_before)
-        if before is not None:
-            remove_volume_node(self.app.scene, before)
-        self._kept_masks = 0
-        is_ct = volume.modality == "CT"
-        self.navigation.set_window("model" if is_ct else "auto", self.model_window)
+        self.shelf.bring_forward(opened)
+        self.navigation.show(opened.node)
+        self.workbench.set_volume(opened.node)
+        self.workbench.set_segmentation(opened.segmentation)
+        if self.workbench.screen.segment is None:
+            self.workbench.set_segment("Nodule" if opened.choice.places else "Segment")
+        choice = opened.choice
+        self.navigation.set_window(choice.window if opened.is_ct else "auto", self.model_window)
         if choice.places:
             self.navigation.visit(choice.places[0].ras)
         with self.server.state as state:
             state.volumes, state.volume = self.library.items(), choice.key
             state.places = [place.name for place in choice.places]
-            state.is_ct, state.show_3d, state.problem = is_ct, False, ""
+            state.image_warnings = list(opened.warnings)
+            state.is_ct, state.show_3d, state.problem = opened.is_ct, False, ""
             state.cursor = None
         self.refresh()
-        for warning in volume.warnings:
-            logger.info("A volume came with a warning (%d characters).", len(warning))
 
     # The workbench
 
@@ -214,15 +217,15 @@ class Viewer:
         )
         with self.server.state as state:
             state.segments = names
-            state.segment = self.workbench.screen.segment or (names[0] if names else "")
+            state.segment = self.workbench.screen.segment or ""
             state.has_surface = has_voxels(self.segmentation)
         self.navigation.tell()
 
     def name_segment(self, name: str) -> None:
         """Work on the structure of this name, a new one where there is none."""
         name = " ".join(name.split())[:80]
-        if name and self.segmentation is not None:
-            self.workbench.set_segment(ensure_segment(self.segmentation, name))
+        if name:
+            self.workbench.set_segment(name)
         self.refresh()
 
     def choose_profile(self, name: str) -> None:
@@ -289,37 +292,37 @@ class Viewer:
         if self._keep_timer is not None:
             self._keep_timer.cancel()
             self._keep_timer = None
-        if (
-            self.memory is None
-            or self._offer is not None
-            or self.choice is None
-            or self.choice.is_upload
-            or self.volume is None
-        ):
+        kept = self._what_to_keep()
+        if kept is None or self.memory is None:
             return
-        screen = self.workbench.screen
-        if screen.iteration == 0 and not has_voxels(self.segmentation):
-            return
-        kept = Kept(
-            self.choice.key,
+        masks: dict[str, Callable[[Path], None]] = {}
+        for opened in self.shelf:
+            changed = opened.segmentation.GetSegmentation().GetMTime()
+            if (
+                not opened.choice.is_upload
+                and changed != self._kept_masks.get(opened.name)
+                and has_voxels(opened.segmentation)
+            ):
+                self._kept_masks[opened.name] = changed
+                masks[opened.name] = partial(write_slicer_segmentation, opened.segmentation)
+        self.memory.write(kept, masks)
+
+    def _what_to_keep(self) -> Kept | None:
+        """Nothing while the last interaction is still on offer, nothing before something was done."""
+        choice = self.choice
+        if self.memory is None or self._offer is not None or choice is None or choice.is_upload:
+            return None
+        worked_on = [o.choice.key for o in self.shelf if has_voxels(o.segmentation)]
+        if self.workbench.screen.iteration == 0 and not worked_on:
+            return None
+        others = tuple(key for key in worked_on if key != choice.key and not key.startswith("upload:"))
+        return Kept(
+            choice.key,
             self.workbench.to_state(),
+            others,
             str(self.server.state.orientation),
             float(self.navigation.node.GetSliceOffset()),
-            screen.segment or "",
-            screen.profile or "",
         )
-        changed = self.segmentation.GetSegmentation().GetMTime()
-        write = None
-        if changed != self._kept_masks and has_voxels(self.segmentation):
-            self._kept_masks = changed
-            segmentation = self.segmentation
-
-            def write(path: Path) -> None:
-                write_slicer_segmentation(segmentation, path)
-
-        started = time.monotonic()
-        self.memory.write(kept, write)
-        logger.debug("Kept the interaction in %.3f s.", time.monotonic() - started)
 
     async def resume(self, wanted: bool) -> None:
         """Go on where somebody stopped, or forget it."""
@@ -332,31 +335,23 @@ class Viewer:
             self.memory.forget()
             return
         try:
-            if self.choice is None or self.choice.key != kept.volume:
-                await self.show(self.library.choices[kept.volume])
-            self._bring_back(kept, self.memory)
+            for key in (*kept.others, kept.volume):
+                if key in self.library.choices:
+                    await self.show(self.library.choices[key])
+                    self._load_masks(self.memory)
         except SPASegmentError as error:
             self.complain(str(error))
-
-    def _bring_back(self, kept: Kept, memory: Memory) -> None:
-        if memory.masks.exists():
-            self._load_masks(memory.masks)
-        if kept.segment and self.segmentation is not None:
-            self.workbench.set_segment(ensure_segment(self.segmentation, kept.segment))
         self.navigation.orient(kept.orientation)
         self.navigation.slide(kept.offset)
         self.workbench.from_state(kept.workbench)
         self.refresh()
 
-    def _load_masks(self, path: Path) -> None:
-        import slicer
-
-        storage = slicer.vtkMRMLSegmentationStorageNode()
-        storage.SetFileName(str(path))
-        self.segmentation.GetSegmentation().RemoveAllSegments()
-        if not storage.ReadData(self.segmentation):
-            raise InputError("The approved slices of last time cannot be read; starting without them.")
-        self.segmentation.SetReferenceImageGeometryParameterFromVolumeNode(self.volume)
+    def _load_masks(self, memory: Memory) -> None:
+        """The approved voxels of the volume on the screen, where there are any."""
+        opened = self.shelf.current
+        if opened is not None and memory.masks(opened.name).exists():
+            read_slicer_segmentation(opened.segmentation, memory.masks(opened.name))
+            opened.segmentation.SetReferenceImageGeometryParameterFromVolumeNode(opened.node)
 
 
 def _window_of(model: str) -> tuple[float, float] | None:

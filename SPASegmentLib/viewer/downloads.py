@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import slicer
+import vtk
+from vtk.util.numpy_support import vtk_to_numpy
 
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.atomic import atomic_file
@@ -40,16 +42,39 @@ def write_slicer_segmentation(segmentation: Any, path: Path) -> None:
     part.replace(path)
 
 
+def read_slicer_segmentation(segmentation: Any, path: Path) -> None:
+    """Read a .seg.nrrd into a segmentation node, in place of what it holds. Raises InputError."""
+    storage = slicer.vtkMRMLSegmentationStorageNode()
+    storage.SetFileName(str(path))
+    segmentation.GetSegmentation().RemoveAllSegments()
+    if not storage.ReadData(segmentation):
+        raise InputError("The slices approved last time cannot be read; going on without them.")
+
+
 def labels_of(segmentation: Any, volume: Any) -> np.ndarray:
     """(K, J, I) uint8 on the volume node's grid: 1 for the first segment and so on; later ones win."""
     whole = segmentation.GetSegmentation()
-    dimensions = volume.GetImageData().GetDimensions()
-    labels = np.zeros(dimensions[::-1], np.uint8)
+    i, j, k = volume.GetImageData().GetDimensions()
+    labels = np.zeros((k, j, i), np.uint8)
+    matrix = vtk.vtkMatrix4x4()
+    volume.GetIJKToRASMatrix(matrix)
+    grid = slicer.vtkOrientedImageData()
+    grid.SetExtent(0, i - 1, 0, j - 1, 0, k - 1)
+    grid.SetGeometryFromImageToWorldMatrix(matrix)
+    resampled = slicer.vtkOrientedImageData()
     for index in range(min(whole.GetNumberOfSegments(), 255)):
-        name = whole.GetNthSegmentID(index)
-        mask = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, name, volume)
-        if mask is not None:
-            labels[mask > 0] = index + 1
+        own = slicer.vtkOrientedImageData()
+        if not segmentation.GetBinaryLabelmapRepresentation(whole.GetNthSegmentID(index), own):
+            continue
+        if (
+            own.IsEmpty()
+            or not slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
+                own, grid, resampled
+            )
+        ):
+            continue
+        mask = vtk_to_numpy(resampled.GetPointData().GetScalars()).reshape(k, j, i)
+        labels[mask > 0] = index + 1
     return labels
 
 

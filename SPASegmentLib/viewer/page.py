@@ -17,6 +17,7 @@ STATE: dict[str, Any] = {
     "volumes": [],
     "volume": "",
     "places": [],
+    "image_warnings": [],
     "profiles": [],
     "profile": "",
     "new_profile": "",

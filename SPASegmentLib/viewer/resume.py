@@ -26,7 +26,6 @@ logger = logging.getLogger(__name__)
 
 FOLDER_VARIABLE = "SPASEGMENT_STATE"
 VERSION = 1
-MASKS = "approved.seg.nrrd"
 _STATE = "state.json"
 _MAX_BYTES = 64 * 2**20
 
@@ -35,15 +34,15 @@ _MAX_BYTES = 64 * 2**20
 class Kept:
     """Where somebody stopped.
 
-    volume: key of the library's entry. workbench: `Workbench.to_state`. offset: of the slice in mm.
+    volume: key of the library's entry on the screen. others: keys of the further ones that were worked on.
+    workbench: `Workbench.to_state`. offset: of the slice in mm.
     """
 
     volume: str
     workbench: str
+    others: tuple[str, ...] = ()
     orientation: str = "Axial"
     offset: float = 0.0
-    segment: str = ""
-    profile: str = ""
 
 
 class Memory:
@@ -53,17 +52,16 @@ class Memory:
         """folder: of all states; SPASEGMENT_STATE or the user's own state folder where None."""
         self.folder = (folder or default_folder()) / _name_of(options)
 
-    @property
-    def masks(self) -> Path:
-        """Where the approved voxels are kept."""
-        return self.folder / MASKS
+    def masks(self, name: str) -> Path:
+        """Where the approved voxels of a volume are kept."""
+        return self.folder / f"{name}.seg.nrrd"
 
-    def write(self, kept: Kept, write_masks: Callable[[Path], None] | None = None) -> None:
-        """Keep this; a full disk is logged, the interaction goes on."""
+    def write(self, kept: Kept, masks: dict[str, Callable[[Path], None]] | None = None) -> None:
+        """Keep this; a full disk is logged, the interaction goes on. masks: writes a volume's voxels."""
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if write_masks is not None:
-                write_masks(self.masks)
+            for name, write in (masks or {}).items():
+                write(self.masks(name))
             with atomic_file(self.folder / _STATE) as file:
                 file.write(json.dumps({"version": VERSION, **asdict(kept)}).encode())
         except (OSError, InputError):
@@ -78,7 +76,7 @@ class Memory:
             found: Any = json.loads(path.read_bytes())
             if found.pop("version") != VERSION:
                 return None
-            return Kept(**found)
+            return Kept(**{**found, "others": tuple(found.get("others", ()))})
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, KeyError, AttributeError):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import slicer
 import vtk
 from vtk.util import numpy_support
 
@@ -33,7 +33,7 @@ class Choice:
     """One entry of the list of volumes.
 
     key: stable between runs for samples and named files. path: of the file, None for a sample.
-    is_upload: whether it is deleted at exit, and so not offered again.
+    is_upload: whether it is deleted at exit, and so not offered again. window: how a CT is shown at first.
     """
 
     key: str
@@ -42,6 +42,7 @@ class Choice:
     path: Path | None = None
     places: tuple[Place, ...] = ()
     is_upload: bool = False
+    window: str = "model"
 
 
 @dataclass
@@ -76,7 +77,7 @@ def built_in_samples() -> list[Choice]:
         def load(seed: int = seed, rotated: bool = rotated) -> Volume:
             return make_sample_volume(seed, rotated=rotated)
 
-        choices.append(Choice(key, label, load, places=places))
+        choices.append(Choice(key, label, load, places=places, window="lung"))
     return choices
 
 
@@ -93,11 +94,14 @@ def file_choice(path: Path, *, key: str | None = None, is_upload: bool = False) 
     return Choice(key or f"file:{path.resolve()}", path.name, load, path, is_upload=is_upload)
 
 
-def add_volume_node(scene: Any, volume: Volume) -> Any:
-    """A volume node with these voxels (shared, not copied where VTK can read them) and this geometry."""
+def add_volume_node(scene: Any, volume: Volume, name: str | None = None) -> Any:
+    """A volume node with these voxels (shared, not copied where VTK can read them) and this geometry.
+
+    name: part of the node's ID, so that the same volume has the same ID in another run; or None.
+    """
     array = np.ascontiguousarray(_readable(volume.array))
     kind = "vtkMRMLVectorVolumeNode" if volume.is_rgb else "vtkMRMLScalarVolumeNode"
-    node = scene.AddNewNodeByClass(kind, volume.name)
+    node = add_node(scene, kind, volume.name, name)
     data = vtk.vtkImageData()
     data.SetDimensions(*array.shape[2::-1])
     flat = array.reshape(-1, 3) if volume.is_rgb else array.reshape(-1)
@@ -114,6 +118,26 @@ def add_volume_node(scene: Any, volume: Volume) -> Any:
     return node
 
 
+def add_segmentation_node(scene: Any, volume_node: Any, name: str | None = None) -> Any:
+    """An empty segmentation on the volume's grid. name: part of the node's ID, or None."""
+    node = add_node(scene, "vtkMRMLSegmentationNode", "Segmentation", name)
+    node.CreateDefaultDisplayNodes()
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
+    return node
+
+
+def add_node(scene: Any, kind: str, title: str, name: str | None) -> Any:
+    """A node of this class, with an ID of its own where a name is given."""
+    if name is None:
+        return scene.AddNewNodeByClass(kind, title)
+    return scene.AddNewNodeByClassWithID(kind, title, f"{kind}{name}")
+
+
+def short_hash(text: str) -> str:
+    """Ten hexadecimal digits that stand for a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
 def _readable(array: np.ndarray) -> np.ndarray:
     """The voxels in a type VTK has."""
     if array.dtype == bool:
@@ -123,8 +147,8 @@ def _readable(array: np.ndarray) -> np.ndarray:
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
-def remove_volume_node(scene: Any, node: Any) -> None:
-    """Take a volume node and its display nodes out of the scene."""
+def remove_node(scene: Any, node: Any) -> None:
+    """Take a node and its display nodes out of the scene."""
     displays = [node.GetNthDisplayNode(i) for i in range(node.GetNumberOfDisplayNodes())]
     for item in [*displays, node]:
         if item is not None:
@@ -135,5 +159,4 @@ def application() -> Any:
     """The parts of a Slicer application that views need: scene, logics, colours."""
     from trame_slicer.core import SlicerApp
 
-    slicer.vtkMRMLScene  # noqa: B018  (fails early where slicer-core is missing)
     return SlicerApp()

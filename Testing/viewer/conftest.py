@@ -1,0 +1,239 @@
+"""A viewer in its own process and a real Chromium that looks at it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("trame_slicer", reason="the viewer's parts are not installed")
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+SERVED = Path(__file__).with_name("served.py")
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+    "--no-first-run",
+]
+PATIENCE = 120_000
+"""ms a page may take on a busy computer."""
+
+
+def a_free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Server:
+    """A viewer's process. home: its profiles, states and temporary files."""
+
+    home: Path
+    arguments: tuple[str, ...]
+    address: str = ""
+    said: list[str] = field(default_factory=list)
+    process: Any = None
+
+    def start(self) -> Server:
+        """Start it with the same arguments, and wait until it says where it is."""
+        environment = os.environ | {
+            "SPASEGMENT_PROFILES": str(self.home / "profiles"),
+            "SPASEGMENT_STATE": str(self.home / "state"),
+            "TMPDIR": str(self.home / "tmp"),
+            "SPASEGMENT_DEBUG": "1",
+            "OMP_NUM_THREADS": "1",
+        }
+        (self.home / "tmp").mkdir(exist_ok=True)
+        self.process = subprocess.Popen(
+            [sys.executable, str(SERVED), str(self.truth_file), *self.arguments],
+            cwd=self.home,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=(self.home / "errors.txt").open("a"),
+            encoding="utf-8",
+        )
+        for line in self.process.stdout:
+            self.said.append(line.rstrip())
+            found = re.search(r"http://\S+", line)
+            if found:
+                self.address = found[0]
+                return self
+        raise AssertionError(f"The viewer ended ({self.process.wait()}): {self.said} {self.errors[-3000:]}")
+
+    @property
+    def errors(self) -> str:
+        path = self.home / "errors.txt"
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
+    @property
+    def truth_file(self) -> Path:
+        return self.home / "truth.npz"
+
+    def truth(self) -> tuple[dict[str, Any], list[np.ndarray]]:
+        """What the server's scene holds: about it, and one (K, J, I) mask for each segment."""
+        self.truth_file.unlink(missing_ok=True)
+        self.process.send_signal(signal.SIGUSR1)
+        until = time.monotonic() + 30
+        while not self.truth_file.exists():
+            assert time.monotonic() < until and self.process.poll() is None, self.errors[-3000:]
+            time.sleep(0.05)
+        with np.load(self.truth_file) as found:
+            about = json.loads(str(found["about"]))
+            return about, [found[f"mask{i}"] for i in range(len(about["segments"]))]
+
+    def resident_mb(self) -> float:
+        """Memory the process holds."""
+        text = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", text)[1]) / 1024  # type: ignore[index]
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """End it and return its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            return int(self.process.wait(30))
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        finally:
+            self.process.stdout.close()
+
+
+class Page:
+    """The viewer's page as a person sees it."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("websocket", lambda socket: self.requests.append(socket.url))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", lambda said: said.type == "error" and self.complaints.append(said.text))
+
+    def open(self, address: str) -> Page:
+        """Open the page and wait for the image in all five views."""
+        self.page.goto(address)
+        self.page.wait_for_selector(".spa", timeout=PATIENCE)
+        self.wait("() => trame.state.get('volume') !== '' && !trame.state.get('job')")
+        self.wait(
+            "() => { const seen = [...document.querySelectorAll('.view img')];"
+            " return seen.length >= 5 && seen.every((i) => i.naturalWidth > 20); }"
+        )
+        return self
+
+    def wait(self, condition: str, argument: Any = None) -> None:
+        """Until a condition in the page's own language holds."""
+        self.page.wait_for_function(condition, arg=argument, timeout=PATIENCE, polling=25)
+
+    def state(self, name: str) -> Any:
+        return self.page.evaluate("(name) => trame.state.get(name)", name)
+
+    @property
+    def screen(self) -> Any:
+        return self.state("screen")
+
+    def click_at(self, right: float = 0.5, down: float = 0.5) -> None:
+        """Click on the large view, in shares of its width and height."""
+        box = self.page.locator(".view.large").bounding_box()
+        self.page.mouse.click(box["x"] + right * box["width"], box["y"] + down * box["height"])
+
+    def proposed(self, iteration: int) -> None:
+        """Wait for the proposal of that iteration."""
+        self.wait(
+            "(n) => { const s = trame.state.get('screen');"
+            " return !s.busy && s.iteration === n && s.cards.length === 4; }",
+            iteration,
+        )
+
+    def said(self, words: str) -> None:
+        """Wait until the status line holds these words."""
+        self.wait("(words) => document.querySelector('#status').innerText.includes(words)", words)
+
+    def pictures(self) -> list[str]:
+        """A fingerprint of what each of the five views shows."""
+        return [
+            self.page.evaluate(
+                """(i) => { const img = document.querySelectorAll('.view img')[i];
+                const c = document.createElement('canvas'); c.width = 48; c.height = 48;
+                const g = c.getContext('2d'); g.drawImage(img, 0, 0, 48, 48);
+                return [...g.getImageData(0, 0, 48, 48).data].map((v) => v >> 4).join(); }""",
+                i,
+            )
+            for i in range(5)
+        ]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A real browser, without a window."""
+    if not Path(CHROMIUM).exists():
+        if hasattr(os, "getuid") and os.getuid() == 0:
+            pytest.fail("Chromium is not installed; run .ci/setup, which installs it.")
+        pytest.skip("Chromium is not installed (Debian: apt-get install chromium)")
+    with sync_api.sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def new_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+    """Starts a viewer with arguments; all are stopped at the end."""
+    started: list[Server] = []
+
+    def start(*arguments: str, home: Path | None = None) -> Server:
+        home = home or tmp_path_factory.mktemp("home")
+        server = Server(home, ("--no-browser", "--port", str(a_free_port()), *arguments))
+        started.append(server)
+        return server.start()
+
+    yield start
+    for server in started:
+        if server.process is not None and server.process.poll() is None:
+            server.stop()
+        shutil.rmtree(server.home, ignore_errors=True)
+
+
+@pytest.fixture
+def new_page(chromium: Any) -> Iterator[Callable[..., Page]]:
+    """Opens a browser window of some size on an address."""
+    contexts = []
+
+    def open_page(address: str, width: int = 1280, height: int = 800) -> Page:
+        context = chromium.new_context(viewport={"width": width, "height": height}, accept_downloads=True)
+        contexts.append(context)
+        return Page(context.new_page()).open(address)
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="session")
+def busy() -> float:
+    """How much longer things may take because others use this computer: 1 where nobody does."""
+    try:
+        return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    except OSError:
+        return 1.0

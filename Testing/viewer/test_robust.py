@@ -1,0 +1,196 @@
+"""Bad files, killed servers and strangers: one sentence, and it goes on."""
+
+from __future__ import annotations
+
+import gzip
+import signal
+import struct
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="module")
+def a_server(new_server: Callable[..., Any]) -> Any:
+    return new_server("--max-upload-mb", "8")
+
+
+def nrrd(path: Path, sizes: str, dimension: int, content: bytes) -> Path:
+    header = f"NRRD0004\ntype: short\ndimension: {dimension}\nsizes: {sizes}\nencoding: raw\nendian: little\n"
+    if dimension == 3:
+        header += (
+            "space: left-posterior-superior\nspace directions: (1,0,0) (0,1,0) (0,0,2)\n"
+            "space origin: (0,0,0)\n"
+        )
+    path.write_bytes(header.encode() + b"\n" + content)
+    return path
+
+
+def nifti_header(shape: tuple[int, ...]) -> bytes:
+    header = bytearray(352)
+    struct.pack_into("<i", header, 0, 348)
+    struct.pack_into("<8h", header, 40, len(shape), *shape, *[1] * (7 - len(shape)))
+    struct.pack_into("<hh", header, 70, 4, 16)
+    struct.pack_into("<8f", header, 76, 1, 1, 1, 1, 1, 1, 1, 1)
+    struct.pack_into("<f", header, 108, 352)
+    header[344:348] = b"n+1\0"
+    return bytes(header)
+
+
+def bad_files(folder: Path) -> dict[str, Path]:
+    files = {"no image": folder / "holiday.txt"}
+    files["no image"].write_text("Dear all, greetings from the sea.")
+    files["cut off"] = nrrd(folder / "cut.nrrd", "64 64 32", 3, b"\0" * 1000)
+    files["four dimensions"] = nrrd(folder / "film.nrrd", "8 8 8 6", 4, b"\0" * (8 * 8 * 8 * 6 * 2))
+    files["three gigabytes in a kilobyte"] = nrrd(folder / "large.nrrd", "1200 1200 1200", 3, b"\0" * 1000)
+    files["bomb"] = folder / "bomb.nii.gz"
+    with gzip.open(files["bomb"], "wb", compresslevel=9) as file:
+        file.write(nifti_header((2000, 2000, 1000)))
+        for _ in range(64):
+            file.write(b"\0" * 2**20)
+    files["bomb without header"] = folder / "zeros.nii.gz"
+    with gzip.open(files["bomb without header"], "wb", compresslevel=9) as file:
+        for _ in range(256):
+            file.write(b"\0" * 2**20)
+    files["larger than allowed"] = folder / "much.nrrd"
+    files["larger than allowed"].write_bytes(b"NRRD0004\n" + b"\1" * (9 * 2**20))
+    files["empty"] = folder / "nothing.mha"
+    files["empty"].write_bytes(b"")
+    return files
+
+
+def test_bad_uploads_get_one_sentence(a_server: Any, new_page: Callable[..., Any], tmp_path: Path) -> None:
+    page = new_page(a_server.address)
+    for what, path in bad_files(tmp_path).items():
+        before = a_server.resident_mb()
+        page.page.set_input_files("#upload", str(path))
+        page.wait("() => trame.state.get('problem') !== ''")
+        sentence = page.state("problem")
+        assert sentence.count(". ") == 0 and sentence.endswith("."), (what, sentence)
+        assert "Traceback" not in sentence and str(a_server.home) not in sentence, (what, sentence)
+        assert a_server.resident_mb() - before < 300, what
+        page.page.click("#dismiss")
+        page.wait("() => trame.state.get('problem') === ''")
+        assert page.state("volume") == "sample"
+    page.click_at()
+    page.proposed(1)
+    assert "Traceback" not in a_server.errors
+    left = [path.name for path in (a_server.home / "tmp").rglob("*") if path.is_file()]
+    assert not [name for name in left if name.endswith((".nrrd", ".gz", ".mha", ".txt"))]
+
+
+def test_an_upload_is_private_and_deleted_at_exit(
+    new_server: Callable[..., Any], new_page: Callable[..., Any], tmp_path: Path
+) -> None:
+    server = new_server()
+    page = new_page(server.address)
+    random = np.random.default_rng(0)
+    voxels = (random.normal(0, 20, (12, 48, 48)) + 100).astype("<i2")
+    voxels[4:8, 16:32, 16:32] += 200
+    path = nrrd(tmp_path / "mine.nrrd", "48 48 12", 3, voxels.tobytes())
+    page.page.set_input_files("#upload", str(path))
+    page.wait("() => trame.state.get('volume').startsWith('upload:')")
+    page.click_at()
+    page.wait("() => !trame.state.get('screen').busy && trame.state.get('screen').iteration === 1")
+    (sent,) = (server.home / "tmp").rglob("mine.nrrd")
+    for folder in (sent.parent, sent.parent.parent):
+        assert folder.stat().st_mode & 0o077 == 0
+    page.page.click("#approve")
+    page.said("Approved")
+    page.page.wait_for_timeout(1200)
+    assert not list((server.home / "state").rglob("*.nrrd"))
+    assert server.stop() == 0
+    assert not list((server.home / "tmp").rglob("mine.nrrd"))
+
+
+def test_a_killed_server_offers_to_go_on(
+    new_server: Callable[..., Any], new_page: Callable[..., Any]
+) -> None:
+    server = new_server()
+    page = new_page(server.address)
+    page.click_at()
+    page.proposed(1)
+    page.page.click("#approve")
+    page.said("Approved")
+    page.page.keyboard.press("ArrowUp")
+    page.proposed(1)
+    page.page.keyboard.press("3")
+    page.proposed(2)
+    names = [card["name"] for card in page.screen["cards"]]
+    page.page.wait_for_timeout(1500)
+    about, (mask,) = server.truth()
+    server.stop(signal.SIGKILL)
+    page.page.wait_for_selector(".spa-stopped")
+    server.start()
+    page.page.wait_for_selector("#resume", timeout=60_000)
+    page.page.click("#resume")
+    page.proposed(2)
+    assert [card["name"] for card in page.screen["cards"]] == names
+    after, (mask_after,) = server.truth()
+    assert np.array_equal(mask, mask_after)
+    assert after["offsets"][0] == pytest.approx(about["offsets"][0])
+    page.page.keyboard.press("u")
+    page.proposed(1)
+
+
+def test_start_anew_forgets(new_server: Callable[..., Any], new_page: Callable[..., Any]) -> None:
+    server = new_server()
+    page = new_page(server.address)
+    page.click_at()
+    page.proposed(1)
+    page.page.wait_for_timeout(1200)
+    assert server.stop() == 0
+    assert list((server.home / "state").rglob("state.json"))
+    server.start()
+    page = new_page(server.address)
+    page.page.click("#start-anew")
+    page.page.wait_for_selector("#start-anew", state="detached")
+    assert page.screen["iteration"] == 0
+    assert not list((server.home / "state").rglob("state.json"))
+
+
+def status(address: str, **headers: str) -> int:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=20) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_other_pages_and_other_names_are_refused(a_server: Any) -> None:
+    assert status(a_server.address) == 200
+    assert status(a_server.address, Host="evil.example:80") == 403
+    assert status(a_server.address, Origin="http://evil.example") == 403
+    base = a_server.address.rsplit("/", 1)[0]
+    assert (
+        status(f"{base}/ws", Origin="http://evil.example", Upgrade="websocket", Connection="Upgrade") == 403
+    )
+    assert status(f"{base}/api/segmentation.exe") == 404
+
+
+def test_an_address_others_can_reach_needs_the_token(
+    new_server: Callable[..., Any], new_page: Callable[..., Any]
+) -> None:
+    server = new_server("--host", "0.0.0.0")
+    assert "?token=" in server.address
+    local = server.address.replace("0.0.0.0", "127.0.0.1")
+    bare = local.split("?")[0]
+    assert status(bare) == 403
+    assert status(f"{bare}?token=guess") == 403
+    assert status(bare.replace("index.html", "ws"), Upgrade="websocket", Connection="Upgrade") == 403
+    page = new_page(local)
+    assert "token" not in page.page.url
+    page.click_at()
+    page.proposed(1)
+    assert sum("token=" in line for line in server.said) == 1
+
+
+def test_a_port_that_is_taken_gets_one_sentence(a_server: Any, new_server: Callable[..., Any]) -> None:
+    port = a_server.address.split(":")[2].split("/")[0]
+    with pytest.raises(AssertionError, match="choose another --port"):
+        new_server("--port", port)
