@@ -89,6 +89,11 @@ class SegmentChange:
         self.done = False
 
     @property
+    def parts(self) -> tuple[Part, ...]:
+        """What each segment gained and lost, to be kept with a saved scene."""
+        return self._parts
+
+    @property
     def segment_ids(self) -> tuple[str, ...]:
         """The segments that changed."""
         return tuple(part.segment_id for part in self._parts)

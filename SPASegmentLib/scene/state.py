@@ -7,7 +7,9 @@ proposals are computed again from the steps.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+import math
 import zlib
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -19,7 +21,9 @@ from SPASegmentLib.errors import InputError, SPASegmentError
 from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.preference.learning import Receipt
 from SPASegmentLib.scene.cut import ViewSlice, cut_view
-from SPASegmentLib.scene.volumes import is_ct, matrix_of
+from SPASegmentLib.scene.grid import Grid
+from SPASegmentLib.scene.segment_undo import Part, SegmentChange
+from SPASegmentLib.scene.volumes import is_ct, matrix_of, to_world_of
 from SPASegmentLib.scene.work import Place, Work
 from SPASegmentLib.session_log import SessionLog, log_of
 
@@ -35,6 +39,7 @@ MAX_PIXELS = 2**28
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Row = tuple[Number, Number, Number, Number]
 Window = tuple[Number, Number]
+Size = Annotated[int, Field(gt=0, lt=2**16)]
 
 
 class _Record(BaseModel):
@@ -66,8 +71,19 @@ class ReceiptRecord(_Record):
     evidence_id: str
 
 
+class PartRecord(_Record):
+    """See `segment_undo.Part`. to_node: of its grid."""
+
+    segment: str
+    to_node: tuple[Row, Row, Row, Row]
+    start: tuple[int, int, int]
+    shape: tuple[Size, Size, Size]
+    gained: str
+    lost: str
+
+
 class WorkRecord(_Record):
-    """See `work.Work`. Masks are packed bits, compressed, in base 64."""
+    """See `work.Work`. Bits are packed, compressed and in base 64."""
 
     volume: str
     key: str
@@ -77,8 +93,8 @@ class WorkRecord(_Record):
     log: SessionLog | None = None
     opening: PointRecord | None = None
     target: tuple[str, str] | None = None
-    before: str | None = None
     mask: str | None = None
+    changes: tuple[tuple[PartRecord, ...], ...] = ()
     receipt: ReceiptRecord | None = None
 
 
@@ -160,16 +176,12 @@ def from_state(
 def _read(text: str) -> SceneState:
     if len(text) > MAX_BYTES:
         raise InputError("The saved interaction is too large to be one; begin with a seed.")
-    try:
+    with contextlib.suppress(ValidationError, ValueError, RecursionError):
         return SceneState.model_validate_json(text)
-    except (ValidationError, ValueError, RecursionError):
-        pass
     newer = False
-    try:
+    with contextlib.suppress(ValueError, RecursionError):
         found = json.loads(text)
         newer = isinstance(found, dict) and isinstance(found.get("version"), int) and found["version"] > 1
-    except (ValueError, RecursionError):
-        pass
     if newer:
         raise InputError("The interaction was saved by a newer SPASegment; update it to go on from there.")
     raise InputError("The saved interaction is damaged; begin with a seed, what was approved is kept.")
@@ -178,11 +190,15 @@ def _read(text: str) -> SceneState:
 def _record(work: Work) -> WorkRecord:
     """Made anew only where the work has changed: the state is asked for with every screen."""
     receipt = work.taught()
-    stands = (work.session, work.log, work.opening, work.target, work.before, receipt)
-    if work.saved is None or any(a is not b for a, b in zip(work.saved[0], stands, strict=True)):
+    stands = (work.session, work.log, work.opening, work.target, receipt, *work.changes)
+    if work.saved is None or not _same(work.saved[0], stands):
         work.saved = (stands, _made(work, receipt))
     record: WorkRecord = work.saved[1]
     return record
+
+
+def _same(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))
 
 
 def _made(work: Work, receipt: Receipt | None) -> WorkRecord:
@@ -197,8 +213,8 @@ def _made(work: Work, receipt: Receipt | None) -> WorkRecord:
         log=log,
         opening=PointRecord(row=work.opening.row, col=work.opening.col) if work.opening else None,
         target=work.target,
-        before=_packed(work.before),
         mask=_packed(work.approved()),
+        changes=tuple(tuple(map(_part, change.parts)) for change in work.changes if change.done),
         receipt=None
         if receipt is None
         else ReceiptRecord(
@@ -214,9 +230,8 @@ def _place(work: Work) -> PlaceRecord:
     own = view.volume.window
     if given is None and own is not None and not (view.cut.windows.model is not None and is_ct(view.volume)):
         given = (own.low, own.high)
-    rows = [tuple(float(v) for v in row) for row in place.slice_to_ras]
     return PlaceRecord(
-        slice_to_ras=(rows[0], rows[1], rows[2], rows[3]),  # type: ignore[arg-type]
+        slice_to_ras=_rows(place.slice_to_ras),
         at_ras=place.at_ras,
         moves=place.moves,
         window=given,
@@ -240,10 +255,12 @@ def _work(record: WorkRecord, scene: Any) -> Work:
         carried=record.carried,
         log=record.log,
         target=record.target,
-        before=_unpacked(record.before, view.image.shape),
-        mask=_unpacked(record.mask, view.image.shape),
+        mask=None if record.mask is None else _unpacked(record.mask, view.image.shape),
         receipt=None if record.receipt is None else Receipt(**record.receipt.model_dump()),
     )
+    node = scene.GetNodeByID(record.target[0]) if record.target else None
+    if node is not None and node.IsA("vtkMRMLSegmentationNode"):
+        work.changes = [_change(change, node) for change in record.changes]
     if record.opening is not None:
         work.opening = PointPrompt(record.opening.row, record.opening.col)
     return work
@@ -273,20 +290,48 @@ def _cut(volume: Any, place: PlaceRecord) -> ViewSlice:
     return view
 
 
+def _rows(matrix: np.ndarray) -> tuple[Row, Row, Row, Row]:
+    rows = [(float(a), float(b), float(c), float(d)) for a, b, c, d in matrix]
+    return rows[0], rows[1], rows[2], rows[3]
+
+
+def _part(part: Part) -> PartRecord:
+    gained, lost = part.unpacked()
+    to_node, shape = _rows(part.grid.to_node), part.shape
+    return PartRecord(
+        segment=part.segment_id,
+        to_node=to_node,
+        start=part.start,
+        shape=shape,
+        gained=_packed(gained) or "",
+        lost=_packed(lost) or "",
+    )
+
+
+def _change(records: tuple[PartRecord, ...], node: Any) -> SegmentChange:
+    outer = to_world_of(node)
+    parts = []
+    for record in records:
+        to_node = np.array(record.to_node)
+        gained, lost = (np.packbits(_unpacked(text, record.shape)) for text in (record.gained, record.lost))
+        grid = Grid(to_node, outer @ to_node)
+        parts.append(Part(record.segment, grid, record.start, record.shape, gained, lost))
+    change = SegmentChange(node, tuple(parts))
+    change.done = True  # its voxels were saved with the scene
+    return change
+
+
 def _packed(mask: np.ndarray | None) -> str | None:
     return None if mask is None else base64.b64encode(zlib.compress(np.packbits(mask).tobytes(), 6)).decode()
 
 
-def _unpacked(text: str | None, shape: tuple[int, int]) -> np.ndarray | None:
-    """Raises InputError for what is no mask of that shape."""
-    if text is None:
-        return None
-    pixels = shape[0] * shape[1]
-    try:
-        decoder = zlib.decompressobj()
-        data = decoder.decompress(base64.b64decode(text, validate=True), pixels // 8 + 2)
-    except (ValueError, zlib.error):
-        data = b""
-    if len(data) != (pixels + 7) // 8 or pixels > MAX_PIXELS:
+def _unpacked(text: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Bool of that shape. Raises InputError for what is none."""
+    count = math.prod(shape)
+    data = b""
+    if count <= MAX_PIXELS:
+        with contextlib.suppress(ValueError, zlib.error):
+            data = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), count // 8 + 2)
+    if len(data) != (count + 7) // 8:
         raise InputError("its mask is damaged; what was approved is kept.")
-    return np.unpackbits(np.frombuffer(data, np.uint8), count=pixels).astype(bool).reshape(shape)
+    return np.unpackbits(np.frombuffer(data, np.uint8), count=count).astype(bool).reshape(shape)

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy import ndimage
 
 from SPASegmentLib.errors import StepError
-from SPASegmentLib.scene.segment_undo import BeforeChange
+from SPASegmentLib.imaging.geometry import Slab
+from SPASegmentLib.scene.cut import ViewSlice
+from SPASegmentLib.scene.grid import Grid, read_box, slab_of
+from SPASegmentLib.scene.segment_undo import BeforeChange, Part, SegmentChange
 from SPASegmentLib.scene.segments import SegmentWriter, ensure_segment, ensure_segmentation
 from SPASegmentLib.scene.work import Work
 
@@ -79,32 +83,40 @@ class Target:
         )
         target = (segmentation.GetID(), segment_id)
         before = writer.slab_mask(work.view)
+        if work.view.plane.index is None:
+            # Off the planes of voxels a pixel and the voxel it lies in need not agree at the outline.
+            before = ndimage.binary_dilation(before, structure=np.ones((3, 3)))
         for other in others:
             approved = other.approved() if other is not work and other.target == target else None
             if approved is not None:
                 mask = mask | (approved & before)
         work.changes = [writer.write(mask, work.view, keep_apart=True)]
-        work.before, work.target = before, target
+        work.target = target
 
     def take_back(self, work: Work, volume_node: Any, others: list[Work]) -> None:
         """Undo a write. Raises StepError where the segment is gone: there is nothing to take back then.
 
-        others: works of the same volume; where slices cross, what they hold stays.
+        others: all works; where their slices cross this one, what was approved on them stays.
         """
-        self._written_to(work)
-        target = _of(work)
-        crossing = [w for w in others if w is not work and w.target == target and w.finished]
-        held = [(w, mask) for w in crossing if (mask := self._held(w, volume_node)) is not None]
-        if work.changes:
-            for change in reversed(work.changes):
-                change.undo()
-        elif work.before is not None and is_alive(volume_node):
-            self._writer(work, volume_node).write(work.before, work.view)
-        for other, mask in held:
-            now = self._held(other, volume_node)
-            if now is not None and (mask & ~now).any():
-                writer = self._writer(other, volume_node)
-                other.changes.append(writer.write(writer.slab_mask(other.view) | mask, other.view))
+        node = self._written_to(work)
+        held = [
+            (other, slab, read_box(node, segment_id, slab.start, slab.mask.shape))
+            for other in others
+            if (slab := self._shared(work, other, node, volume_node)) is not None
+            for segment_id in (_of(other)[1],)
+        ]
+        for change in reversed(work.changes):
+            change.undo()
+        for other, slab, had in held:
+            segment_id = _of(other)[1]
+            now = read_box(node, segment_id, slab.start, slab.mask.shape)
+            lost = slab.mask & had & ~now
+            if lost.any():
+                grid = Grid.of(node, segment_id, volume_node)
+                part = Part.of(segment_id, grid, slab.start, lost, np.zeros_like(lost))
+                change = SegmentChange(node, (part,))
+                change.redo()
+                other.changes.append(change)
 
     def bring_back(self, work: Work, mask: np.ndarray, volume_node: Any, others: list[Work]) -> None:
         """Redo a write, or write anew where the segment is gone."""
@@ -117,16 +129,15 @@ class Target:
         if not work.changes:
             self.write(mask, work, volume_node, others)
 
-    def _held(self, work: Work, volume_node: Any) -> np.ndarray | None:
-        """(H, W) bool: what was approved of a work and is in its segment now."""
-        mask = work.approved()
-        if mask is None or not is_alive(volume_node) or work.stale:
+    def _shared(self, work: Work, other: Work, node: Any, volume_node: Any) -> Slab | None:
+        """What another work approved in the same segment, if the two slices can share voxels."""
+        mask = other.approved() if other is not work and other.target == work.target else None
+        if mask is None or other.stale or not is_alive(volume_node):
             return None
-        return mask & self._writer(work, volume_node).slab_mask(work.view)
-
-    def _writer(self, work: Work, volume_node: Any) -> SegmentWriter:
-        node_id, segment_id = _of(work)
-        return SegmentWriter(self._scene.GetNodeByID(node_id), segment_id, volume_node)
+        if other.view.volume_id != volume_node.GetID() or not _may_share(work.view, other.view):
+            return None
+        segment_id = _of(other)[1]
+        return slab_of(mask, other.view, Grid.of(node, segment_id, volume_node), node, segment_id)
 
     def _ready(self, volume_node: Any) -> tuple[Any, str]:
         if not is_alive(volume_node):
@@ -158,6 +169,13 @@ class Target:
         if node is None or node.GetSegmentation().GetSegment(segment_id) is None:
             raise StepError(_GONE)
         return node
+
+
+def _may_share(one: ViewSlice, other: ViewSlice) -> bool:
+    """Whether slices may own the same voxels: all but different planes of voxels of one axis."""
+    if one.plane.index is None or other.plane.index is None or one.plane.axis != other.plane.axis:
+        return True
+    return one.plane.index == other.plane.index
 
 
 def _of(work: Work) -> tuple[str, str]:

@@ -46,11 +46,10 @@ class Work:
 
     node_id: of the view it was seeded in. session: None until the seed's proposal is there (`opening` then
     holds the seed), or while only its `log` is kept. carried: its seed came from the neighbouring slice.
-    target: (segmentation node ID, segment ID) its mask went to. before: (H, W) bool, what the segment
-    held on this slice before. mask: what was approved, kept when the session rests. changes: its writes,
-    oldest first. receipt: what a profile holds of it since before the scene was saved. doubts: sentences
-    beside it. stale: its volume has changed since. stuck: its log cannot be brought back. saved: its record in a
-    saved state. cards: by proposal.
+    target: (segmentation node ID, segment ID) its mask went to. mask: what was approved, once the session
+    rests. changes: its writes, oldest first. receipt: what a profile holds of it since before the scene was
+    saved. doubts: sentences beside it. stale: its volume has changed since. stuck: its log cannot be brought
+    back. saved: its record in a saved state. cards: by proposal.
     """
 
     view: ViewSlice
@@ -61,7 +60,6 @@ class Work:
     carried: bool = False
     log: SessionLog | None = None
     target: tuple[str, str] | None = None
-    before: np.ndarray | None = None
     mask: np.ndarray | None = None
     changes: list[Any] = field(default_factory=list)
     teaching: Teaching | None = None

@@ -58,6 +58,7 @@ class Bench:
 
         self.app, self.scene, self.chest, self.nodules = app, app.scene, chest, nodules
         self.engine, self.store = engine, store
+        self._add = add_volume_node
         self.volume = add_volume_node(app.scene, chest)
         self.large = app.add_slice_view("Red", "Axial")
         self.small = [app.add_slice_view(f"Small{n}", "Axial") for n in range(4)]
@@ -78,6 +79,13 @@ class Bench:
         workbench.set_views(self.large, self.small)
         self.benches.append(workbench)
         return workbench
+
+    def add_volume(self) -> None:
+        """The chest anew, as after loading it again, and chosen."""
+        self.volume = self._add(self.scene, self.chest)
+        self.app.show_volume(self.volume)
+        self.workbench.set_volume(self.volume)
+        self.workbench.set_views(self.large, self.small)
 
     def look(self, orientation: str) -> None:
         """Turn the views: along the volume's axes, or oblique to them all."""
