@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from SPASegmentLib.commands.shared import Device, Orientation, console, warn
+from SPASegmentLib.commands.shared import Device, Orientation, SeedIjk, SeedRas, console, one_seed, warn
 
 if TYPE_CHECKING:
     from SPASegmentLib.preference.profile import Profile
@@ -25,7 +25,6 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Agree beforehand.")]
 Model = Annotated[str, typer.Option(metavar="NAME_OR_PATH", help="See `spasegment models`.")]
 Structure = Annotated[str | None, typer.Option(help='What is segmented with it, e.g. "lung nodule".')]
 Modality = Annotated[str | None, typer.Option(help='The images\' modality, e.g. "CT".')]
-Triple = tuple[float, float, float]
 
 
 @app.callback()
@@ -212,12 +211,8 @@ def compare(
     volume: Annotated[
         Path | None, typer.Option(metavar="VOLUME", help="Compare their masks on a slice of it, too.")
     ] = None,
-    seed_ras: Annotated[
-        Triple | None, typer.Option("--seed-ras", metavar="R A S", help="The seed in mm.")
-    ] = None,
-    seed_ijk: Annotated[
-        Triple | None, typer.Option("--seed-ijk", metavar="I J K", help="The seed in voxels.")
-    ] = None,
+    seed_ras: SeedRas = None,
+    seed_ijk: SeedIjk = None,
     orientation: Annotated[Orientation, typer.Option(help="The slice through the seed.")] = Orientation.axial,
     model: Model = "compact",
     device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.auto,
@@ -232,8 +227,7 @@ def compare(
 
     spasegment profile compare "Dr. A" "Dr. B" --volume chest.nrrd --seed-ijk 48 101 86
     """
-    if volume is not None and (seed_ras is None) == (seed_ijk is None):
-        raise typer.BadParameter("give the seed either as --seed-ras R A S or as --seed-ijk I J K.")
+    seed = None if volume is None else one_seed(seed_ras, seed_ijk)
     from SPASegmentLib.preference.comparison import compare as compare_profiles
 
     store, screen = _store(context), console()
@@ -244,7 +238,7 @@ def compare(
         area = "not known" if change is None else f"{change:+.0%} against the consensus"
         screen.print(f'"{name}": {images} images, area {area}')
     screen.print(f"Images both learnt from: {numbers.shared_images}")
-    if volume is None:
+    if volume is None or seed is None:
         return
     from SPASegmentLib.commands.opening import open_slice
     from SPASegmentLib.commands.profile_parts import compare_on_slice_in_words
@@ -252,12 +246,7 @@ def compare(
 
     engine = load_engine(model, device.value)
     opened = open_slice(
-        volume,
-        seed_ras=seed_ras,
-        seed_ijk=seed_ijk,
-        orientation=orientation.value,
-        window=None,
-        model_window=engine.model.window,
+        volume, **seed, orientation=orientation.value, window=None, model_window=engine.model.window
     )
     for line in compare_on_slice_in_words(engine, opened, a, b, seed_value, picture):
         screen.print(line)
@@ -382,7 +371,7 @@ def relearn(
     """
     from SPASegmentLib.commands.profile_parts import known_slices
     from SPASegmentLib.engine.local import load_engine
-    from SPASegmentLib.preference.replay import GivenSlice, replay
+    from SPASegmentLib.preference.replay import replay
 
     store, screen = _store(context), console()
     profile = store.load(name)
@@ -390,6 +379,6 @@ def relearn(
     with screen.status("Looking for the slices..."):
         found = known_slices(profile, volumes, orientation.value, window, engine.model.window)
     with screen.status("Re-learning..."):
-        result = replay(profile, engine, map(GivenSlice, found), new, base=engine.base_mixture())
+        result = replay(profile, engine, found, new, base=engine.base_mixture())
     store.create(result.profile)
     screen.print(f'"{new}": {result.sentence}')

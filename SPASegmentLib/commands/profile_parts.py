@@ -14,11 +14,12 @@ from SPASegmentLib.engine.messages import ProposalRequest
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.files import read_volume
 from SPASegmentLib.imaging.geometry import orientation_axis
-from SPASegmentLib.imaging.types import SliceImage
+from SPASegmentLib.imaging.types import SliceImage, Volume
 from SPASegmentLib.preference.comparison import compare_on_slice
 from SPASegmentLib.preference.pictures import draw_comparison
 from SPASegmentLib.preference.profile import Profile
 from SPASegmentLib.preference.records import ModelReference
+from SPASegmentLib.preference.replay import GivenSlice
 from SPASegmentLib.preference.summary import summarise
 
 CODE_LETTERS = 8
@@ -89,32 +90,51 @@ def known_slices(
     orientation: str,
     window: tuple[float, float] | None,
     model_window: tuple[float, float] | None,
-) -> list[SliceImage]:
-    """The slices of these volumes that a profile was taught on, cut as `spasegment segment` cuts them."""
+) -> list[GivenSlice]:
+    """The slices of these volumes that a profile was taught on, cut as `spasegment segment` cuts them.
+
+    window: the one they had, where one was given then. model_window: of the model they are for now; they are
+    recognised in the window of the model they were taught on.
+    """
     wanted = {item.image for item in profile.slices}
-    found: list[SliceImage] = []
+    before = profile.model.window or model_window
+    found: list[GivenSlice] = []
     for path in volumes:
         volume = read_volume(path)
-        axis = orientation_axis(volume, orientation)
-        for index in range(volume.shape[axis]):
+        for index in range(volume.shape[orientation_axis(volume, orientation)]):
             if not wanted:
                 return found
-            centre = [size // 2 for size in volume.shape]
-            centre[axis] = index
-            k, j, i = centre
-            try:
-                image = cut_slice(
-                    volume,
-                    seed_ras=None,
-                    seed_ijk=(i, j, k),
-                    orientation=orientation,
-                    window=window,
-                    model_window=model_window,
-                ).image
-            except InputError:
-                continue  # an empty slice: nobody approved anything on it
-            known = wanted.intersection(profile.image_identities(image.key))
-            if known:
-                found.append(image)
+            image = _whole_slice(volume, orientation, index, window, before)
+            known = wanted.intersection(profile.image_identities(image.key)) if image else None
+            if image is None or not known:
+                continue
+            same = window is not None or before == model_window
+            now = image if same else _whole_slice(volume, orientation, index, None, model_window)
+            if now is not None:
+                found.append(GivenSlice(now, key=image.key))
                 wanted -= known
     return found
+
+
+def _whole_slice(
+    volume: Volume,
+    orientation: str,
+    index: int,
+    window: tuple[float, float] | None,
+    model_window: tuple[float, float] | None,
+) -> SliceImage | None:
+    """A slice by its number; None where it is empty, so that nobody approved anything on it."""
+    centre = [size // 2 for size in volume.shape]
+    centre[orientation_axis(volume, orientation)] = index
+    k, j, i = centre
+    try:
+        return cut_slice(
+            volume,
+            seed_ras=None,
+            seed_ijk=(i, j, k),
+            orientation=orientation,
+            window=window,
+            model_window=model_window,
+        ).image
+    except InputError:
+        return None

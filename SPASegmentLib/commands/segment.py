@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from SPASegmentLib.commands.shared import Device, Orientation, console, warn
+from SPASegmentLib.commands.shared import Device, Orientation, SeedIjk, SeedRas, console, one_seed, warn
 
 if TYPE_CHECKING:
     from SPASegmentLib.commands.opening import OpenedSlice
@@ -29,14 +29,8 @@ def segment(
             metavar="VOLUME", help="NRRD, NIfTI, MHA, PNG, JPEG, TIFF, or a DICOM folder.", show_default=False
         ),
     ],
-    seed_ras: Annotated[
-        tuple[float, float, float] | None,
-        typer.Option("--seed-ras", metavar="R A S", help="The seed in mm, as Slicer shows it."),
-    ] = None,
-    seed_ijk: Annotated[
-        tuple[float, float, float] | None,
-        typer.Option("--seed-ijk", metavar="I J K", help="The seed in voxels, counted from 0."),
-    ] = None,
+    seed_ras: SeedRas = None,
+    seed_ijk: SeedIjk = None,
     orientation: Annotated[Orientation, typer.Option(help="The slice through the seed.")] = Orientation.axial,
     window: Annotated[
         tuple[float, float] | None,
@@ -85,8 +79,7 @@ def segment(
 
     spasegment segment chest.nrrd --seed-ijk 48 101 86 --picks 2,1 --out nodule.nii.gz --report pictures
     """
-    if (seed_ras is None) == (seed_ijk is None):
-        raise typer.BadParameter("give the seed either as --seed-ras R A S or as --seed-ijk I J K.")
+    seed = one_seed(seed_ras, seed_ijk)
     from SPASegmentLib.commands.dialogue import Dialogue, parse_picks
 
     answers = None if picks is None else parse_picks(picks)
@@ -100,14 +93,9 @@ def segment(
     with screen.status("Loading the model..."):
         engine = load_engine(model, device.value)
     opened = open_slice(
-        volume,
-        seed_ras=seed_ras,
-        seed_ijk=seed_ijk,
-        orientation=orientation.value,
-        window=window,
-        model_window=engine.model.window,
+        volume, **seed, orientation=orientation.value, window=window, model_window=engine.model.window
     )
-    taught = _load_profile(profile, engine.model)
+    taught = _load_profile(profile, engine.model, model)
     for line in _introduction(opened, engine.model, taught):
         screen.print(line)
     warn([*opened.image.warnings, *_doubts(taught, opened)])
@@ -189,14 +177,17 @@ def _check_outputs(volume: Path, out: Path | None, report: Path | None, json: Pa
             path.parent.mkdir(parents=True, exist_ok=True)
 
 
-def _load_profile(name: str | None, model: ModelInfo) -> Profile | None:
-    """The profile of that name. Raises ProfileError where there is none or it is another model's."""
+def _load_profile(name: str | None, model: ModelInfo, named: str) -> Profile | None:
+    """The profile of that name. Raises ProfileError where there is none or it is another model's.
+
+    named: what the user called the model.
+    """
     if name is None:
         return None
     from SPASegmentLib.preference.store import ProfileStore
 
     profile = ProfileStore().load(name)
-    profile.check_model(model)
+    profile.check_model(model, named)
     return profile
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
@@ -26,6 +26,30 @@ class Orientation(str, Enum):
     axial = "axial"
     sagittal = "sagittal"
     coronal = "coronal"
+
+
+Triple = tuple[float, float, float]
+SeedRas = Annotated[
+    Triple | None, typer.Option("--seed-ras", metavar="R A S", help="The seed in mm, as Slicer shows it.")
+]
+SeedIjk = Annotated[
+    Triple | None,
+    typer.Option("--seed-ijk", metavar="I J K", help="The seed in voxels, counted from 0."),
+]
+
+
+class Seed(TypedDict):
+    """A seed as `opening.open_slice` takes it: one of the two, the other None."""
+
+    seed_ras: Triple | None
+    seed_ijk: Triple | None
+
+
+def one_seed(seed_ras: Triple | None, seed_ijk: Triple | None) -> Seed:
+    """The seed that was given. Raises BadParameter unless it is exactly one."""
+    if (seed_ras is None) == (seed_ijk is None):
+        raise typer.BadParameter("give the seed either as --seed-ras R A S or as --seed-ijk I J K.")
+    return Seed(seed_ras=seed_ras, seed_ijk=seed_ijk)
 
 
 class Split(str, Enum):

@@ -2,7 +2,8 @@
 
 Version 3 is written today: `codec.ProfileFile`.
 
-Version 2 did not hold what was shown beside an approved recommendation (`SliceEvidence.beside`).
+Version 2 did not hold what was shown beside an approved recommendation (`SliceEvidence.beside`), nor
+the model's window.
 
 Version 1 held one entry per image, without identities of its own, without the words and areas of what was
 shown, and without marks for what had been taken back:

@@ -5,9 +5,12 @@ A profile is a value: every change gives a new one. Keeping it on disk is `store
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
@@ -116,13 +119,32 @@ class Profile(Record):
         """Every hash under which an image may be known here; the first is used for new evidence."""
         return tuple(image_identity(salt, image_key) for salt in self.salts)
 
-    def check_model(self, info: ModelInfo) -> None:
-        """Raise ProfileError if it was taught on another model."""
-        if (info.hash, info.components) != (self.model.hash, self.model.components):
-            raise ProfileError(
-                f'The profile "{self.name}" was taught on the model "{self.model.name}" and says nothing '
-                f'about "{info.name}"; choose that model, another profile, or re-learn it by replay.'
+    def check_model(self, info: ModelInfo, named: str | None = None) -> None:
+        """Raise ProfileError, with the command that re-learns it on this model, if it was taught on another.
+
+        named: what `--model` calls this model, where it is not its name.
+        """
+        if (info.hash, info.components) == (self.model.hash, self.model.components):
+            return
+        own, other = self.model.name, info.name
+        if own == other:
+            own, other = f"{own} ({self.model.hash[:8]})", f"{other} ({info.hash[:8]})"
+        way_out = "choose that model or another profile"
+        if any(item.can_be_replayed for item in self.slices):
+            way_out += (
+                ", or let a new profile learn the same from the volumes it was taught on: "
+                f"{self._relearning(named or info.name)}"
             )
+        raise ProfileError(
+            f'The profile "{self.name}" was taught on the model "{own}" and says nothing about "{other}"; '
+            f"{way_out}"
+        )
+
+    def _relearning(self, model: str) -> str:
+        """The command line that teaches a new profile on a model what this one was taught."""
+        new = f"{self.name[:60].rstrip()} on {Path(model).stem[:30]}"
+        words = ("spasegment", "profile", "relearn", _quoted(self.name), _quoted(new), "VOLUME...")
+        return " ".join((*words, "--model", _quoted(model)))
 
     def doubts_about(self, modality: str | None) -> str:
         """A sentence where it was taught on another modality than the image's, else ""."""
@@ -317,6 +339,13 @@ def what_is_wrong(error: ValidationError) -> str:
     place = ".".join(shown_text(str(part))[:40] for part in first["loc"][-4:])
     reason = shown_text(first["msg"].removeprefix("Value error, "))
     return f"{place + ': ' if place else ''}{reason[:1].lower()}{reason[1:]}"
+
+
+def _quoted(word: str) -> str:
+    """A word of a command line, in quotes every shell knows wherever they will do."""
+    if re.fullmatch(r"[\w./:-]+", word):
+        return word
+    return f'"{word}"' if re.fullmatch(r"[\w ./:,;()+&#-]+", word) else shlex.quote(word)
 
 
 def _sorted(items: Iterable[SliceEvidence]) -> tuple[SliceEvidence, ...]:

@@ -76,6 +76,7 @@ Identity = Annotated[str, StringConstraints(pattern=r"\A[0-9a-f]{32}\z")]
 Area = Annotated[float, Field(ge=0, le=1e9)]
 Percent = Annotated[float, Field(ge=0, le=1e9)]
 LogLikelihood = Annotated[float, Field(ge=-100, le=0)]
+Intensity = Annotated[float, Field(ge=-1e9, le=1e9)]
 Row = Annotated[tuple[LogLikelihood, ...], Field(max_length=MAX_COMPONENTS)]
 """(M,) log-likelihood over components; empty where an answer says nothing about them."""
 Coordinate = Annotated[float, Field(ge=-1e6, le=1e6)]
@@ -88,12 +89,17 @@ class Record(BaseModel):
 
 
 class ModelReference(Record):
-    """The model a profile belongs to. hash: SHA-256 of its weights. configuration: one line about it."""
+    """The model a profile belongs to. hash: SHA-256 of its weights. configuration: one line about it.
+
+    window: intensities it takes for 0 and 1; slices were cut in it, and so are recognised in it. None where
+    it has none of its own, or an older version did not write it down.
+    """
 
     name: Text
     hash: Annotated[str, StringConstraints(pattern=r"\A[0-9A-Za-z:_-]{1,128}\z")]
     components: Annotated[int, Field(ge=1, le=MAX_COMPONENTS)]
     configuration: Text = ""
+    window: tuple[Intensity, Intensity] | None = None
 
     @classmethod
     def of(cls, info: ModelInfo, configuration: str = "") -> ModelReference:
@@ -103,6 +109,7 @@ class ModelReference(Record):
             hash=info.hash,
             components=info.components,
             configuration=shown_text(configuration),
+            window=info.window,
         )
 
 
@@ -195,6 +202,11 @@ class SliceEvidence(Record):
     def order(self) -> tuple[datetime, str]:
         """Sorts from old to new."""
         return (self.date, self.id)
+
+    @property
+    def can_be_replayed(self) -> bool:
+        """Whether the log says enough to re-learn it on another model: where, and how large."""
+        return bool(self.clicks) and bool(self.approved_mm2)
 
     def rows(self, components: int) -> np.ndarray:
         """(P, M) log-likelihoods of all that was done on the slice."""

@@ -38,10 +38,15 @@ ROUNDS = 6
 
 @dataclass(frozen=True, eq=False)
 class GivenSlice:
-    """A slice the user still has. mask: (H, W) bool that was approved on it, if it was kept."""
+    """A slice the user still has, as the new model takes it.
+
+    mask: (H, W) bool that was approved on it, if it was kept. key: of the slice as the profile was taught on
+    it, where its intensities were cut in another window then.
+    """
 
     image: SliceImage
     mask: np.ndarray | None = None
+    key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -91,8 +96,8 @@ def replay(
         half_life=profile.half_life,
         base=base,
     )
-    found = {identity: s for s in given for identity in profile.image_identities(s.image.key)}
-    usable = [item for item in profile.slices if item.image in found and _has_log(item)]
+    found = {identity: s for s in given for identity in profile.image_identities(s.key or s.image.key)}
+    usable = [item for item in profile.slices if item.image in found and item.can_be_replayed]
     if not usable:
         raise ProfileError(
             f'None of the slices given is one the profile "{profile.name}" was taught on; a profile keeps no '
@@ -108,10 +113,6 @@ def replay(
         new = new.commit(learnt.model_copy(update={"weight": item.weight}))
     missing = len(profile.slices) - len(usable)
     return Replayed(new, len(usable) - unlike, missing, unlike)
-
-
-def _has_log(item: SliceEvidence) -> bool:
-    return bool(item.clicks) and bool(item.approved_mm2)
 
 
 def _again(

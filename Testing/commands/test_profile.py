@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -190,6 +191,18 @@ def test_a_profile_is_re_learnt_on_another_model_from_its_volume(done, run, taug
     assert "Re-learnt from 1 of 1 slices" in out
     other = run("profile", "relearn", taught, "x", a_ct, "--model", a_model, "--orientation", "sagittal")
     assert other.code == 1 and "a profile keeps no images" in other.err
+
+
+def test_the_refusal_of_another_models_profile_is_a_command_that_can_be_typed(
+    done, run, taught, a_ct, a_seed, a_profile_folder
+):
+    refused = run("segment", a_ct, *a_seed, "--model", "compact", "--profile", taught, "--picks", "1")
+    assert refused.code == 1 and refused.err.count("\n") == 1 and len(images_of(a_profile_folder)) == 1
+    line = refused.err.strip().partition("taught on: ")[2]
+    assert line == 'spasegment profile relearn "Dr. A" "Dr. A on compact" VOLUME... --model compact'
+    typed = shlex.split(line.replace("VOLUME...", shlex.quote(str(a_ct))))
+    assert '"Dr. A on compact"' in done(*typed[1:])
+    assert '"Dr. A on compact"' in done("profile", "show", "Dr. A on compact")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from datetime import datetime, timedelta, timezone
 
 import numpy as np
@@ -178,6 +179,36 @@ def test_a_profile_of_another_model_is_refused_in_one_clear_sentence(fresh, engi
         ProfileError, match='taught on the model "discs" and says nothing about "medsam_vit_b"'
     ):
         fresh.check_model(other)
+
+
+def test_the_refusal_names_the_command_that_learns_it_again_where_the_log_is_there(fresh, taught):
+    other = ModelInfo("medsam_vit_b", "d" * 64, 8, "")
+    with pytest.raises(ProfileError) as nothing_to_replay:
+        fresh.check_model(other)
+    assert str(nothing_to_replay.value).endswith("; choose that model or another profile")
+    with pytest.raises(ProfileError) as refusal:
+        taught.check_model(other)
+    command = str(refusal.value).partition("taught on: ")[2]
+    assert shlex.split(command) == [
+        *("spasegment", "profile", "relearn", "Dr. A, nodules", "Dr. A, nodules on medsam_vit_b"),
+        *("VOLUME...", "--model", "medsam_vit_b"),
+    ]
+    with pytest.raises(ProfileError, match=r"VOLUME\.\.\. --model runs/mine/best\.safetensors$"):
+        taught.check_model(other, "runs/mine/best.safetensors")
+
+
+@pytest.mark.parametrize("name", ['Dr. "A"', "it's $HOME", "`A`", "Müller; & Söhne", "100%"])
+def test_the_command_holds_any_name_as_it_is(taught, name):
+    with pytest.raises(ProfileError) as refusal:
+        taught.renamed(name).check_model(ModelInfo("m", "d" * 64, 8, ""))
+    assert shlex.split(str(refusal.value).partition("taught on: ")[2])[3:5] == [name, f"{name} on m"]
+
+
+def test_two_models_of_one_name_are_told_apart(fresh):
+    with pytest.raises(
+        ProfileError, match=r'"discs \(aaaaaaaa\)" and says nothing about "discs \(dddddddd\)"'
+    ):
+        fresh.check_model(ModelInfo("discs", "d" * 64, 8, ""))
 
 
 def test_an_image_of_another_modality_draws_a_doubt_not_a_refusal():
