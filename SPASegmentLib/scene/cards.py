@@ -5,19 +5,13 @@ from __future__ import annotations
 from SPASegmentLib.engine.messages import Proposal
 from SPASegmentLib.imaging.types import SliceImage
 from SPASegmentLib.scene.screen import CANDIDATES, Card
+from SPASegmentLib.scene.thumbnails import thumbnails
 
 
 def cards_of(image: SliceImage, proposal: Proposal) -> tuple[Card, ...]:
     """The recommendation's card, then one per candidate."""
-    try:
-        from SPASegmentLib.scene.thumbnails import thumbnails
-
-        pictures = thumbnails(image, proposal)
-    except ImportError:
-        pictures = (b"",) * (1 + len(proposal.candidates))
-    recommended = Card(
-        0, "recommendation", "", proposal.area_mm2, 0.0, 0.0, 1.0, pictures[0] if pictures else b""
-    )
+    pictures = thumbnails(image, proposal)
+    recommended = Card(0, "recommendation", "", proposal.area_mm2, 0.0, 0.0, 1.0, pictures[0])
     cards = [recommended]
     for k, candidate in enumerate(proposal.candidates[:CANDIDATES]):
         about = candidate.description

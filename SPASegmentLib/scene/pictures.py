@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from SPASegmentLib.scene.overlays import ProposalOverlays
 from SPASegmentLib.scene.work import Work
 
 
@@ -13,7 +14,7 @@ class Pictures:
 
     def __init__(self, scene: Any) -> None:
         self._scene = scene
-        self._overlays: Any = None
+        self._overlays: ProposalOverlays | None = None
         self._shown: tuple[Any, ...] | None = None
 
     def show(self, work: Work, large: Sequence[str], small: Sequence[str]) -> None:
@@ -22,10 +23,6 @@ class Pictures:
         if shown == self._shown or work.proposal is None:
             return
         if self._overlays is None:
-            try:
-                from SPASegmentLib.scene.overlays import ProposalOverlays
-            except ImportError:
-                return
             self._overlays = ProposalOverlays(self._scene)
         self._shown = shown
         self._overlays.show(work.view, work.proposal, large=large, small=small)

@@ -42,6 +42,7 @@ class Screen:
     proposal. enabled: names of actions (`keys.KEYS`) that make sense now. warnings: sentences about image,
     profile or device. segment: name of the segment that is edited. profiles: those of this model that can be
     chosen. notes: what was last asked about profiles (summary, comparison), a sentence each.
+    seeds: points of the slice that is worked on: world R, A, S in mm, and whether positive.
     """
 
     status: str = "Choose a volume to begin."
@@ -63,3 +64,4 @@ class Screen:
     segment: str | None = None
     profiles: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    seeds: tuple[tuple[float, float, float, bool], ...] = ()

@@ -52,6 +52,7 @@ def make_screen(
         segment=target.segment_name,
         profiles=desk.names,
         notes=desk.notes,
+        seeds=_seeds(current),
     )
 
 
@@ -85,6 +86,16 @@ def _cards(current: Work | None) -> tuple[Card, ...]:
     if current is None or current.finished or current.proposal is None:
         return ()
     return current.cards.get(current.proposal, ())
+
+
+def _seeds(current: Work | None) -> tuple[tuple[float, float, float, bool], ...]:
+    if current is None:
+        return ()
+    points = current.session.points if current.session is not None else ()
+    if current.opening is not None:
+        points = (current.opening,)
+    places = [(current.view.to_world(p.row, p.col), p.positive) for p in points]
+    return tuple((float(r), float(a), float(s), positive) for (r, a, s), positive in places)
 
 
 def _warnings(current: Work | None) -> tuple[str, ...]:

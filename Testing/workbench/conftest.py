@@ -163,6 +163,23 @@ def a_bench(slicer_app: Any, an_engine: Any, a_chest: Volume, nodules: list, a_s
 
 
 @pytest.fixture
+def a_small_bench(
+    slicer_app: Any, an_engine: Any, a_chest: Volume, nodules: list, a_store: Any
+) -> Iterator[Bench]:
+    """The workbench on a part of the chest around the first nodule."""
+    i, j, k = np.rint(np.linalg.inv(a_chest.ijk_to_ras) @ np.array([*nodules[0], 1.0]))[:3].astype(int)
+    matrix = a_chest.ijk_to_ras.copy()
+    matrix[:3, 3] += matrix[:3, :3] @ np.array([i - 24, j - 24, k - 12])
+    part = a_chest.array[k - 12 : k + 12, j - 24 : j + 24, i - 24 : i + 24].copy()
+    small = Volume(part, matrix, modality="CT", name="part of a chest")
+    bench = Bench(slicer_app, an_engine, small, nodules[:1], a_store)
+    bench.look("axial")
+    yield bench
+    for workbench in bench.benches:
+        workbench.close()
+
+
+@pytest.fixture
 def nodes_of(slicer_app: Any) -> Callable[[str], list[Any]]:
     """All nodes of a class in the scene."""
     return lambda kind: _nodes(slicer_app.scene, kind)
