@@ -86,7 +86,6 @@ class SPASegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
-        self.addObserver(scene, scene.StartSaveEvent, self.onSceneStartSave)
 
     def enter(self) -> None:
         """The module was opened."""
@@ -128,11 +127,6 @@ class SPASegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """A scene was read, after closing the one before or in addition to it."""
         if self.panel is not None:
             self.panel.scene_read()
-
-    def onSceneStartSave(self, caller, event) -> None:
-        """The scene is about to be saved: put what is going on into it."""
-        if self.panel is not None:
-            self.panel.keep_state()
 
 
 class SPASegmentLogic(ScriptedLoadableModuleLogic):

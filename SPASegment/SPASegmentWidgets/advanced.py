@@ -12,7 +12,7 @@ from .settings import Settings
 
 DEFAULT_WINDOW = (-1000.0, 400.0)
 SHIPPED_MODEL = "compact"
-DEVICES = ("auto", "cpu", "cuda", "mps")
+DEVICES = {"auto": "Automatic", "cpu": "CPU", "cuda": "NVIDIA (cuda)", "mps": "Apple (mps)"}
 COLORS = {"recommended": "recommendedColor", "added": "addedColor", "removed": "removedColor"}
 
 
@@ -39,17 +39,17 @@ class Advanced:
         ui.keysTable.connect("cellChanged(int,int)", self.on_key)
         ui.resetKeysButton.connect("clicked()", self.on_reset_keys)
 
-    def fill(self, keys: Mapping[str, str], names: Mapping[str, str], colors: Mapping[str, str]) -> None:
+    def fill(self, keys: Mapping[str, str], colors: Mapping[str, str]) -> None:
         """Show the settings.
 
-        keys: action -> shipped key. names: action -> what it is called here.
-        colors: role -> shipped "#rrggbb".
+        keys: action -> shipped key. colors: role -> shipped "#rrggbb".
         """
         self._defaults, self._shipped, self._actions = keys, colors, tuple(keys)
         self._showing = True
         try:
             self._fill_models()
-            self._fill_box(self._ui.deviceSelector, DEVICES, self._settings.device)
+            device = DEVICES.get(self._settings.device, self._settings.device)
+            self._fill_box(self._ui.deviceSelector, DEVICES.values(), device)
             self._ui.learnCheck.checked = self._settings.learn
             self._ui.samplesSpin.value = self._settings.samples
             window = self._settings.window
@@ -61,7 +61,7 @@ class Advanced:
                 spin.enabled = window is not None
             for role, name in COLORS.items():
                 getattr(self._ui, name).color = qt.QColor(self.colors()[role])
-            self._fill_keys(names)
+            self._fill_keys()
         finally:
             self._showing = False
 
@@ -72,6 +72,13 @@ class Advanced:
     def keys(self) -> dict[str, str]:
         """Action -> key as it is now; "" for none."""
         return {action: self._settings.keys.get(action, key) for action, key in self._defaults.items()}
+
+    def show_learn(self, learn: bool) -> None:
+        """A scene that was read may say otherwise."""
+        if bool(self._ui.learnCheck.checked) != learn:
+            self._showing, before = True, self._showing
+            self._ui.learnCheck.checked = self._settings.learn = learn
+            self._showing = before
 
     def on_learn(self, checked: bool) -> None:
         """Learn from picks, or not."""
@@ -101,7 +108,7 @@ class Advanced:
 
     def on_device(self, index: int) -> None:
         """Another device."""
-        self._set("device", DEVICES[index])
+        self._set("device", [*DEVICES, self._settings.device][index])
 
     def on_samples(self) -> None:
         """Another N; few samples give no candidates."""
@@ -173,17 +180,37 @@ class Advanced:
             box.addItem(choice)
         box.currentIndex = choices.index(chosen)
 
-    def _fill_keys(self, names: Mapping[str, str]) -> None:
+    def _fill_keys(self) -> None:
         table = self._ui.keysTable
         table.rowCount = len(self._actions)
         for row, action in enumerate(self._actions):
-            label = qt.QTableWidgetItem(names.get(action, action))
+            label = qt.QTableWidgetItem(_action_name(action))
             label.setFlags(qt.Qt.ItemIsEnabled)
             table.setItem(row, 0, label)
             table.setItem(row, 1, qt.QTableWidgetItem(self.keys()[action]))
-        table.resizeColumnToContents(0)
+        table.setColumnWidth(0, 170)
+        table.verticalHeader().setDefaultSectionSize(24)
 
     def _show_key(self, row: int, sequence: str) -> None:
         self._showing, before = True, self._showing
         self._ui.keysTable.item(row, 1).setText(sequence)
         self._showing = before
+
+
+def _action_name(action: str) -> str:
+    """What an action is called in the table of keys."""
+    verb, _colon, number = action.partition(":")
+    names = {
+        "pick": _("Pick {number}"),
+        "take": _("Take {number}"),
+        "none_of_these": _("None of these"),
+        "approve": _("Approve"),
+        "undo": _("Undo"),
+        "redo": _("Redo"),
+        "next_slice": _("Slice up"),
+        "previous_slice": _("Slice down"),
+        "cancel": _("Cancel"),
+        "place_seed": _("Place seed"),
+        "exclude_point": _("Exclude point"),
+    }
+    return names.get(verb, verb).format(number=int(number) + 1 if number else "")

@@ -36,16 +36,12 @@ class Cards:
         """Show the recommendation and the candidates there are; empty cards keep their place."""
         card = screen.recommendation
         self._picture(0, card.thumbnail if card else b"")
-        self._set_text(
-            0, _recommendation_text(card) if card else _empty(_("The recommended mask appears here."))
-        )
+        self._set_text(0, _recommendation_text(card) if card else "", _("The recommended mask appears here."))
         for k in range(CANDIDATES):
             card = screen.cards[k] if k < len(screen.cards) else None
             self._picture(k + 1, card.thumbnail if card else b"")
-            self._set_text(
-                k + 1,
-                _candidate_text(card) if card else _empty(_("Alternative {number}").format(number=k + 1)),
-            )
+            empty = _("Alternative {number}").format(number=k + 1)
+            self._set_text(k + 1, _candidate_text(card) if card else "", empty)
             for button, action in (
                 (f"pickButton{k + 1}", f"pick:{k}"),
                 (f"cardPicture{k + 1}", f"pick:{k}"),
@@ -65,8 +61,10 @@ class Cards:
         self._pictures[number] = png
         self._widget(f"cardPicture{number}").icon = icon_of(png) if png else qt.QIcon()
 
-    def _set_text(self, number: int, text: str) -> None:
+    def _set_text(self, number: int, text: str, empty: str) -> None:
         label = self._widget(f"cardText{number}")
+        label.enabled = bool(text)
+        text = text or escape(empty)
         if label.text != text:
             label.text = text
 
@@ -81,7 +79,8 @@ class Cards:
 
 
 def _recommendation_text(card) -> str:
-    name = escape(card.name or _("Recommendation"))
+    name = escape(card.name or _("recommendation"))
+    name = name[:1].upper() + name[1:]
     lines = [f"<b>{name}</b>", _("{area} mm²").format(area=_number(card.area_mm2))]
     if card.meaning:
         lines.append(f"<small>{escape(card.meaning)}</small>")
@@ -102,12 +101,9 @@ def _candidate_text(card) -> str:
         if changes
         else _("{area} mm²").format(area=_number(card.area_mm2))
     )
-    lines.append(f"<small>{areas} · {_('{share} likely').format(share=f'{card.support:.0%}')}</small>")
+    lines.append(areas)
+    lines.append(f"<small>{_('{share} likely').format(share=f'{card.support:.0%}')}</small>")
     return "<br>".join(lines)
-
-
-def _empty(text: str) -> str:
-    return f'<span style="color: palette(mid)">{escape(text)}</span>'
 
 
 def _number(value: float) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import slicer
+import vtk
 
 WAIT_SECONDS = 180.0
 
@@ -117,13 +118,17 @@ class Clinician:
     def seed(self, ras: tuple, *, positive: bool = True) -> None:
         """Press the button, click in the large view, wait for the proposal."""
         self.click("seedButton" if positive else "excludeButton")
+        self.click_in_view(ras)
+        slicer.app.processEvents()
+        self.panel.queue.drain()
+        self.wait()
+
+    def click_in_view(self, ras: tuple) -> None:
+        """What a click in a slice view does while placing goes on: a point, and placing ends."""
         identity = slicer.app.applicationLogic().GetSelectionNode().GetActivePlaceNodeID()
-        node = slicer.mrmlScene.GetNodeByID(identity)
-        node.AddControlPointWorld(*ras)
+        slicer.mrmlScene.GetNodeByID(identity).AddControlPointWorld(vtk.vtkVector3d(*ras))
         interaction = slicer.app.applicationLogic().GetInteractionNode()
         interaction.SetCurrentInteractionMode(interaction.ViewTransform)
-        self.until(lambda: node.GetNumberOfControlPoints() == 0)
-        self.wait()
 
     def press(self, name: str) -> None:
         """A button that asks for a proposal; waits for it."""

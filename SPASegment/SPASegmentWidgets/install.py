@@ -157,9 +157,9 @@ class Installer:
         except ImportError:
             question = _(
                 "The extension PyTorch is not installed. It chooses the build of PyTorch that fits your"
-                " graphics card. Without it the general build is installed, which runs everywhere but may take"
-                " {size} GB.\n\nGo on without it? Press Cancel to install the extension PyTorch in the Extensions"
-                " Manager first."
+                " graphics card. Without it the general build is installed, which runs everywhere but may"
+                " take {size} GB.\n\nGo on without it? Press Cancel to install the extension PyTorch in the"
+                " Extensions Manager first."
             ).format(size=TORCH_CUDA_MB / 1000)
             return self._confirm(_("Install PyTorch"), question) and self._pip(wanted)
         logic = PyTorchUtils.PyTorchUtilsLogic()

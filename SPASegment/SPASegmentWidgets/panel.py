@@ -1,33 +1,24 @@
-"""The panel: draws the workbench's screen, and tells the workbench what the user chose and did."""
+"""The panel: shows the workbench's screen, and tells the workbench what the user chose and did."""
 
 from __future__ import annotations
-
-import logging
 
 import slicer
 from slicer.i18n import tr as _
 
-from . import install
 from .advanced import Advanced
-from .cards import CANDIDATES, Cards
+from .cards import Cards
 from .dialogs import Dialogs
 from .install_page import InstallPage
 from .main_thread import MainThreadQueue
 from .profiles import ProfileRow
+from .scene_link import SceneLink
+from .screen_view import BUTTONS, ScreenView
 from .settings import Settings
 from .shortcuts import Shortcuts
 from .views import Views
 
-STATE_DELAY_MS = 400
-TONES = {"hint": "#3d7eff", "busy": "#8a8f98", "done": "#2f9e5b", "problem": "#d9480f"}
-"""Bar beside the status sentence; readable on light and on dark."""
-BUTTONS = {
-    "undoButton": "undo",
-    "redoButton": "redo",
-    "cancelButton": "cancel",
-    "nextSliceButton": "next_slice",
-    "previousSliceButton": "previous_slice",
-}
+OWN_KEYS = {"place_seed": "S", "exclude_point": "X"}
+"""Actions that only this panel has, because a click must be announced here."""
 
 
 class Panel:
@@ -35,31 +26,21 @@ class Panel:
 
     def __init__(self, ui, logic, dialogs=None) -> None:
         """ui: the widgets by name. logic: gives workbench and parameter node. dialogs: asks the user."""
-        import qt
-
         self.ui, self.logic = ui, logic
         self.dialogs = dialogs or Dialogs()
         self.settings = Settings.load()
         self.queue = MainThreadQueue()
         self.workbench = None
-        self.parameters = None
         self._entered = False
-        self._adopting = False
-        self._gui_tag = None
-        self._observed: tuple | None = None
-        self._pushed: dict[str, object] = {}
-        self._state = ""
         self._remembered = ""
-        self.cards = Cards(ui, self.act)
+        self._seeded: tuple | None = None
+        self.view = ScreenView(ui, Cards(ui, self.act))
         self.profiles = ProfileRow(ui, self.dialogs, lambda: self.workbench, self.on_profile)
         self.shortcuts = Shortcuts(self.act)
-        self.views = Views(self.queue.post, self.on_placed, self.render_placing)
+        self.views = Views(self.queue.post, self.on_placed, self.render_placing, self.choose_views)
+        self.scene = SceneLink(ui, logic, lambda: self.workbench, self.on_volume)
         self.advanced = Advanced(ui, self.dialogs, self.settings, self.on_setting)
         self.install_page = InstallPage(ui, self.dialogs, self.settings, self.start)
-        self._state_timer = qt.QTimer()
-        self._state_timer.singleShot = True
-        self._state_timer.setInterval(STATE_DELAY_MS)
-        self._state_timer.connect("timeout()", self.keep_state)
         for selector in (ui.volumeSelector, ui.segmentationSelector, ui.segmentSelector):
             selector.setMRMLScene(slicer.mrmlScene)
         self._connect()
@@ -69,11 +50,11 @@ class Panel:
         ui = self.ui
         for name, action in BUTTONS.items():
             getattr(ui, name).connect("clicked()", self._presser(action))
-        ui.seedButton.connect("clicked()", self.on_place_seed)
-        ui.excludeButton.connect("clicked()", self.on_place_exclusion)
+        ui.seedButton.connect("clicked()", self._presser("place_seed"))
+        ui.excludeButton.connect("clicked()", self._presser("exclude_point"))
         ui.layoutButton.connect("clicked()", self.on_layout)
-        ui.newSegmentButton.connect("clicked()", self.on_new_segment)
-        ui.segmentSelector.connect("currentSegmentChanged(QString)", self.on_segment)
+        ui.newSegmentButton.connect("clicked()", self.scene.new_segment)
+        ui.segmentSelector.connect("currentSegmentChanged(QString)", self.scene.segment_chosen)
 
     def _presser(self, action: str):
         def pressed() -> None:
@@ -87,21 +68,19 @@ class Panel:
         """Everything is installed: make the workbench and fill what depends on the library."""
         if self.workbench is not None:
             return
-        from SPASegmentLib.scene.keys import KEYS, TOOLTIPS
+        from SPASegmentLib.scene.keys import KEYS
 
-        names = {name: text.split(":")[0].rstrip(".") for name, text in TOOLTIPS.items()}
-        self.advanced.fill(KEYS, names, self.logic.shipped_colors())
+        self.advanced.fill({**OWN_KEYS, **KEYS}, self.logic.shipped_colors())
         self.workbench = self.logic.start_workbench(self.settings, self.queue.post)
         self.workbench.subscribe(self.render)
-        for name in ("learn", "samples", "window"):
+        for name in ("learn", "samples", "window", "colors"):
             self._push_setting(name)
         if self._entered:
             self.enter()
 
     def restart(self) -> None:
         """Begin anew with an empty workbench, as when Slicer starts."""
-        self.release_parameters()
-        self._state = ""
+        self.scene.begin_anew()
         if self.workbench is not None:
             self.workbench.close()
             self.workbench = None
@@ -114,32 +93,30 @@ class Panel:
         self.queue.hurry(True)
         if self.workbench is None:
             return
-        self.adopt_parameters()
-        self.views.follow()
+        self._adopt()
         if self.settings.own_layout:
             self.views.show_own_layout(True)
         self.choose_views()
+        self.views.follow()
         self.install_keys()
         self.workbench.refresh_profiles()
         self.workbench.prepare()
         self.render(self.workbench.screen)
 
     def exit(self) -> None:
-        """Another module was opened: keys and clicks are theirs; work goes on."""
+        """Another module was opened: keys, clicks and views are theirs; what is computed goes on."""
         self._entered = False
         self.shortcuts.remove()
         self.views.stop_placing()
+        self.views.show_own_layout(False)
         self.queue.hurry(False)
-        self.keep_state()
 
     def close(self) -> None:
         """The module is unloaded or reloaded: leave nothing behind."""
-        self.keep_state()
         self._entered = False
         self.shortcuts.remove()
-        self.release_parameters()
+        self.scene.release()
         self.views.close()
-        self._state_timer.stop()
         if self.workbench is not None:
             self.workbench.close()
             self.workbench = None
@@ -147,111 +124,37 @@ class Panel:
 
     # The scene
 
-    def adopt_parameters(self) -> None:
-        """Take the parameter node of the present scene, and go on from what it holds."""
-        import vtk
-
-        parameters = self.logic.getParameterNode()
-        if self._observed is not None and self._observed[0] is parameters.parameterNode:
-            return
-        self.release_parameters()
-        self.parameters = parameters
-        node = parameters.parameterNode
-        self._observed = (node, node.AddObserver(vtk.vtkCommand.ModifiedEvent, self.on_parameters))
-        self._gui_tag = parameters.connectGui(self.ui)
-        state = parameters.state
-        self.push_parameters()
-        if state and state != self._state and self.workbench is not None:
-            self._state = state
-            self.workbench.from_state(state)
-        elif not parameters.profile:
+    def _adopt(self) -> None:
+        self.scene.adopt()
+        if not self.scene.parameters.profile:
             self._remembered = self.settings.profile
-
-    def release_parameters(self) -> None:
-        """Let go of the parameter node."""
-        if self._observed is not None:
-            node, tag = self._observed
-            node.RemoveObserver(tag)
-        if self.parameters is not None and self._gui_tag is not None:
-            self.parameters.disconnectGui(self._gui_tag)
-        self.parameters = self._observed = self._gui_tag = None
-        self._pushed = {}
-
-    def on_parameters(self, caller=None, event=None) -> None:
-        """Something in the parameter node changed: by a selector, by undo, by a script."""
-        self.push_parameters()
-
-    def push_parameters(self) -> None:
-        """Tell the workbench what is chosen now; only what changed."""
-        if self.parameters is None or self.workbench is None or self._adopting:
-            return
-        if slicer.mrmlScene.IsBatchProcessing():
-            return
-        self._adopting = True
-        try:
-            volume, segmentation = self.parameters.volume, self.parameters.segmentation
-            if self._changed("segmentation", segmentation):
-                self.ui.segmentSelector.setCurrentNode(segmentation)
-                self.workbench.set_segmentation(segmentation)
-            segment = self.parameters.segment
-            if segment and segment != self.ui.segmentSelector.currentSegmentID():
-                self.ui.segmentSelector.setCurrentSegmentID(segment)
-            segment = str(self.ui.segmentSelector.currentSegmentID() or "")
-            if segment != self.parameters.segment:
-                self.parameters.segment = segment
-            if self._changed("segment", segment):
-                self.workbench.set_segment(segment or None)
-            if self._changed("volume", volume):
-                self.workbench.set_volume(volume)
-                if volume is not None and self._entered:
-                    self.views.show_volume(volume)
-        finally:
-            self._adopting = False
-        self.workbench.set_editor_node(slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentEditorNode"))
-
-    def _changed(self, name: str, value: object) -> bool:
-        if (name in self._pushed and self._pushed[name] is value) or (self._pushed.get(name, self) == value):
-            return False
-        self._pushed[name] = value
-        return True
 
     def scene_closing(self) -> None:
         """The scene is about to be closed: nothing of it may be held."""
         self.views.stop_placing()
-        self.release_parameters()
-        self._state = ""
+        self.scene.begin_anew()
         if self.workbench is not None:
             self.workbench.cancel()
 
-    def scene_read(self) -> None:
-        """Another scene was read: go on from what it holds."""
-        if self.parameters is not None and self.parameters.state != self._state:
-            self.release_parameters()
-        self.scene_closed()
-        self.push_parameters()
-
     def scene_closed(self) -> None:
-        """The scene is empty, or another one was read."""
+        """The scene is empty now."""
         self.views.forget()
         if self._entered and self.workbench is not None:
-            self.adopt_parameters()
+            self._adopt()
             self.choose_views()
             self.views.follow()
+            self.render(self.workbench.screen)
 
-    def keep_state(self) -> None:
-        """Write what is going on into the parameter node, so that a saved scene goes on from here."""
-        if self.parameters is None or self.workbench is None or self._observed is None:
-            return
-        if self._observed[0].GetScene() is None:
-            return
-        try:
-            state = self.workbench.to_state()
-        except Exception:
-            logging.exception("SPASegment: the state could not be kept")
-            return
-        self._state = state
-        if state != self.parameters.state:
-            self.parameters.state = state
+    def scene_read(self) -> None:
+        """A scene was read, in place of the one before or in addition to it: go on from what it holds."""
+        self.scene.scene_read()
+        self.scene_closed()
+        self.scene.push()
+
+    def on_volume(self, volume) -> None:
+        """Another volume was chosen."""
+        if volume is not None and self._entered:
+            self.views.show_volume(volume)
 
     # What the user does
 
@@ -259,64 +162,31 @@ class Panel:
         """A key or a button."""
         if self.workbench is None:
             return
+        if action in OWN_KEYS:
+            self._place(action == "place_seed")
+            return
+        placing = self.views.placing is not None
         self.views.stop_placing()
-        self.workbench.act(action)
-
-    def on_place_seed(self) -> None:
-        """The next click in a slice view is a seed; once more: it is not."""
-        self._place(True)
-
-    def on_place_exclusion(self) -> None:
-        """The next click is a point that does not belong to the object."""
-        self._place(False)
+        if not (placing and action == "cancel"):
+            self.workbench.act(action)
 
     def _place(self, positive: bool) -> None:
+        """The next click in a slice view is a point; asked for twice: it is not."""
+        open_here = self.workbench.screen.recommendation is not None
         if self.views.placing is positive:
             self.views.stop_placing()
-        elif self.workbench is not None:
+        elif self.scene.volume is not None and (positive or open_here):
             self.views.place(positive)
         self.render_placing()
 
     def on_placed(self, ras: tuple, positive: bool, slice_node: object) -> None:
         """A point was placed."""
-        if self.workbench is None or self.parameters is None:
+        if self.workbench is None or self.scene.parameters is None:
             return
-        self._ensure_target()
+        self.scene.ensure_target()
+        if positive:
+            self._seeded = ras
         self.workbench.seed(ras, positive=positive, slice_node=slice_node)
-
-    def _ensure_target(self) -> None:
-        """Make the segmentation and the segment that approved masks will go to, where none is chosen."""
-        volume = self.parameters.volume
-        if volume is None:
-            return
-        from SPASegmentLib.scene.segments import ensure_segment, ensure_segmentation
-
-        if self.parameters.segmentation is None:
-            name = _("{volume} segmentation").format(volume=volume.GetName())
-            self.parameters.segmentation = ensure_segmentation(slicer.mrmlScene, volume, name)
-        if not self.ui.segmentSelector.currentSegmentID():
-            identity = ensure_segment(self.parameters.segmentation, _("Object"))
-            self.parameters.segment = identity
-            self.push_parameters()
-
-    def on_new_segment(self) -> None:
-        """Add a segment and go on in it."""
-        if self.parameters is None or self.parameters.volume is None:
-            return
-        if self.parameters.segmentation is None:
-            self._ensure_target()
-            return
-        segmentation = self.parameters.segmentation.GetSegmentation()
-        self.parameters.segment = segmentation.AddEmptySegment(
-            "", segmentation.GenerateUniqueSegmentID(_("Object"))
-        )
-        self.push_parameters()
-
-    def on_segment(self, identity: str) -> None:
-        """Another segment was chosen."""
-        if self.parameters is not None and not self._adopting:
-            self.parameters.segment = str(identity)
-            self.push_parameters()
 
     def on_profile(self, name: str) -> None:
         """Another profile was chosen; it is the one next time, too."""
@@ -338,12 +208,12 @@ class Panel:
 
     def choose_views(self) -> None:
         """Tell the workbench which views there are now."""
-        if self.workbench is None:
+        if self.workbench is None or not self._entered:
             return
         large, small = self.views.chosen()
         self.workbench.set_views(large, small)
-        if self.parameters is not None and self.parameters.volume is not None:
-            self.views.show_volume(self.parameters.volume)
+        if self.scene.volume is not None:
+            self.views.show_volume(self.scene.volume)
         self.ui.layoutButton.checked = self.views.own_layout
 
     def on_setting(self, name: str) -> None:
@@ -376,109 +246,56 @@ class Panel:
 
         keys = self.advanced.keys()
         taken = {key for key in keys.values() if key}
+        further = {action: [key for key in ALSO.get(action, ()) if key not in taken] for action in keys}
         self.shortcuts.install(
-            {
-                action: tuple(k for k in (key, *(a for a in ALSO.get(action, ()) if a not in taken)) if k)
-                for action, key in keys.items()
-            }
+            {action: tuple(k for k in (key, *further[action]) if k) for action, key in keys.items()}
         )
 
     # What the user sees
 
     def render(self, screen) -> None:
-        """Draw the screen."""
-        ui = self.ui
-        self._set("statusLabel", screen.status)
-        color = TONES.get(screen.tone, TONES["hint"])
-        style = f"QFrame#statusFrame {{ border-left: 4px solid {color}; }}"
-        if ui.statusFrame.styleSheet != style:
-            ui.statusFrame.styleSheet = style
-        self._set("detailLabel", screen.detail)
-        self._set("warningsLabel", "\n".join(screen.warnings))
-        ui.warningsLabel.visible = bool(screen.warnings)
-        ui.progressBar.visible = screen.busy
-        ui.cancelButton.visible = screen.busy
-        ui.progressBar.maximum = 0 if screen.progress is None else 100
-        if screen.progress is not None:
-            ui.progressBar.value = round(100 * screen.progress)
-        self.cards.render(screen)
+        """Show the screen, and keep with the scene what goes on."""
+        self.view.render(screen, self._sentence(screen), self.advanced.keys())
         self.profiles.render(screen)
-        for name, action in BUTTONS.items():
-            getattr(ui, name).enabled = action in screen.enabled
-        self._render_tooltips()
-        self._render_model(screen)
+        self.advanced.show_learn(screen.learn)
         self.render_placing()
-        if self._remembered in screen.profiles:
+        self._render_points(screen)
+        self._remember_profile(screen)
+        self.scene.keep(screen.profile or "")
+
+    def render_placing(self) -> None:
+        """Show what the next click does."""
+        if self.workbench is None:
+            return
+        screen = self.workbench.screen
+        self.view.set_text("statusLabel", self._sentence(screen))
+        has_volume = self.scene.volume is not None
+        self.view.render_placing(self.views.placing, has_volume, screen.recommendation is not None)
+
+    def _sentence(self, screen) -> str:
+        """What to do next; the workbench does not know that a click must be announced here."""
+        seedless = screen.tone == "hint" and screen.recommendation is None and not screen.busy
+        if not seedless or self.scene.volume is None:
+            return screen.status
+        if self.views.placing is None:
+            key = self.advanced.keys().get("place_seed", "")
+            return _("Press Place seed ({key}), then click on the object in a slice view.").format(key=key)
+        return _("Click on the object in a slice view; Esc ends placing.")
+
+    def _render_points(self, screen) -> None:
+        """Bring a new object into view; take the points away once the slice is settled."""
+        if screen.recommendation is not None and self._seeded is not None:
+            ras, self._seeded = self._seeded, None
+            if screen.iteration == 1:
+                self.views.show_object(ras, screen.recommendation.area_mm2)
+        elif screen.recommendation is None and not screen.busy:
+            self.views.clear_points()
+
+    def _remember_profile(self, screen) -> None:
+        if self._remembered and self._remembered in screen.profiles:
             name, self._remembered = self._remembered, ""
             if screen.profile is None:
                 self.queue.post(lambda: self.on_profile(name))
         if screen.profile is not None and screen.profile != self.settings.profile:
             self.settings.profile = screen.profile
             self.settings.save()
-        if self.parameters is not None:
-            if self.parameters.profile != (screen.profile or ""):
-                self.parameters.profile = screen.profile or ""
-            self._state_timer.start()
-
-    def render_placing(self) -> None:
-        """Show on the buttons what the next click does."""
-        placing = self.views.placing if self.workbench is not None else None
-        has_volume = self.parameters is not None and self.parameters.volume is not None
-        has_proposal = self.workbench is not None and self.workbench.screen.recommendation is not None
-        self.ui.seedButton.enabled = has_volume
-        self.ui.excludeButton.enabled = has_volume and has_proposal
-        self.ui.seedButton.checked = placing is True
-        self.ui.excludeButton.checked = placing is False
-        self.ui.newSegmentButton.enabled = has_volume
-        text = _("Click on the object...") if placing is True else _("Place seed")
-        self._set("seedButton", text)
-        self._set("excludeButton", _("Click what to exclude...") if placing is False else _("Exclude point"))
-
-    def _render_tooltips(self) -> None:
-        from SPASegmentLib.scene.keys import tooltip
-
-        keys = self.advanced.keys()
-        if keys == self._pushed.get("tooltips"):
-            return
-        self._pushed["tooltips"] = keys
-        buttons = {
-            **BUTTONS,
-            "approveButton": "approve",
-            "noneButton": "none_of_these",
-            "cardPicture0": "approve",
-        }
-        for k in range(CANDIDATES):
-            buttons.update(
-                {
-                    f"pickButton{k + 1}": f"pick:{k}",
-                    f"cardPicture{k + 1}": f"pick:{k}",
-                    f"takeButton{k + 1}": f"take:{k}",
-                }
-            )
-        for name, action in buttons.items():
-            getattr(self.ui, name).toolTip = tooltip(action, keys)
-
-    def _render_model(self, screen) -> None:
-        profile = _("no profile")
-        if screen.profile:
-            profile = _('profile "{name}", {count} images').format(
-                name=screen.profile, count=screen.profile_images
-            )
-        learn = "" if screen.learn or not screen.profile else _(" (not learning)")
-        self._set(
-            "modelStatusLabel",
-            _("Model {model} on {device} · {profile}").format(
-                model=screen.model, device=screen.device, profile=profile
-            )
-            + learn,
-        )
-
-    def _set(self, name: str, text: str) -> None:
-        widget = getattr(self.ui, name)
-        if widget.text != text:
-            widget.text = text
-
-
-def library_there() -> bool:
-    """Whether the panel can work: the library is found and everything it needs is installed."""
-    return install.put_library_on_path() and not install.missing()

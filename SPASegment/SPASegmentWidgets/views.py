@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import slicer
+import vtk
 from slicer.util import VTKObservationMixin
 
-SEED_NODE_NAME = "SPASegment seed"
+if TYPE_CHECKING:
+    from SPASegmentLib.scene.layout import ViewLink
+    from SPASegmentLib.scene.seeds import SeedPoints
+
 SLICE_NODE = "vtkMRMLSliceNode"
+ROOM = 3.0
+"""A view that is brought to an object shows this many times its extent."""
+TOO_SMALL = 0.12
+"""An object that takes less than this of a view's shorter side cannot be judged in a small view."""
 
 
 class Views(VTKObservationMixin):
@@ -19,15 +29,21 @@ class Views(VTKObservationMixin):
         soon: Callable[[Callable[[], None]], None],
         placed: Callable[[tuple, bool, object], None],
         mode_changed: Callable[[], None],
+        layout_changed: Callable[[], None],
     ) -> None:
         """soon: runs a function after the present event. mode_changed: placing began or ended.
 
-        placed: a point was placed (ras, positive, slice node or None).
+        placed: a point was placed (ras, positive, slice node or None). layout_changed: other views are shown.
         """
         super().__init__()
-        self._soon, self._placed, self._mode_changed = soon, placed, mode_changed
+        self._soon, self._placed = soon, placed
+        self._mode_changed, self._layout_changed = mode_changed, layout_changed
+        self._arrangement: int | None = None
         self._positive = True
-        self._node = None
+        self._seeds: SeedPoints | None = None
+        self._watched: tuple[object, Callable[[], None]] | None = None
+        self._link: ViewLink | None = None
+        self._large = None
         self._layout_before: int | None = None
 
     # The layout
@@ -54,35 +70,58 @@ class Views(VTKObservationMixin):
             self._layout_before = node.GetViewArrangement()
             manager.setLayout(layout.register_layout(node))
         else:
-            before = self._layout_before or slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
-            manager.setLayout(before)
+            self._unlink()
+            manager.setLayout(self._layout_before or node.SlicerLayoutFourUpView)
 
     def chosen(self) -> tuple[object, list]:
-        """The large slice node and the small ones; outside the own layout the view the user looks at."""
+        """The large slice node and the small ones; outside the own layout the first view that is shown."""
         from SPASegmentLib.scene import layout
 
         scene = slicer.mrmlScene
-        if self.own_layout:
-            small = [scene.GetSingletonNode(tag, SLICE_NODE) for tag in layout.SMALL]
-            return scene.GetSingletonNode(layout.LARGE, SLICE_NODE), [node for node in small if node]
-        return scene.GetSingletonNode("Red", SLICE_NODE), []
+        self._unlink()
+        if not self.own_layout:
+            return scene.GetSingletonNode("Red", SLICE_NODE), []
+        self._large = large = scene.GetSingletonNode(layout.LARGE, SLICE_NODE)
+        found = [scene.GetSingletonNode(tag, SLICE_NODE) for tag in layout.SMALL]
+        small = [node for node in found if node is not None]
+        if large is not None:
+            self._link = layout.link_views(scene, large.GetID(), [node.GetID() for node in small])
+        return large, small
 
     def show_volume(self, volume) -> None:
         """Put a volume behind every view that is shown and fit it."""
         manager = slicer.app.layoutManager()
         if manager is None:
             return
+        identity = volume.GetID() if volume is not None else None
         for name in manager.sliceViewNames():
             widget = manager.sliceWidget(name)
             logic = widget.sliceLogic() if widget is not None else None
             composite = logic.GetSliceCompositeNode() if logic is not None else None
-            if composite is None or composite.GetBackgroundVolumeID() == (volume.GetID() if volume else None):
+            if composite is None or composite.GetBackgroundVolumeID() == identity:
                 continue
-            composite.SetBackgroundVolumeID(volume.GetID() if volume else None)
+            composite.SetBackgroundVolumeID(identity)
             if volume is not None:
                 logic.FitSliceToAll()
                 # Else the first picture lies between two slices of the volume.
                 logic.SnapSliceOffsetToIJK()
+        if self._link is not None:
+            self._link.update()
+
+    def show_object(self, ras: tuple, area_mm2: float, *, always: bool = False) -> None:
+        """Zoom the large view to an object, where it would be too small to judge.
+
+        ras: a place in it. area_mm2: its area on the slice.
+        """
+        node = self._large
+        if self._link is None or node is None or area_mm2 <= 0:
+            return
+        extent, view = 2 * math.sqrt(area_mm2 / math.pi), node.GetFieldOfView()
+        if not always and extent > TOO_SMALL * min(view[0], view[1]):
+            return
+        scale = ROOM * extent / min(view[0], view[1])
+        node.JumpSliceByCentering(*ras)
+        node.SetFieldOfView(view[0] * scale, view[1] * scale, view[2])
 
     # Placing points
 
@@ -90,84 +129,76 @@ class Views(VTKObservationMixin):
     def placing(self) -> bool | None:
         """True: the next click is a seed. False: it is a point to exclude. None: clicks are Slicer's own."""
         node = self._interaction()
-        if self._node is None or node is None or node.GetCurrentInteractionMode() != node.Place:
+        if self._watched is None or node is None or node.GetCurrentInteractionMode() != node.Place:
             return None
         selection = slicer.app.applicationLogic().GetSelectionNode()
-        return self._positive if selection.GetActivePlaceNodeID() == self._node.GetID() else None
+        return self._positive if selection.GetActivePlaceNodeID() == self._watched[0].GetID() else None
 
     def place(self, positive: bool) -> None:
         """Let the next click in a slice view place a point."""
-        node = self._seed_node()
         self._positive = positive
-        color = (0.35, 0.85, 0.35) if positive else (1.0, 0.45, 0.1)
-        node.GetDisplayNode().SetSelectedColor(*color)
-        selection = slicer.app.applicationLogic().GetSelectionNode()
-        selection.SetReferenceActivePlaceNodeClassName("vtkMRMLMarkupsFiducialNode")
-        selection.SetActivePlaceNodeID(node.GetID())
-        interaction = self._interaction()
-        interaction.SetPlaceModePersistence(0)
-        interaction.SetCurrentInteractionMode(interaction.Place)
+        self._watch()
+        self._seeds.place(positive=positive)
 
     def stop_placing(self) -> None:
         """Give clicks back to Slicer."""
         if self.placing is not None:
-            interaction = self._interaction()
-            interaction.SetCurrentInteractionMode(interaction.ViewTransform)
+            self._seeds.stop_placing()
+
+    def clear_points(self) -> None:
+        """What was clicked is settled: show no point any more."""
+        if self._watched is not None and self._watched[0].GetNumberOfControlPoints():
+            self._watched[0].RemoveAllControlPoints()
 
     def follow(self) -> None:
-        """Watch whether placing goes on; it ends by a click, by Esc, and by other tools."""
+        """Watch whether placing goes on (a click, Esc and other tools end it), and what the layout is."""
         interaction = self._interaction()
         event = interaction.InteractionModeChangedEvent
         if not self.hasObserver(interaction, event, self._on_mode):
             self.addObserver(interaction, event, self._on_mode)
+        manager = slicer.app.layoutManager()
+        if manager is None:
+            return
+        node = manager.layoutLogic().GetLayoutNode()
+        self._arrangement = node.GetViewArrangement()
+        if not self.hasObserver(node, vtk.vtkCommand.ModifiedEvent, self._on_layout):
+            self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._on_layout)
+
+    def forget(self) -> None:
+        """The scene is closed: the node that took clicks is gone with it."""
+        self._unlink()
+        if self._watched is not None:
+            self._watched[1]()
+        self._watched = self._seeds = None
 
     def close(self) -> None:
         """Leave nothing behind: no observer, no node, no mode."""
         self.stop_placing()
         self.removeObservers()
-        if self._node is not None and self._node.GetScene() is not None:
-            slicer.mrmlScene.RemoveNode(self._node)
-        self._node = None
-
-    def forget(self) -> None:
-        """The scene was closed: the node that took clicks is gone with it."""
-        if self._node is not None and self._node.GetScene() is None:
-            self.removeObserver(self._node, self._node.PointPositionDefinedEvent, self._on_point)
-            self._node = None
+        watched = self._watched
+        self.forget()
+        if watched is not None and watched[0].GetScene() is not None:
+            slicer.mrmlScene.RemoveNode(watched[0])
 
     def _interaction(self):
         return slicer.app.applicationLogic().GetInteractionNode()
 
-    def _seed_node(self):
-        """The node that a click adds its point to; the point is taken from it at once."""
-        if self._node is None or self._node.GetScene() is None:
-            node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLMarkupsFiducialNode")
-            node.UnRegister(None)
-            node.SetName(SEED_NODE_NAME)
-            node.SetHideFromEditors(True)
-            node.SetSaveWithScene(False)
-            self._node = slicer.mrmlScene.AddNode(node)
-            self._node.CreateDefaultDisplayNodes()
-            self._node.GetDisplayNode().SetSaveWithScene(False)
-            self._node.SetControlPointLabelFormat("")
-            self.addObserver(self._node, self._node.PointPositionDefinedEvent, self._on_point)
-        return self._node
+    def _watch(self) -> None:
+        """Hear of every point that is put into the list of seeds of the present scene."""
+        from SPASegmentLib.scene.seeds import SeedPoints
 
-    def _on_point(self, caller, event) -> None:
-        at = caller.GetNumberOfControlPoints() - 1
-        if at < 0:
+        if self._watched is not None and self._watched[0].GetScene() is not None:
             return
-        ras = [0.0, 0.0, 0.0]
-        caller.GetNthControlPointPositionWorld(at, ras)
-        positive, view = self._positive, self._view_under_cursor()
+        self.forget()
+        self._seeds = SeedPoints(slicer.mrmlScene)
+        node = self._seeds.node
+        node.SetHideFromEditors(True)
+        self._watched = (node, self._seeds.observe(self._on_point))
 
-        def take() -> None:
-            # Not within the event: Slicer is not done with the point yet.
-            if caller.GetScene() is not None:
-                caller.RemoveAllControlPoints()
-            self._placed(tuple(ras), positive, view)
-
-        self._soon(take)
+    def _on_point(self, seed) -> None:
+        view = self._view_under_cursor()
+        # Not within the event: Slicer is not done with the point yet.
+        self._soon(lambda: self._placed(seed.ras, seed.positive, view))
 
     def _view_under_cursor(self):
         """The slice node that was clicked in, as the crosshair knows it; None where it does not."""
@@ -176,3 +207,13 @@ class Views(VTKObservationMixin):
 
     def _on_mode(self, caller, event) -> None:
         self._mode_changed()
+
+    def _on_layout(self, caller, event) -> None:
+        if caller.GetViewArrangement() != self._arrangement:
+            self._arrangement = caller.GetViewArrangement()
+            self._soon(self._layout_changed)
+
+    def _unlink(self) -> None:
+        if self._link is not None:
+            self._link.unlink()
+            self._link = None

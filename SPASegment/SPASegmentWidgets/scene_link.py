@@ -1,0 +1,159 @@
+"""The parameter node: what is chosen, and what goes on, kept with the scene and taken up from it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+
+class SceneLink:
+    """Holds the parameter node of the present scene and keeps workbench, selectors and node at one."""
+
+    def __init__(
+        self, ui, logic, workbench: Callable[[], object], volume_chosen: Callable[[object], None]
+    ) -> None:
+        """workbench: gives the present one, or None. volume_chosen: another volume is worked on now."""
+        self._ui, self._logic, self._workbench = ui, logic, workbench
+        self._volume_chosen = volume_chosen
+        self.parameters = None
+        self._observed: tuple | None = None
+        self._gui_tag: int | None = None
+        self._pushing = False
+        self._pushed: dict[str, object] = {}
+        self._state = ""
+
+    @property
+    def volume(self):
+        """The chosen volume node, or None."""
+        return self.parameters.volume if self.parameters is not None else None
+
+    def adopt(self) -> None:
+        """Take the parameter node of the present scene, and go on from what it holds."""
+        parameters = self._logic.getParameterNode()
+        if self._observed is not None and self._observed[0] is parameters.parameterNode:
+            return
+        self.release()
+        self.parameters = parameters
+        node = parameters.parameterNode
+        self._observed = (node, node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._on_modified))
+        self._gui_tag = parameters.connectGui(self._ui)
+        state = parameters.state
+        self.push()
+        if state and state != self._state and self._workbench() is not None:
+            self._state = state
+            self._workbench().from_state(state)
+
+    def release(self) -> None:
+        """Let go of the parameter node."""
+        if self._observed is not None:
+            node, tag = self._observed
+            node.RemoveObserver(tag)
+        if self.parameters is not None and self._gui_tag is not None:
+            self.parameters.disconnectGui(self._gui_tag)
+        self.parameters = self._observed = self._gui_tag = None
+        self._pushed = {}
+
+    def begin_anew(self) -> None:
+        """Let go of the node and of what was known of it."""
+        self.release()
+        self._state = ""
+
+    def scene_read(self) -> None:
+        """Another scene was read: if its node holds another state than ours, it is the one that counts."""
+        if self.parameters is not None and self.parameters.state != self._state:
+            self.release()
+
+    def push(self) -> None:
+        """Tell the workbench what is chosen now; only what changed."""
+        workbench = self._workbench()
+        if self.parameters is None or workbench is None or self._pushing:
+            return
+        if slicer.mrmlScene.IsBatchProcessing():
+            return
+        self._pushing = True
+        try:
+            segmentation = self.parameters.segmentation
+            if self._changed("segmentation", segmentation):
+                self._ui.segmentSelector.setCurrentNode(segmentation)
+                workbench.set_segmentation(segmentation)
+            self._push_segment(workbench)
+            volume = self.parameters.volume
+            if self._changed("volume", volume):
+                workbench.set_volume(volume)
+                self._volume_chosen(volume)
+        finally:
+            self._pushing = False
+        editor = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentEditorNode")
+        if self._changed("editor", editor):
+            workbench.set_editor_node(editor)
+
+    def _push_segment(self, workbench) -> None:
+        selector, segment = self._ui.segmentSelector, self.parameters.segment
+        if segment and segment != selector.currentSegmentID():
+            selector.setCurrentSegmentID(segment)
+        segment = str(selector.currentSegmentID() or "")
+        if segment != self.parameters.segment:
+            self.parameters.segment = segment
+        if self._changed("segment", segment):
+            workbench.set_segment(segment or None)
+
+    def segment_chosen(self, identity: str) -> None:
+        """The user chose another segment."""
+        if self.parameters is not None and not self._pushing:
+            self.parameters.segment = str(identity)
+            self.push()
+
+    def ensure_target(self) -> None:
+        """Make the segmentation and the segment that approved masks will go to, where none is chosen."""
+        if self.volume is None:
+            return
+        from SPASegmentLib.scene.segments import ensure_segment, ensure_segmentation
+
+        if self.parameters.segmentation is None:
+            name = _("{volume} segmentation").format(volume=self.volume.GetName())
+            self.parameters.segmentation = ensure_segmentation(slicer.mrmlScene, self.volume, name)
+            self.push()
+        if not self._ui.segmentSelector.currentSegmentID():
+            self.parameters.segment = ensure_segment(self.parameters.segmentation, _("Object"))
+            self.push()
+
+    def new_segment(self) -> None:
+        """Add a segment and go on in it."""
+        if self.volume is None:
+            return
+        if self.parameters.segmentation is None:
+            self.ensure_target()
+            return
+        segments = self.parameters.segmentation.GetSegmentation()
+        self.parameters.segment = segments.AddEmptySegment("", segments.GenerateUniqueSegmentID(_("Object")))
+        self.push()
+
+    def keep(self, profile: str) -> None:
+        """Write what is going on into the node. Slicer does not say when it saves."""
+        workbench = self._workbench()
+        if self._observed is None or workbench is None or self._observed[0].GetScene() is None:
+            return
+        if self.parameters.profile != profile:
+            self.parameters.profile = profile
+        try:
+            state = workbench.to_state()
+        except Exception:
+            logging.exception("SPASegment: the state could not be kept")
+            return
+        self._state = state
+        if state != self.parameters.state:
+            self.parameters.state = state
+
+    def _on_modified(self, caller=None, event=None) -> None:
+        """Something in the node changed: by a selector, by undo, by a script."""
+        self.push()
+
+    def _changed(self, name: str, value: object) -> bool:
+        if name in self._pushed and (self._pushed[name] is value or self._pushed[name] == value):
+            return False
+        self._pushed[name] = value
+        return True

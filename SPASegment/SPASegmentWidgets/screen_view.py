@@ -1,0 +1,109 @@
+"""Draws the workbench's screen: status line, cards, buttons and their tooltips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from slicer.i18n import tr as _
+
+from .cards import CANDIDATES, Cards
+
+TONES = {"hint": "#3d7eff", "busy": "#8a8f98", "done": "#2f9e5b", "problem": "#d9480f"}
+"""Bar beside the status sentence; readable on light and on dark."""
+STATUS_STYLE = (
+    "QFrame#statusFrame {{ background-color: {tint}; border: none; border-left: 4px solid {color}; }}"
+    " QLabel#statusLabel {{ font-weight: bold; }}"
+)
+APPROVE_STYLE = (
+    "QPushButton:enabled { background-color: #2b7a4b; color: white; border: 1px solid #226a3f;"
+    " border-radius: 4px; font-weight: bold; } QPushButton:enabled:hover { background-color: #338f59; }"
+    " QPushButton:enabled:pressed { background-color: #226a3f; }"
+)
+BUTTONS = {
+    "undoButton": "undo",
+    "redoButton": "redo",
+    "cancelButton": "cancel",
+    "nextSliceButton": "next_slice",
+    "previousSliceButton": "previous_slice",
+}
+"""Buttons beside those on the cards -> action."""
+DEVICES = {"cpu": "CPU", "cuda": "CUDA", "mps": "MPS", "auto": _("CPU or graphics card")}
+
+
+class ScreenView:
+    """Writes a Screen into the widgets; touches only what changed."""
+
+    def __init__(self, ui, cards: Cards) -> None:
+        self._ui, self._cards = ui, cards
+        self._keys: Mapping[str, str] | None = None
+        ui.approveButton.styleSheet = APPROVE_STYLE
+
+    def render(self, screen, sentence: str, keys: Mapping[str, str]) -> None:
+        """sentence: for the status line. keys: action -> key, for tooltips."""
+        ui = self._ui
+        self.set_text("statusLabel", sentence)
+        color = TONES.get(screen.tone, TONES["hint"])
+        style = STATUS_STYLE.format(color=color, tint=_tint(color))
+        if ui.statusFrame.styleSheet != style:
+            ui.statusFrame.styleSheet = style
+        self.set_text("detailLabel", screen.detail)
+        notes = (_("Note: {text}").format(text=text) for text in screen.warnings)
+        self.set_text("warningsLabel", "\n".join(notes))
+        ui.warningsLabel.visible = bool(screen.warnings)
+        ui.progressBar.visible = ui.cancelButton.visible = screen.busy
+        ui.progressBar.maximum = 0 if screen.progress is None else 100
+        if screen.progress is not None:
+            ui.progressBar.value = round(100 * screen.progress)
+        self._cards.render(screen)
+        for name, action in BUTTONS.items():
+            getattr(ui, name).enabled = action in screen.enabled
+        text = _("Model {model} on {device}. For research only, not a medical device.")
+        device = DEVICES.get(screen.device, screen.device)
+        self.set_text("modelStatusLabel", text.format(model=screen.model, device=device))
+        if keys != self._keys:
+            self._keys = keys
+            self._render_keys(keys)
+
+    def render_placing(self, placing: bool | None, has_volume: bool, has_proposal: bool) -> None:
+        """Show on the buttons what the next click does."""
+        ui = self._ui
+        ui.seedButton.enabled = ui.newSegmentButton.enabled = has_volume
+        ui.excludeButton.enabled = has_volume and has_proposal
+        ui.seedButton.checked = placing is True
+        ui.excludeButton.checked = placing is False
+        self.set_text("seedButton", _("Click on the object...") if placing is True else _("Place seed"))
+        exclude = _("Click what to exclude...") if placing is False else _("Exclude point")
+        self.set_text("excludeButton", exclude)
+
+    def set_text(self, name: str, text: str) -> None:
+        """The text of a widget."""
+        widget = getattr(self._ui, name)
+        if widget.text != text:
+            widget.text = text
+
+    def _render_keys(self, keys: Mapping[str, str]) -> None:
+        from SPASegmentLib.scene.keys import key_text, tooltip
+
+        buttons = {
+            **BUTTONS,
+            "approveButton": "approve",
+            "noneButton": "none_of_these",
+            "cardPicture0": "approve",
+        }
+        for k in range(CANDIDATES):
+            buttons[f"pickButton{k + 1}"] = buttons[f"cardPicture{k + 1}"] = f"pick:{k}"
+            buttons[f"takeButton{k + 1}"] = f"take:{k}"
+        for name, action in buttons.items():
+            getattr(self._ui, name).toolTip = tooltip(action, keys)
+        for name, action, text in (
+            ("approveButton", "approve", _("Approve")),
+            ("noneButton", "none_of_these", _("None of these")),
+        ):
+            key = key_text(keys.get(action, ""))
+            self.set_text(name, f"{text} ({key})" if key else text)
+
+
+def _tint(color: str) -> str:
+    """The same colour, sheer: it lies well on light and on dark."""
+    red, green, blue = (int(color[n : n + 2], 16) for n in (1, 3, 5))
+    return f"rgba({red}, {green}, {blue}, 36)"

@@ -1,0 +1,89 @@
+"""The panel as a user sees it: nothing clipped at 1280x800, readable on light and dark.
+
+SPASEGMENT_SCREENSHOTS=docs/images writes the pictures of the documentation anew.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+WIDTH, HEIGHT = 440, 720
+
+
+@pytest.fixture
+def a_panel_with_a_proposal(application: Any, tmp_path: Path) -> Any:
+    """The panel after a seed on the sample, with a profile."""
+    application.open_panel(WIDTH)
+    from SPASegmentWidgets import selftest
+    from SPASegmentWidgets.sample_data import add_sample, sample_seeds
+
+    user = selftest.open_panel(tmp_path)
+    user.choose_volume(add_sample())
+    user.answers.answers = ["Dr. A, nodules"]
+    user.press("newProfileButton")
+    ras = sample_seeds()[selftest.NODULE]
+    user.look_at(ras)
+    user.seed(ras)
+    return user
+
+
+@pytest.fixture(params=["light", "dark"])
+def palette(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Slicer's two looks."""
+    import pythonqt
+    from PySide6 import QtGui, QtWidgets
+
+    app = pythonqt.application()
+    before, style = app.palette(), app.style().objectName()
+    app.setStyle(QtWidgets.QStyleFactory.create("Fusion"))
+    colors = {"light": ("#f4f4f5", "#ffffff", "#1d1f22"), "dark": ("#313338", "#25272b", "#eceef1")}
+    window, base, text = (QtGui.QColor(c) for c in colors[request.param])
+    palette = QtGui.QPalette(window)
+    role = QtGui.QPalette.ColorRole
+    for one, color in (
+        (role.Base, base),
+        (role.Text, text),
+        (role.WindowText, text),
+        (role.ButtonText, text),
+    ):
+        palette.setColor(one, color)
+    grey = QtGui.QColor("#8b8f96")
+    for one in (role.Text, role.WindowText, role.ButtonText):
+        palette.setColor(QtGui.QPalette.ColorGroup.Disabled, one, grey)
+    app.setPalette(palette)
+    yield request.param
+    app.setPalette(before)
+    app.setStyle(style)
+
+
+def test_the_panel_is_clear_and_nothing_is_clipped(
+    palette: str, a_panel_with_a_proposal: Any, application: Any, tmp_path: Path
+) -> None:
+    import pythonqt
+    from PySide6 import QtWidgets
+
+    area = application._window.centralWidget()
+    area.setFixedSize(WIDTH, HEIGHT)
+    application._window.adjustSize()
+    for _ in range(5):
+        application.processEvents()
+    panel = pythonqt.unwrap(application._parent)
+    assert panel.minimumSizeHint().width() <= WIDTH - 16, "a horizontal scroll bar is needed"
+    for button in panel.findChildren(QtWidgets.QPushButton):
+        if button.isVisible():
+            needed = button.fontMetrics().horizontalAdvance(button.text())
+            assert button.width() >= needed, f"{button.objectName()} is clipped: {button.text()}"
+    cards = panel.findChild(QtWidgets.QFrame, "card4")
+    bottom = cards.mapTo(panel, cards.rect().bottomLeft()).y()
+    assert bottom < HEIGHT, "the fourth card lies below the screen"
+    for number in range(5):
+        picture = panel.findChild(QtWidgets.QToolButton, f"cardPicture{number}")
+        assert not picture.icon().isNull()
+    folder = Path(os.environ.get("SPASEGMENT_SCREENSHOTS", tmp_path))
+    name = "panel.png" if palette == "light" else "panel-dark.png"
+    assert area.grab().save(str(folder / name))
