@@ -16,6 +16,8 @@ AS_LARGE = 0.02
 """Masks within this share of the consensus count as being as large."""
 HABIT = 3
 """An offer must have been made this often to be worth a sentence of its own."""
+FOR_SURE = 5
+"""... and this often to explain the size of the masks."""
 RECENT = 5
 DRIFT_NATS = 3.0
 """The recent picks are this much (nats; a factor of 20) less likely with the profile than without it."""
@@ -68,7 +70,7 @@ class _Count:
 
     @property
     def is_a_habit(self) -> bool:
-        return self.offered >= HABIT and 2 * self.done > self.offered
+        return self.offered >= FOR_SURE and 2 * self.done > self.offered
 
     @property
     def words(self) -> str:

@@ -84,12 +84,14 @@ def test_the_rim_explains_why_masks_are_larger():
     assert not any("Leaves out the rim" in sentence for sentence in sentences), "it was never picked"
 
 
-def test_the_rim_is_no_explanation_for_masks_that_are_smaller_or_where_it_is_mostly_declined():
+def test_the_rim_explains_neither_smaller_masks_nor_what_was_seldom_picked():
     smaller = profile_of(*(a_slice(n, -0.2, (((RIM,), 0),)) for n in range(5)))
     assert summarise(smaller)[:2] == (
         "Masks 20% smaller than the consensus over 5 images.",
         "Includes the rim: 5 of 5 times.",
     )
+    few = profile_of(*(a_slice(n, 0.2, (((RIM,), 0),)) for n in range(4)))
+    assert summarise(few)[0] == "Masks 20% larger than the consensus over 4 images."
     picked = [a_slice(n, 0.2, (((RIM,), 0),)) for n in range(2)]
     seldom = profile_of(*picked, *(a_slice(n + 2, 0.2, beside=(RIM,)) for n in range(4)))
     assert summarise(seldom)[:2] == (
