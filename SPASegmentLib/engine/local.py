@@ -117,10 +117,13 @@ class LocalEngine:
             self._to_cpu()
             return self._propose(request, cancel)
 
-    def warm(self, image: SliceImage, request: ProposalRequest) -> None:
-        """Encode a slice ahead of its request, so that the click on it answers sooner."""
+    def warm(self, image: SliceImage, request: ProposalRequest, cancel: CancelToken | None = None) -> None:
+        """Encode a slice ahead of its request, so that the click on it answers sooner.
+
+        Raises Cancelled when `cancel` is set.
+        """
         with torch.inference_mode():
-            self._region(request, None)
+            self._region(request, cancel)
 
     @torch.inference_mode()
     def _propose(self, request: ProposalRequest, cancel: CancelToken | None) -> Proposal:

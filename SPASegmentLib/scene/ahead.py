@@ -41,7 +41,7 @@ class Ahead:
                 views[steps] = following
                 seed = carried_seed(mask, view, following, near)
                 if seed is not None and warm is not None and not token.is_set():
-                    warm(following.image, ProposalRequest(following.image, (seed,)))
+                    warm(following.image, ProposalRequest(following.image, (seed,)), token)
 
             return job
 
