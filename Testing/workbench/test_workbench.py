@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
+import pytest
+
+from SPASegmentLib.scene.work import LIVE
 
 
 def test_before_a_volume_is_chosen_the_screen_says_so(a_bench):
@@ -34,3 +39,260 @@ def test_approving_writes_the_mask_where_it_belongs(a_bench):
     expected = a_bench.on_grid(work.session.result().mask, work.view)
     assert expected.any()
     np.testing.assert_array_equal(a_bench.voxels(), expected)
+
+
+def test_the_engine_is_never_called_on_the_thread_of_the_scene(a_bench, an_engine):
+    watched = Watched(an_engine)
+    a_bench.workbench.close()
+    a_bench.workbench = workbench = a_bench.open(engine=watched)
+    a_bench.click()
+    for action in ("pick:0", "none_of_these", "approve", "next_slice", "undo", "redo"):
+        workbench.act(action)
+        a_bench.settle()
+    assert len(watched.threads) >= 4
+    assert threading.main_thread() not in watched.threads and len(set(watched.threads)) == 1
+
+
+def test_a_second_click_before_the_first_is_computed_takes_its_place(a_bench):
+    a_bench.workbench.seed(a_bench.nodules[0])
+    there = tuple(np.add(a_bench.nodules[0], (1.0, 1.0, 0.0)))
+    a_bench.workbench.seed(there)
+    a_bench.settle()
+    (point,) = a_bench.work.session.points
+    np.testing.assert_allclose((point.row, point.col), a_bench.work.view.to_pixel(there))
+
+
+def test_the_newest_pick_counts(a_bench):
+    a_bench.click()
+    a_bench.workbench.pick(0)
+    a_bench.workbench.pick(2)
+    screen = a_bench.settle()
+    assert screen.iteration == 2
+    assert a_bench.work.session.done[-1].step.candidate == 2
+
+
+def test_cancelling_a_pick_leaves_everything_as_it_was(a_bench):
+    before = a_bench.click()
+    a_bench.workbench.pick(0)
+    assert a_bench.workbench.screen.busy and "cancel" in a_bench.workbench.screen.enabled
+    a_bench.workbench.cancel()
+    assert a_bench.workbench.screen.status == "Cancelled; nothing was changed."
+    a_bench.settle()
+    after = a_bench.workbench.screen
+    assert after.cards == before.cards and after.iteration == 1 and not after.busy
+
+
+def test_cancelling_a_seed_leaves_no_trace(a_bench):
+    a_bench.workbench.seed(a_bench.nodules[0])
+    a_bench.workbench.cancel()
+    screen = a_bench.settle()
+    assert a_bench.work is None and not screen.busy and screen.cards == () and "undo" not in screen.enabled
+
+
+def test_approving_while_a_pick_is_computed_is_refused_in_words_and_the_pick_goes_on(a_bench):
+    a_bench.click()
+    a_bench.workbench.pick(1)
+    a_bench.workbench.approve()
+    assert a_bench.workbench.screen.status == (
+        "The last step is still being computed; wait for it or cancel it first."
+    )
+    assert a_bench.settle().iteration == 2
+    assert not a_bench.work.finished
+
+
+def test_none_of_these_offers_others(a_bench):
+    first = a_bench.click()
+    masks = [c.mask for c in a_bench.work.proposal.candidates]
+    a_bench.workbench.none_of_these()
+    second = a_bench.settle()
+    assert second.iteration == 2 and second.cards != first.cards
+    assert not any((c.mask == m).all() for c in a_bench.work.proposal.candidates for m in masks)
+
+
+def test_taking_a_candidate_writes_exactly_it(a_bench):
+    a_bench.click()
+    candidate = a_bench.work.proposal.candidates[2].mask
+    a_bench.workbench.act("take:2")
+    screen = a_bench.settle()
+    assert screen.status.startswith("Taken") and screen.tone == "done"
+    np.testing.assert_array_equal(a_bench.voxels(), a_bench.on_grid(candidate, a_bench.work.view))
+
+
+def test_steps_without_a_proposal_say_to_click_first(a_bench):
+    for action in ("approve", "pick:0", "take:1", "none_of_these"):
+        a_bench.workbench.act(action)
+        assert a_bench.workbench.screen.status == "Click a seed on the object first."
+        assert a_bench.workbench.screen.tone == "problem"
+    a_bench.workbench.act("undo")
+    assert a_bench.workbench.screen.status == "There is nothing to undo."
+    a_bench.workbench.act("redo")
+    assert a_bench.workbench.screen.status == "There is nothing to redo."
+
+
+def test_undo_and_redo_walk_over_slices(a_bench):
+    workbench = a_bench.workbench
+    a_bench.click()
+    workbench.approve()
+    a_bench.settle()
+    first = a_bench.work
+    one = a_bench.voxels()
+    workbench.next_slice()
+    a_bench.settle()
+    second = a_bench.work
+    offset = a_bench.large.GetSliceOffset()
+    workbench.undo()  # the carried seed: back on the first slice, which stays approved
+    screen = a_bench.settle()
+    assert a_bench.work is first and screen.tone == "done"
+    assert abs(a_bench.large.GetSliceOffset() - offset) > 1
+    np.testing.assert_array_equal(a_bench.voxels(), one)
+    workbench.undo()  # the approval
+    screen = a_bench.settle()
+    assert not a_bench.voxels().any() and len(screen.cards) == 4
+    workbench.redo()
+    a_bench.settle()
+    np.testing.assert_array_equal(a_bench.voxels(), one)
+    workbench.redo()
+    screen = a_bench.settle()
+    assert a_bench.work is second and len(screen.cards) == 4
+    assert a_bench.large.GetSliceOffset() == pytest.approx(offset, abs=0.3)
+
+
+def test_coming_back_to_a_slice_shows_its_session_again(a_bench):
+    before = a_bench.click()
+    offset = a_bench.large.GetSliceOffset()
+    a_bench.large.SetSliceOffset(offset + 6)
+    away = a_bench.settle()
+    assert away.cards == () and away.status == "Click a seed on the object."
+    a_bench.large.SetSliceOffset(offset + 0.2)
+    back = a_bench.settle()
+    assert back.cards == before.cards and back.status == before.status
+
+
+def test_the_end_of_the_volume_is_said_and_changes_nothing(a_bench):
+    a_bench.click()
+    a_bench.workbench.approve()
+    a_bench.settle()
+    work = a_bench.work
+    a_bench.workbench.next_slice(1000)
+    assert a_bench.workbench.screen.status == (
+        "This is the last slice of the volume; go on in the other direction."
+    )
+    assert a_bench.work is work
+
+
+def test_moving_on_from_an_unapproved_slice_is_allowed_and_said(a_bench):
+    a_bench.click()
+    a_bench.workbench.next_slice(-1)
+    screen = a_bench.settle()
+    assert len(screen.cards) == 4
+    assert screen.warnings == ("The slice before is not approved; go back to it to approve it.",)
+
+
+def test_without_an_object_next_slice_only_moves_the_view(a_bench):
+    a_bench.large.JumpSliceByOffsetting(*a_bench.nodules[0])
+    before = a_bench.large.GetSliceOffset()
+    a_bench.workbench.next_slice()
+    a_bench.settle()
+    assert a_bench.large.GetSliceOffset() == pytest.approx(before + 1.5, abs=0.8) != pytest.approx(before, abs=0.7)
+    assert a_bench.work is None
+
+
+def test_a_second_object_on_the_same_slice_leaves_the_first_in_the_segment(a_bench):
+    a_bench.click()
+    a_bench.workbench.approve()
+    a_bench.settle()
+    first = a_bench.voxels()
+    view = a_bench.work.view
+    vessel = view.to_world(*(np.array(view.image.shape) * (0.5, 0.3)))
+    a_bench.workbench.seed(vessel)
+    a_bench.settle()
+    assert a_bench.work.view.key == view.key and not a_bench.work.finished
+    a_bench.workbench.approve()
+    a_bench.settle()
+    assert (first & ~a_bench.voxels()).sum() == 0 and a_bench.voxels().sum() > first.sum()
+    a_bench.workbench.undo()
+    a_bench.settle()
+    np.testing.assert_array_equal(a_bench.voxels(), first)
+
+
+def test_undoing_one_slice_keeps_what_was_approved_on_a_slice_that_crosses_it(a_bench):
+    a_bench.click()
+    a_bench.workbench.approve()
+    a_bench.settle()
+    axial = a_bench.work
+    one = a_bench.voxels()
+    a_bench.look("sagittal")
+    a_bench.click()
+    a_bench.workbench.approve()
+    a_bench.settle()
+    two = a_bench.on_grid(a_bench.work.session.result().mask, a_bench.work.view)
+    assert (one & two).any()
+    a_bench.look("axial")
+    a_bench.large.JumpSliceByOffsetting(*a_bench.nodules[0])
+    a_bench.settle()
+    assert a_bench.work is axial
+    a_bench.workbench.undo()
+    a_bench.settle()
+    np.testing.assert_array_equal(a_bench.voxels(), two)
+    a_bench.workbench.redo()
+    a_bench.settle()
+    np.testing.assert_array_equal(a_bench.voxels() & (one | two), one | two)
+
+
+def test_many_slices_rest_as_logs_and_come_back_as_they_were(a_bench):
+    workbench = a_bench.workbench
+    workbench.set_samples(8)
+    a_bench.click()
+    first, shown = a_bench.work, a_bench.work.proposal
+    for steps in (1, -1) * (LIVE + 2):
+        a_bench.workbench.next_slice(steps)
+        a_bench.settle()
+        if a_bench.work.session.state == "open":
+            workbench.approve()
+            a_bench.settle()
+    for _ in range(LIVE + 2):
+        workbench.next_slice()
+        if a_bench.settle().tone == "problem":
+            break
+        workbench.approve()
+        a_bench.settle()
+    whole = [w for w in workbench._work.trail if w.session is not None]
+    assert len(whole) <= LIVE + 1
+    assert first.session is None or len(workbench._work.trail) <= LIVE
+    a_bench.large.JumpSliceByOffsetting(*a_bench.nodules[0])
+    a_bench.settle()
+    assert a_bench.work is first
+    np.testing.assert_array_equal(first.session.done[0].proposal.recommendation, shown.recommendation)
+
+
+def test_closing_ends_the_thread_and_leaves_no_node_of_ours(a_bench, nodes_of):
+    a_bench.click()
+    a_bench.workbench.approve()
+    threads = threading.active_count()
+    before = len(nodes_of("vtkMRMLSegmentationNode"))
+    a_bench.workbench.close()
+    a_bench.workbench.close()
+    assert threading.active_count() == threads - 1
+    assert len(nodes_of("vtkMRMLSegmentationNode")) == before - 1
+    a_bench.workbench.act("undo")
+    a_bench.workbench.set_volume(None)
+    assert a_bench.voxels().any()
+
+
+class Watched:
+    """The real engine, which notes on what thread it is called."""
+
+    def __init__(self, engine) -> None:
+        self.engine, self.threads = engine, []
+
+    @property
+    def model(self):
+        return self.engine.model
+
+    def propose(self, request, cancel=None):
+        self.threads.append(threading.current_thread())
+        return self.engine.propose(request, cancel)
+
+    def warm(self, image, request, cancel=None):
+        self.threads.append(threading.current_thread())
+        self.engine.warm(image, request, cancel)
