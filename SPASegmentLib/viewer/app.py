@@ -61,7 +61,10 @@ class Viewer:
         self.solid = three_d_pane(server, self.app, SOLID_STREAM)
         self.navigation = Navigation(server, logic_of(self.app, self.large), self.large, self.small)
         self.surface = Surface(self.solid)
-        link_views(self.app.scene, self.large.node.GetID(), [pane.node.GetID() for pane in self.small])
+        small_ids = [pane.node.GetID() for pane in self.small]
+        self.link = link_views(self.app.scene, self.large.node.GetID(), small_ids)
+        for pane in (self.large, *self.small):
+            pane.resized.append(self.link.update)
         self.workbench = Workbench(
             self.app.scene,
             model=options.model,
@@ -79,6 +82,8 @@ class Viewer:
         self._keep_timer: asyncio.TimerHandle | None = None
         self._kept_masks: dict[str, int] = {}
         self._offer: Kept | None = None
+        self._drawn: tuple[Any, ...] = ()
+        self._clicked: tuple[float, float, float] | None = None
         with server.state as state:
             state.volumes = self.library.items()
             state.keys = strokes(KEYS, ALSO)
@@ -110,6 +115,7 @@ class Viewer:
         """Keep the interaction, end the worker and free the windows."""
         self._keep()
         self.workbench.close()
+        self.link.unlink()
         for pane in (self.large, *self.small, self.solid):
             await pane.close()
 
@@ -163,6 +169,7 @@ class Viewer:
 
     def _bring(self, opened: OpenVolume) -> None:
         """Work on this volume from now on."""
+        self._clicked = None
         self.surface.hide()
         self.shelf.bring_forward(opened)
         self.navigation.show(opened.node)
@@ -191,7 +198,13 @@ class Viewer:
 
     def _on_click(self, ras: tuple[float, float, float], positive: bool) -> None:
         if self.volume is not None:
+            self._clicked = ras
             self.workbench.seed(ras, positive=positive, slice_node=self.large.node)
+
+    def zoom(self) -> None:
+        """Look at the object closely, or at the whole slice again."""
+        found = self.workbench.screen.recommendation
+        self.navigation.zoom(self._clicked, found.area_mm2 if found is not None else 300.0)
 
     def seed_at_cursor(self, negative: bool) -> None:
         """Place a point at the keyboard's cross."""
@@ -205,6 +218,10 @@ class Viewer:
             state.profiles = list(screen.profiles)
             state.profile = screen.profile or ""
             state.learn = screen.learn
+        if (screen.cards, screen.iteration) != self._drawn:
+            self._drawn = (screen.cards, screen.iteration)
+            for pane in (self.large, *self.small):
+                pane.view.schedule_render()
         if not screen.busy:
             self.refresh()
             self._keep_soon()

@@ -62,16 +62,12 @@ def labels_of(segmentation: Any, volume: Any) -> np.ndarray:
     grid.SetExtent(0, i - 1, 0, j - 1, 0, k - 1)
     grid.SetGeometryFromImageToWorldMatrix(matrix)
     resampled = slicer.vtkOrientedImageData()
+    resample = slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage
     for index in range(min(whole.GetNumberOfSegments(), 255)):
         own = slicer.vtkOrientedImageData()
         if not segmentation.GetBinaryLabelmapRepresentation(whole.GetNthSegmentID(index), own):
             continue
-        if (
-            own.IsEmpty()
-            or not slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
-                own, grid, resampled
-            )
-        ):
+        if own.IsEmpty() or not resample(own, grid, resampled):
             continue
         mask = vtk_to_numpy(resampled.GetPointData().GetScalars()).reshape(k, j, i)
         labels[mask > 0] = index + 1

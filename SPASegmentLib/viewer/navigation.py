@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -18,8 +19,10 @@ PRESET_NAMES = {
     "auto": "Automatic",
     "model": "As the model sees it",
 }
-CLOSE_UP = 90.0
+CLOSE_UP = 70.0
 """mm across when a place is visited."""
+ROOM = 4.5
+"""An object is shown with this many times its diameter across."""
 CURSOR_STEP, CURSOR_STRIDE = 0.6, 4.0
 """Percent of the view one keystroke moves the cross, alone and with Shift."""
 
@@ -74,15 +77,26 @@ class Navigation:
         """Show the slice through a point, without moving the picture."""
         self.node.JumpSliceByOffsetting(*map(float, ras))
 
-    def visit(self, ras: Any) -> None:
-        """Look at a point closely."""
+    def visit(self, ras: Any, across: float = CLOSE_UP) -> None:
+        """Look at a point closely. across: mm the view's shorter side shows, at least."""
         self.node.JumpSliceByCentering(*map(float, ras))
         width, height, depth = self.node.GetFieldOfView()
-        scale = CLOSE_UP / max(min(width, height), 1e-6)
-        if scale < 1:
-            self.node.SetFieldOfView(width * scale, height * scale, depth)
+        scale = across / max(min(width, height), 1e-6)
+        self.node.SetFieldOfView(width * scale, height * scale, depth)
         self._logic.SnapSliceOffsetToIJK()
         self.tell()
+
+    def zoom(self, ras: Any, area: float) -> None:
+        """Look at an object of so many mm2 around a point, or at the whole slice where that is so already."""
+        width, height, _ = self.node.GetFieldOfView()
+        across = max(ROOM * 2 * math.sqrt(max(area, 1.0) / math.pi), 25.0)
+        if ras is None or min(width, height) < 1.15 * across:
+            offset = self.node.GetSliceOffset()
+            self._logic.FitSliceToBackground()
+            self._logic.SetSliceOffset(offset)
+            self.tell()
+        else:
+            self.visit(ras, across)
 
     def slide(self, offset: float) -> None:
         """Show the slice at this offset in mm; the small views follow when it rests."""

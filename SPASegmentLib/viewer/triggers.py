@@ -41,6 +41,7 @@ def bind_triggers(server: Any, viewer: Viewer) -> None:
     bind("act", lambda action: _act(viewer, action))
     bind("toggle_3d", viewer.toggle_3d)
     bind("move_cursor", lambda x, y, far: viewer.navigation.move_cursor(int(x), int(y), bool(far)))
+    bind("zoom", viewer.zoom)
     bind("seed_at_cursor", lambda negative: viewer.seed_at_cursor(bool(negative)))
     bind("resume", lambda wanted: viewer.resume(bool(wanted)))
     bind("uploading", lambda name, share: viewer.uploading(_text(name), _number(share)))

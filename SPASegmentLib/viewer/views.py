@@ -56,10 +56,17 @@ class PatientRender(ScheduledRenderStrategy):
 
 
 class _Window(RcaWindow):
-    """A render window that makes no picture while nobody sees it."""
+    """A render window whose size and mouse are the page's."""
 
     def __init__(self, pane: Pane, state: Any) -> None:
         super().__init__(pane.view.render_window(), state, active_view_cursor=f"{pane.name}_cursor")
+        self._pane = pane
+
+    def process_resize_event(self, width: int, height: int) -> None:
+        """The page gave the view another size."""
+        super().process_resize_event(width, height)
+        for follow in self._pane.resized:
+            follow()
 
     def process_interaction_event(self, event: dict[str, Any]) -> None:
         """Everything but keys, which the page itself understands."""
@@ -72,6 +79,7 @@ class Pane:
 
     def __init__(self, server: Any, view: Any, name: str, delay: float = 0.0) -> None:
         self.name, self.view = name, view
+        self.resized: list[Callable[[], None]] = []
         server.state.setdefault(f"{name}_cursor", "default")
         window = _Window(self, server.state)
         self._scheduler = RcaImageRenderScheduler(

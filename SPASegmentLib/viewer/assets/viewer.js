@@ -16,6 +16,7 @@
     if (event.altKey) return null;
     if (code === "Space" && !ctrl && state().get("cursor")) return ["seed_at_cursor", event.shiftKey];
     if (!ctrl && (code === "PageUp" || code === "PageDown")) return ["scroll", code === "PageUp" ? 1 : -1];
+    if (code === "KeyZ" && !ctrl) return ["zoom"];
     if (event.key === "?") return ["show_help"];
     const found = (state().get("keys") || []).find(
       (key) => key.code === code && key.shift === event.shiftKey && key.ctrl === ctrl);
