@@ -143,8 +143,10 @@ def zoom_to(slice_node: Any, view_slice: ViewSlice, mask: np.ndarray) -> None:
     mask: (H, W) bool as the view shows it.
     """
     about = view_of([mask], [], view_slice.image.spacing)
+    found = np.argwhere(mask) if mask.any() else np.array([[0, 0], np.subtract(mask.shape, 1)])
+    row, col = (found.min(axis=0) + found.max(axis=0)) / 2
     matrix = array_of(slice_node.GetSliceToRAS())
-    matrix[:3, 3] = view_slice.to_world(*about.centre)
+    matrix[:3, 3] = view_slice.to_world(float(row), float(col))
     was = slice_node.StartModify()
     _place(slice_node, matrix)
     slice_node.SetXYZOrigin(0, 0, 0)

@@ -1,14 +1,14 @@
 """A proposal over the slice views: the recommendation, and in each small view what one candidate changes.
 
-Everything lives in one segmentation node of our own, hidden from lists and not saved with the scene: never in
-the user's. Its labelmaps lie in the slice's plane, one slice thick and finer than the pixels, so that patterns
-can be drawn; the views of one proposal have a display node each.
+Everything lives in one segmentation node of our own, hidden from lists and not saved with the scene: never
+in the user's. Its labelmaps lie in the slice's plane, one slice thick and finer than the pixels, so that
+patterns can be drawn; the views of one proposal have a display node each.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -40,16 +40,42 @@ class OverlayColors:
     line: int = 2
 
 
+@dataclass(frozen=True)
+class _Part:
+    """A segment of ours. role: whose colours. tone: which of them. fill, outline: what is drawn of it."""
+
+    name: str
+    role: str
+    tone: str
+    fill: bool = False
+    outline: bool = False
+
+
 @dataclass
 class _Layer:
-    """One labelmap and the segments on it: label n + 1 is the n-th segment."""
+    """One labelmap, the segments on it (label n + 1 is the n-th), and the display nodes that show them."""
 
+    parts: tuple[_Part, ...]
+    displays: tuple[int, ...]
     image: Any
-    segment_ids: list[str] = field(default_factory=list)
+
+
+def _make_layers() -> list[_Layer]:
+    """The recommendation's layer; then two per candidate: outlines, and fill with its pattern's ink."""
+    mask = _Part("recommendation", "recommendation", "fill", fill=True, outline=True)
+    layers = [_Layer((mask,), tuple(range(1 + SMALL_VIEWS)), _empty_image())]
+    for k in range(1, SMALL_VIEWS + 1):
+        lines, fills = [], []
+        for role in ("added", "removed"):
+            lines.append(_Part(f"{k} {role}, outline", role, "line", outline=True))
+            fills.append(_Part(f"{k} {role}", role, "fill", fill=True))
+            fills.append(_Part(f"{k} {role}, pattern", role, "ink", fill=True))
+        layers += [_Layer(tuple(fills), (k,), _empty_image()), _Layer(tuple(lines), (k,), _empty_image())]
+    return layers
 
 
 class ProposalOverlays:
-    """Draws proposals; one per scene. Nodes are made when first shown, and anew after the scene was closed."""
+    """Draws proposals; one per scene. Nodes are made when first shown, and anew after a closed scene."""
 
     def __init__(self, scene: Any, colors: OverlayColors | None = None) -> None:
         self._scene = scene
@@ -84,9 +110,9 @@ class ProposalOverlays:
         inks = self._colors.added, self._colors.removed
         for k, mask in enumerate(candidates):
             added, removed = picture.fine(mask & ~recommended), picture.fine(recommended & ~mask)
-            picture.put(self._layers[1 + 2 * k].image, added + 2 * removed)
-            ink = added * picture.pattern(inks[0]) + 2 * removed * picture.pattern(inks[1])
-            picture.put(self._layers[2 + 2 * k].image, ink.astype(np.uint8))
+            fills = added * (1 + picture.pattern(inks[0])) + removed * (3 + picture.pattern(inks[1]))
+            picture.put(self._layers[1 + 2 * k].image, fills.astype(np.uint8))
+            picture.put(self._layers[2 + 2 * k].image, added + 2 * removed)
         self._show_in(0, large)
         for k in range(SMALL_VIEWS):
             self._show_in(1 + k, small[k : k + 1] if k < len(candidates) else ())
@@ -116,60 +142,57 @@ class ProposalOverlays:
         if tuple(node.GetViewNodeIDs()) != tuple(views):
             node.SetViewNodeIDs(list(views))
         node.SetVisibility(bool(views))  # without a view of its own a display node would show in all
+        node.Modified()  # views look at a changed labelmap again only when a display node changes
 
     def _make_nodes(self) -> None:
-        """One node; layers: the recommendation, then per candidate what changes and the ink on it."""
+        """One node with all segments on shared labelmaps, and a display node per view."""
         self.remove()
         _sweep(self._scene)
         self._node = _own(self._scene, "vtkMRMLSegmentationNode", "SPASegment proposal")
-        self._layers = [_Layer(_empty_image()) for _ in range(1 + 2 * SMALL_VIEWS)]
-        names = [["recommendation"]]
-        for k in range(1, SMALL_VIEWS + 1):
-            names += [[f"{k} adds", f"{k} removes"], [f"{k} adds, ink", f"{k} removes, ink"]]
-        segmentation = self._node.GetSegmentation()
+        self._layers = _make_layers()
         kind = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
-        for layer, given in zip(self._layers, names, strict=True):
-            for label, name in enumerate(given, start=1):
+        for layer in self._layers:
+            for label, part in enumerate(layer.parts, start=1):
                 segment = slicer.vtkSegment()
-                segment.SetName(name)
+                segment.SetName(part.name)
                 segment.SetLabelValue(label)
                 segment.AddRepresentation(kind, layer.image)
-                segmentation.AddSegment(segment, name)
-                layer.segment_ids.append(name)
+                self._node.GetSegmentation().AddSegment(segment, part.name)
         self._displays = []
         for n in range(1 + SMALL_VIEWS):
             display = _own(self._scene, "vtkMRMLSegmentationDisplayNode", f"SPASegment proposal {n}")
             display.SetVisibility(False)
             display.SetVisibility3D(False)
+            for setter in (display.SetOpacity, display.SetOpacity2DFill, display.SetOpacity2DOutline):
+                setter(1.0)  # what is translucent is so by its own segment's opacity
             self._node.AddAndObserveDisplayNodeID(display.GetID())
             self._displays.append(display)
         self._dress()
 
     def _dress(self) -> None:
         """Colours, opacities, and which segments each display node shows."""
-        colors = self._colors
         segmentation = self._node.GetSegmentation()
-        for n, layer in enumerate(self._layers):
-            looks = [colors.recommendation] if n == 0 else [colors.added, colors.removed]
-            for segment_id, look in zip(layer.segment_ids, looks, strict=True):
-                tone = look.ink if n and n % 2 == 0 else look.fill
-                segmentation.GetSegment(segment_id).SetColor(*(part / 255 for part in tone))
+        for layer in self._layers:
+            for part in layer.parts:
+                tone = getattr(getattr(self._colors, part.role), part.tone)
+                segmentation.GetSegment(part.name).SetColor(*(value / 255 for value in tone))
         for n, display in enumerate(self._displays):
-            mine = {0} if n == 0 else {2 * n - 1, 2 * n}
             was = display.StartModify()
-            display.SetSliceIntersectionThickness(colors.line)
-            for at, layer in enumerate(self._layers):
-                looks = [colors.recommendation] if at == 0 else [colors.added, colors.removed]
-                for segment_id, look in zip(layer.segment_ids, looks, strict=True):
-                    ink = bool(at and at % 2 == 0)
-                    outline = n > 0 and at == 0
-                    display.SetSegmentVisibility(segment_id, at in mine or outline)
-                    display.SetSegmentVisibility3D(segment_id, False)
-                    display.SetSegmentVisibility2DFill(segment_id, at in mine)
-                    display.SetSegmentVisibility2DOutline(segment_id, not ink)
-                    display.SetSegmentOpacity2DFill(segment_id, 0.9 if ink else look.opacity)
-                    display.SetSegmentOpacity2DOutline(segment_id, 1.0)
+            display.SetSliceIntersectionThickness(self._colors.line)
+            for layer in self._layers:
+                for part in layer.parts:
+                    self._dress_part(display, part, shown=n in layer.displays, large=n == 0)
             display.EndModify(was)
+
+    def _dress_part(self, display: Any, part: _Part, *, shown: bool, large: bool) -> None:
+        look = getattr(self._colors, part.role)
+        fill = part.fill and (large or part.role != "recommendation")
+        display.SetSegmentVisibility(part.name, shown)
+        display.SetSegmentVisibility3D(part.name, False)
+        display.SetSegmentVisibility2DFill(part.name, fill)
+        display.SetSegmentVisibility2DOutline(part.name, part.outline)
+        display.SetSegmentOpacity2DFill(part.name, 0.9 if part.tone == "ink" else look.opacity)
+        display.SetSegmentOpacity2DOutline(part.name, 1.0)
 
 
 @dataclass(frozen=True, eq=False)

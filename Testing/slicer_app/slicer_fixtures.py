@@ -15,7 +15,7 @@ import pytest
 
 os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
 
-__all__ = ["a_volume_node", "add_volume", "slicer_app"]
+__all__ = ["a_volume_node", "add_volume", "offscreen_views", "slicer_app"]
 
 
 @pytest.fixture
@@ -55,3 +55,14 @@ def a_volume_node(add_volume: Callable[..., Any]) -> Any:
     from slicer_volumes import small_volume
 
     return add_volume(small_volume(np.random.default_rng(0)))
+
+
+@pytest.fixture
+def offscreen_views(slicer_app: Any) -> Iterator[Any]:
+    """Real slice views without a window: `add(tag, orientation, size)`, `show(volume)`, `picture(tag)`."""
+    pytest.importorskip("trame_slicer", reason="trame-slicer is not installed (the extra `viewer` brings it)")
+    from slicer_views import OffscreenViews
+
+    views = OffscreenViews(slicer_app)
+    yield views
+    views.close()

@@ -1,0 +1,73 @@
+"""Real slice views, drawn off screen, for tests that look at pixels (trame-slicer's views)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import vtk
+from vtk.util.numpy_support import vtk_to_numpy
+
+
+class OffscreenViews:
+    """Slice views of the stand-in's scene, by tag, drawn by the application's displayable managers."""
+
+    def __init__(self, app: Any) -> None:
+        from trame_slicer.views import DirectViewFactory
+
+        self._app = app
+        self._factory = DirectViewFactory(do_render_offscreen=True)
+        self._views: dict[str, Any] = {}
+
+    def add(self, tag: str, orientation: str = "Axial", size: tuple[int, int] = (400, 400)) -> Any:
+        """Make a view of some pixels; returns its slice node."""
+        from trame_slicer.views import ViewLayoutDefinition, ViewProps, ViewType
+
+        definition = ViewLayoutDefinition(tag, ViewType.SLICE_VIEW, ViewProps(orientation=orientation))
+        view = self._factory.create_view(definition, self._app.scene, self._app.app_logic)
+        view.set_render_blocked(True)  # a view of this factory draws at every change otherwise
+        view.set_background_color([0, 0, 0])
+        view.render_window().SetMultiSamples(0)  # a software renderer takes its time over them
+        view.render_window().SetSize(*size)
+        view.interactor().UpdateSize(*size)
+        view._logic.ResizeSliceNode(*size)
+        self._views[tag] = view
+        return view.get_view_node()
+
+    def show(self, volume: Any) -> None:
+        """Put a volume behind all views and fit it."""
+        for view in self._views.values():
+            view.set_background_volume_id(volume.GetID())
+            view.fit_view_to_content()
+
+    def picture(self, tag: str) -> np.ndarray:
+        """(H, W, 3) uint8 of a view as it is drawn now."""
+        window = self._views[tag].render_window()
+        window.Render()
+        grab = vtk.vtkWindowToImageFilter()
+        grab.SetInput(window)
+        grab.SetInputBufferTypeToRGB()
+        grab.ReadFrontBufferOff()
+        grab.Update()
+        image = grab.GetOutput()
+        width, height = image.GetDimensions()[:2]
+        values = vtk_to_numpy(image.GetPointData().GetScalars())
+        return values.reshape(height, width, 3)[::-1].copy()
+
+    def side_by_side(self, large: str, small: Sequence[str], gap: int = 4) -> np.ndarray:
+        """(H, W, 3) uint8: the screen of one large and four small views."""
+        big = self.picture(large)
+        four = [self.picture(tag) for tag in small]
+        bar = np.full((four[0].shape[0], gap, 3), 40, np.uint8)
+        rows = [np.concatenate([four[n], bar, four[n + 1]], axis=1) for n in (0, 2)]
+        right = np.concatenate([rows[0], np.full((gap, rows[0].shape[1], 3), 40, np.uint8), rows[1]])
+        height = max(len(big), len(right))
+        parts = [np.pad(one, ((0, height - len(one)), (0, 0), (0, 0))) for one in (big, right)]
+        return np.concatenate([parts[0], np.full((height, gap, 3), 40, np.uint8), parts[1]], axis=1)
+
+    def close(self) -> None:
+        """Give the windows back."""
+        for view in self._views.values():
+            view.finalize()
+        self._views = {}
