@@ -11,7 +11,7 @@ import contextlib
 import json
 import math
 import zlib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 MAX_BYTES = 64 * 2**20
 """No larger text is read."""
 MAX_PIXELS = 2**28
+SUMS = 8
+SAME = 1e-4
+"""Slices whose weighted sums are this close (of a range of about 1) are the same slice."""
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Row = tuple[Number, Number, Number, Number]
 Window = tuple[Number, Number]
@@ -54,6 +57,13 @@ class PlaceRecord(_Record):
     moves: Annotated[tuple[int, ...], Field(max_length=100_000)]
     window: Window | None
     model_window: Window | None
+
+
+class ImageRecord(_Record):
+    """How a slice is known again after a file format has rounded its geometry: spacing, weighted sums."""
+
+    spacing: tuple[Number, Number]
+    sums: Annotated[tuple[Number, ...], Field(min_length=SUMS, max_length=SUMS)]
 
 
 class PointRecord(_Record):
@@ -89,6 +99,7 @@ class WorkRecord(_Record):
     key: str
     view: str
     place: PlaceRecord
+    image: ImageRecord
     carried: bool = False
     log: SessionLog | None = None
     opening: PointRecord | None = None
@@ -209,6 +220,7 @@ def _made(work: Work, receipt: Receipt | None) -> WorkRecord:
         key=view.key,
         view=work.node_id,
         place=_place(work),
+        image=ImageRecord(spacing=view.image.spacing, sums=_sums(view)),
         carried=work.carried,
         log=log,
         opening=PointRecord(row=work.opening.row, col=work.opening.col) if work.opening else None,
@@ -246,14 +258,13 @@ def _work(record: WorkRecord, scene: Any) -> Work:
         raise InputError("its volume is not in the scene; load the volume and open the scene again.")
     place = record.place
     view = _cut(volume, place)
-    if record.log is not None and record.log.image != view.image.key:
-        raise InputError("its volume has other voxels now; click the seed again.")
+    view, log = _known_again(view, record)
     work = Work(
         view,
         Place(np.array(place.slice_to_ras), place.at_ras, place.moves),
         record.view,
         carried=record.carried,
-        log=record.log,
+        log=log,
         target=record.target,
         mask=None if record.mask is None else _unpacked(record.mask, view.image.shape),
         receipt=None if record.receipt is None else Receipt(**record.receipt.model_dump()),
@@ -264,6 +275,33 @@ def _work(record: WorkRecord, scene: Any) -> Work:
     if record.opening is not None:
         work.opening = PointPrompt(record.opening.row, record.opening.col)
     return work
+
+
+def _known_again(view: ViewSlice, record: WorkRecord) -> tuple[ViewSlice, SessionLog | None]:
+    """The slice with the spacing it had, to the last bit, and the log for it.
+
+    Files round: directions to some digits, and with them what is resampled between voxels. Raises InputError
+    where the slice is another one.
+    """
+    log, image = record.log, view.image
+    if np.allclose(image.spacing, record.image.spacing, rtol=1e-4, atol=0):
+        image = replace(image, spacing=record.image.spacing)
+        view = replace(view, image=image)
+    if log is None or log.image == image.key:
+        return view, log
+    if log.shape != image.shape or not np.allclose(_sums(view), record.image.sums, rtol=0, atol=SAME):
+        raise InputError("its volume has other voxels now; click the seed again.")
+    return view, log.model_copy(update={"image": image.key})
+
+
+def _sums(view: ViewSlice) -> tuple[float, ...]:
+    """SUMS numbers that tell slices apart and hardly change with rounding."""
+    rows, cols = (np.linspace(0, 1, n) for n in view.image.shape)
+    waves = np.arange(SUMS)[:, None]
+    down, across = np.cos(np.pi * waves * rows + waves), np.cos(np.pi * (SUMS - waves) * cols)
+    grey = view.image.pixels if view.image.pixels.ndim == 2 else view.image.pixels.mean(axis=2)
+    found = np.einsum("nr,rc,nc->n", down, grey.astype(np.float64), across) / np.sqrt(grey.size)
+    return tuple(float(value) for value in found)
 
 
 class _StoredView:

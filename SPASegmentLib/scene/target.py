@@ -30,7 +30,7 @@ class Target:
     def __init__(self, scene: Any) -> None:
         self._scene = scene
         self._segmentation: Any = None
-        self._segment = ""
+        self._segment = self._name = ""
         self._editor: Any = None
         self.before_change: BeforeChange | None = None
 
@@ -45,7 +45,7 @@ class Target:
     def segment_name(self) -> str | None:
         """As the user sees it; None before the segment exists and has been named."""
         segment = self._found()
-        return segment.GetName() if segment is not None else self._segment or None
+        return segment.GetName() if segment is not None else self._name or None
 
     @property
     def segment(self) -> str | None:
@@ -58,7 +58,8 @@ class Target:
 
     def choose_segment(self, id_or_name: str | None) -> None:
         """The segment to write to; a name that is not there yet is given to a new segment."""
-        self._segment = id_or_name or ""
+        self._segment = self._name = id_or_name or ""
+        self._found()
 
     def choose_editor(self, node: Any) -> None:
         """The vtkMRMLSegmentEditorNode whose masking and overwriting are honoured, or None."""
@@ -147,10 +148,11 @@ class Target:
                 self._scene, volume_node, f"{volume_node.GetName()} segmentation"
             )
         if self._found() is None:
-            self._segment = ensure_segment(self._segmentation, self._segment or SEGMENT_NAME)
+            self._segment = ensure_segment(self._segmentation, self._name or SEGMENT_NAME)
+            self._found()
         segments = self._segmentation.GetSegmentation()
         if segments.GetSegment(self._segment) is None:
-            self._segment = segments.GetSegmentIdBySegmentName(self._segment)
+            self._segment = segments.GetSegmentIdBySegmentName(self._name)
         return self._segmentation, self._segment
 
     def _found(self) -> Any:
@@ -160,7 +162,9 @@ class Target:
         segments = node.GetSegmentation()
         segment = segments.GetSegment(self._segment)
         if segment is None:
-            segment = segments.GetSegment(segments.GetSegmentIdBySegmentName(self._segment))
+            segment = segments.GetSegment(segments.GetSegmentIdBySegmentName(self._name))
+        if segment is not None:
+            self._name = segment.GetName()  # found again by it in another segmentation
         return segment
 
     def _written_to(self, work: Work) -> Any:

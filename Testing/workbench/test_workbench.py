@@ -193,7 +193,11 @@ def test_without_an_object_next_slice_only_moves_the_view(a_bench):
     before = a_bench.large.GetSliceOffset()
     a_bench.workbench.next_slice()
     a_bench.settle()
-    assert a_bench.large.GetSliceOffset() == pytest.approx(before + 1.5, abs=0.8) != pytest.approx(before, abs=0.7)
+    assert (
+        a_bench.large.GetSliceOffset()
+        == pytest.approx(before + 1.5, abs=0.8)
+        != pytest.approx(before, abs=0.7)
+    )
     assert a_bench.work is None
 
 
