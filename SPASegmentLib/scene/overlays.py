@@ -21,7 +21,7 @@ from SPASegmentLib.scene.cut import ViewSlice
 from SPASegmentLib.scene.volumes import matrix_of
 
 SMALL_VIEWS = 4
-_CELLS = 400_000
+_CELLS = 200_000
 """A picture's patterns are drawn on about this many cells at most."""
 _FINEST = 8
 """Cells per pixel of the slice, along each axis."""
@@ -107,11 +107,11 @@ class ProposalOverlays:
             return
         fine = picture.fine(recommended)
         picture.put(self._layers[0].image, fine)
-        inks = self._colors.added, self._colors.removed
+        inks = picture.pattern(self._colors.added), picture.pattern(self._colors.removed)
         for k, mask in enumerate(candidates):
             added, removed = picture.fine(mask & ~recommended), picture.fine(recommended & ~mask)
-            fills = added * (1 + picture.pattern(inks[0])) + removed * (3 + picture.pattern(inks[1]))
-            picture.put(self._layers[1 + 2 * k].image, fills.astype(np.uint8))
+            # Labels in the order of the layer's parts: added, its ink, removed, its ink.
+            picture.put(self._layers[1 + 2 * k].image, added * (1 + inks[0]) + removed * (3 + inks[1]))
             picture.put(self._layers[2 + 2 * k].image, added + 2 * removed)
         self._show_in(0, large)
         for k in range(SMALL_VIEWS):
@@ -215,13 +215,8 @@ class _Picture:
         rows, cols = np.flatnonzero(together.any(axis=1)), np.flatnonzero(together.any(axis=0))
         if not len(rows):
             return None
-        start, shape = (
-            (int(rows[0]), int(cols[0])),
-            (
-                int(rows[-1] - rows[0]) + 1,
-                int(cols[-1] - cols[0]) + 1,
-            ),
-        )
+        start = int(rows[0]), int(cols[0])
+        shape = int(rows[-1] - rows[0]) + 1, int(cols[-1] - cols[0]) + 1
         finest = int(np.clip(np.sqrt(_CELLS / (shape[0] * shape[1])), 1, _FINEST))
         spacing = view_slice.image.spacing
         # Square cells, so that patterns look alike in both directions of anisotropic slices.
@@ -237,12 +232,13 @@ class _Picture:
         return part.repeat(self.cells[0], axis=0).repeat(self.cells[1], axis=1)
 
     def pattern(self, look: Look) -> np.ndarray:
-        """(h, w) bool: where a pattern has ink."""
+        """(h, w) uint8: where a pattern has ink."""
         height, width = (n * c for n, c in zip(self.shape, self.cells, strict=True))
         if look.pattern is None:
-            return np.zeros((height, width), dtype=bool)
+            return np.zeros((height, width), dtype=np.uint8)
         rows, cols = np.ogrid[:height, :width]
-        return look.pattern(rows.astype(float), cols.astype(float), self.unit)
+        ink = look.pattern(rows.astype(np.float32), cols.astype(np.float32), self.unit)
+        return ink.astype(np.uint8)
 
     def put(self, image: Any, values: np.ndarray) -> None:
         """Give a labelmap these cells, in the plane, one slice thick."""
