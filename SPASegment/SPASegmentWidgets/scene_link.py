@@ -137,6 +137,8 @@ class SceneLink:
         workbench = self._workbench()
         if self._observed is None or workbench is None or self._observed[0].GetScene() is None:
             return
+        if self.parameters.state != self._state:
+            return  # a scene was just read; what it holds is taken up, not written over
         if self.parameters.profile != profile:
             self.parameters.profile = profile
         try:

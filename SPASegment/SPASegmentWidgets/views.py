@@ -167,9 +167,7 @@ class Views(VTKObservationMixin):
     def forget(self) -> None:
         """The scene is closed: the node that took clicks is gone with it."""
         self._unlink()
-        if self._watched is not None:
-            self._watched[1]()
-        self._watched = self._seeds = None
+        self._unwatch()
 
     def close(self) -> None:
         """Leave nothing behind: no observer, no node, no mode."""
@@ -189,7 +187,7 @@ class Views(VTKObservationMixin):
 
         if self._watched is not None and self._watched[0].GetScene() is not None:
             return
-        self.forget()
+        self._unwatch()
         self._seeds = SeedPoints(slicer.mrmlScene)
         node = self._seeds.node
         node.SetHideFromEditors(True)
@@ -212,6 +210,11 @@ class Views(VTKObservationMixin):
         if caller.GetViewArrangement() != self._arrangement:
             self._arrangement = caller.GetViewArrangement()
             self._soon(self._layout_changed)
+
+    def _unwatch(self) -> None:
+        if self._watched is not None:
+            self._watched[1]()
+        self._watched = self._seeds = None
 
     def _unlink(self) -> None:
         if self._link is not None:
