@@ -138,7 +138,11 @@ class Target:
         if other.view.volume_id != volume_node.GetID() or not _may_share(work.view, other.view):
             return None
         segment_id = _of(other)[1]
-        return slab_of(mask, other.view, Grid.of(node, segment_id, volume_node), node, segment_id)
+        grid = Grid.of(node, segment_id, volume_node)
+        if other.voxels is None or other.voxels[0] is not mask or other.voxels[1] != grid.to_world.tobytes():
+            slab = _cropped(slab_of(mask, other.view, grid, node, segment_id))
+            other.voxels = (mask, grid.to_world.tobytes(), slab)
+        return other.voxels[2]
 
     def _ready(self, volume_node: Any) -> tuple[Any, str]:
         if not is_alive(volume_node):
@@ -176,10 +180,20 @@ class Target:
 
 
 def _may_share(one: ViewSlice, other: ViewSlice) -> bool:
-    """Whether slices may own the same voxels: all but different planes of voxels of one axis."""
-    if one.plane.index is None or other.plane.index is None or one.plane.axis != other.plane.axis:
+    """Whether slices may own the same voxels: all but parallel ones that are a step apart."""
+    if abs(one.plane.normal @ other.plane.normal) < 1 - 1e-9:
         return True
-    return one.plane.index == other.plane.index
+    apart = abs(one.plane.normal @ (one.plane.pixel_to_ras[:3, 3] - other.plane.pixel_to_ras[:3, 3]))
+    return bool(apart < 0.99 * min(one.step_mm, other.step_mm))
+
+
+def _cropped(slab: Slab) -> Slab | None:
+    """The box around the mask, or None for an empty one."""
+    if not slab.mask.any():
+        return None
+    box = ndimage.find_objects(slab.mask.astype(np.uint8))[0]
+    k, j, i = (int(first + part.start) for first, part in zip(slab.start, box, strict=True))
+    return Slab((k, j, i), slab.mask[box].copy(), slab.owned[box].copy())
 
 
 def _of(work: Work) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from SPASegmentLib.engine.messages import Proposal
+from SPASegmentLib.imaging.geometry import Slab
 from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.scene.cut import ViewSlice
 from SPASegmentLib.scene.screen import Card
@@ -49,7 +50,8 @@ class Work:
     target: (segmentation node ID, segment ID) its mask went to. mask: what was approved, once the session
     rests. changes: its writes, oldest first. receipt: what a profile holds of it since before the scene was
     saved. doubts: sentences beside it. stale: its volume has changed since. stuck: its log cannot be brought
-    back. saved: its record in a saved state. cards: by proposal.
+    back. voxels: those its mask covers, once they were needed. saved: its record in a saved state. cards: by
+    proposal.
     """
 
     view: ViewSlice
@@ -67,6 +69,7 @@ class Work:
     doubts: tuple[str, ...] = ()
     stale: bool = False
     stuck: bool = False
+    voxels: tuple[np.ndarray, bytes, Slab | None] | None = field(default=None, repr=False)
     saved: tuple[tuple[Any, ...], Any] | None = field(default=None, repr=False)
     cards: dict[Proposal, tuple[Card, ...]] = field(default_factory=dict)
 
