@@ -13,6 +13,8 @@ import numpy as np
 import slicer
 import vtk
 
+SLICERS_OWN = ("GetSliceOrientationPreset: invalid orientation preset name: Reformat",)
+"""Error lines of Slicer itself: it writes this one whenever it reads a scene with an oblique slice view."""
 PLANES = ("axial", "sagittal", "coronal", "oblique")
 _PRESETS = {"axial": "Axial", "sagittal": "Sagittal", "coronal": "Coronal", "oblique": "Axial"}
 
