@@ -277,7 +277,7 @@ def test_the_five_views_are_drawn_for_the_documentation(slicer_app, offscreen_vi
     volume = make_sample_volume(rotated=True)
     node = add_volume_node(slicer_app.scene, volume)
     large, small = five(node, sizes=((640, 640), (318, 318)))
-    seed = sample_seeds(rotated=True)[1].ras
+    seed = sample_seeds(rotated=True)[3].ras
     engine = load_engine("compact", "cpu")
     cut = cut_view(node, large, at_ras=seed, model_window=engine.model.window)
     proposal = engine.propose(ProposalRequest(cut.image, (PointPrompt(*cut.to_pixel(seed)),)))

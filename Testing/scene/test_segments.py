@@ -436,6 +436,31 @@ def test_slicers_own_undo_takes_one_write_back_in_one_step(view, a_volume_node, 
     np.testing.assert_array_equal(voxels_of(segmentation, segment, volume), after)
 
 
+def test_the_segment_editors_own_undo_takes_each_approval_back(
+    slicer_app, view, a_volume_node, segmentation, editor
+):
+    volume = volume_of_node(a_volume_node)
+    segment = ensure_segment(segmentation, "a")
+    logic = slicer.vtkSlicerSegmentEditorLogic()
+    logic.SetMRMLScene(slicer_app.scene)
+    logic.SetSegmentEditorNode(editor)
+    cut = cut_view(a_volume_node, view(a_volume_node))
+    writer = SegmentWriter(segmentation, segment, a_volume_node, editor, before_change=logic.SaveStateForUndo)
+    states = [voxels_of(segmentation, segment, volume)]
+    changes = []
+    for steps in range(3):
+        changes.append(writer.write(blob(cut.shape), cut.moved(steps)))
+        states.append(voxels_of(segmentation, segment, volume))
+    for state in states[-2::-1]:
+        logic.Undo()
+        np.testing.assert_array_equal(voxels_of(segmentation, segment, volume), state)
+    assert not logic.CanUndo()
+    logic.Redo()
+    np.testing.assert_array_equal(voxels_of(segmentation, segment, volume), states[1])
+    changes[0].undo()  # ours, after theirs
+    np.testing.assert_array_equal(voxels_of(segmentation, segment, volume), states[0])
+
+
 def surface_of(segmentation, segment):
     import vtk
 
