@@ -10,6 +10,9 @@ slicer = pytest.importorskip("slicer", reason="slicer-core is not installed (the
 from slicer_volumes import (  # noqa: E402
     add_transform,
     add_volume_node,
+    all_voxels,
+    blob,
+    fill,
     matrix_of,
     rotation,
     small_volume,
@@ -29,61 +32,6 @@ from SPASegmentLib.scene.segments import (  # noqa: E402
 from SPASegmentLib.scene.volumes import volume_of_node  # noqa: E402
 
 ORIENTATIONS = ("Axial", "Sagittal", "Coronal", "oblique")
-
-
-@pytest.fixture
-def view(slicer_app):
-    def make(volume_node, orientation="Axial"):
-        node = slicer_app.add_slice_view(
-            f"View{slicer_app.scene.GetNumberOfNodes()}", "Axial" if orientation == "oblique" else orientation
-        )
-        slicer_app.show_volume(volume_node, [node])
-        slicer_app.applicationLogic().GetSliceLogic(node).RotateSliceToLowestVolumeAxes(True)
-        if orientation == "oblique":
-            turn = np.eye(4)
-            turn[:3, :3] = rotation(31, (1, 1, 0.3))
-            before = node.GetSliceToRAS()
-            now = turn @ np.array([[before.GetElement(r, c) for c in range(4)] for r in range(4)])
-            centre = np.zeros(6)
-            volume_node.GetRASBounds(centre)
-            now[:3, 3] = centre.reshape(3, 2).mean(axis=1)
-            before.DeepCopy(vtk_matrix(now))
-            node.UpdateMatrices()
-        return node
-
-    return make
-
-
-@pytest.fixture
-def segmentation(slicer_app, a_volume_node):
-    return ensure_segmentation(slicer_app.scene, a_volume_node, "findings")
-
-
-@pytest.fixture
-def editor(slicer_app, a_volume_node, segmentation):
-    node = slicer_app.scene.AddNewNodeByClass("vtkMRMLSegmentEditorNode")
-    node.SetAndObserveSegmentationNode(segmentation)
-    node.SetAndObserveSourceVolumeNode(a_volume_node)
-    node.SetOverwriteMode(node.OverwriteNone)
-    return node
-
-
-def blob(shape, centre=(0.5, 0.45), size=0.22):
-    """A lopsided disc, so that flips and transposes show."""
-    rows, cols = np.indices(shape)
-    y, x = (rows / shape[0] - centre[0]) / size, (cols / shape[1] - centre[1]) / size
-    return (y**2 + (x * (1.6 if size > 0.1 else 1)) ** 2 < 1) & ~((y > 0.2) & (x > 0.1))
-
-
-def fill(segmentation, segment_id, voxels, volume_node):
-    slicer.util.updateSegmentBinaryLabelmapFromArray(
-        voxels.astype(np.uint8), segmentation, segment_id, volume_node
-    )
-
-
-def all_voxels(segmentation, volume):
-    ids = segmentation.GetSegmentation().GetSegmentIDs()
-    return {name: voxels_of(segmentation, name, volume) for name in ids}
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
@@ -293,124 +241,6 @@ def test_an_empty_segmentation_without_geometry_takes_the_volumes(slicer_app, vi
     cut = cut_view(a_volume_node, view(a_volume_node))
     SegmentWriter(node, segment, a_volume_node).write(blob(cut.shape), cut)
     assert voxels_of(node, segment, volume_of_node(a_volume_node)).sum() == blob(cut.shape).sum()
-
-
-# The Segment Editor's settings
-
-
-def test_masking_to_an_intensity_range_is_honoured(view, a_volume_node, segmentation, editor):
-    volume = volume_of_node(a_volume_node)
-    segment = ensure_segment(segmentation, "a")
-    editor.SetSourceVolumeIntensityMask(True)
-    editor.SetSourceVolumeIntensityMaskRange(-300, 200)
-    cut = cut_view(a_volume_node, view(a_volume_node))
-    before = np.random.default_rng(2).random(volume.shape) < 0.5
-    fill(segmentation, segment, before, a_volume_node)
-    mask = blob(cut.shape)
-    SegmentWriter(segmentation, segment, a_volume_node, editor).write(mask, cut)
-    owned = paste_mask(np.ones_like(cut.in_plane_order(mask)), cut.voxel_plane, volume)
-    wanted = paste_mask(cut.in_plane_order(mask), cut.voxel_plane, volume)
-    allowed = owned & (volume.array >= -300) & (volume.array <= 200)
-    np.testing.assert_array_equal(voxels_of(segmentation, segment, volume), np.where(allowed, wanted, before))
-
-
-@pytest.mark.parametrize(
-    ("mode", "allowed_of"),
-    [
-        ("EditAllowedEverywhere", lambda a, hidden: np.ones_like(a)),
-        ("EditAllowedInsideAllSegments", lambda a, hidden: a | hidden),
-        ("EditAllowedInsideVisibleSegments", lambda a, hidden: a),
-        ("EditAllowedOutsideAllSegments", lambda a, hidden: ~(a | hidden)),
-        ("EditAllowedOutsideVisibleSegments", lambda a, hidden: ~a),
-        ("EditAllowedInsideSingleSegment", lambda a, hidden: hidden),
-    ],
-)
-def test_masking_by_segments_is_honoured(view, a_volume_node, segmentation, editor, mode, allowed_of):
-    volume = volume_of_node(a_volume_node)
-    random = np.random.default_rng(3)
-    a, hidden = (random.random(volume.shape) < 0.4 for _ in range(2))
-    own, shown, dark = (ensure_segment(segmentation, name) for name in ("own", "shown", "hidden"))
-    fill(segmentation, shown, a, a_volume_node)
-    fill(segmentation, dark, hidden, a_volume_node)
-    segmentation.GetDisplayNode().SetSegmentVisibility(dark, False)
-    editor.SetMaskMode(getattr(slicer.vtkMRMLSegmentationNode, mode))
-    editor.SetMaskSegmentID(dark)
-    cut = cut_view(a_volume_node, view(a_volume_node, "Sagittal"))
-    mask = blob(cut.shape)
-    SegmentWriter(segmentation, own, a_volume_node, editor).write(mask, cut)
-    wanted = paste_mask(cut.in_plane_order(mask), cut.voxel_plane, volume)
-    np.testing.assert_array_equal(voxels_of(segmentation, own, volume), wanted & allowed_of(a, hidden))
-    np.testing.assert_array_equal(voxels_of(segmentation, shown, volume), a)
-    np.testing.assert_array_equal(voxels_of(segmentation, dark, volume), hidden)
-
-
-@pytest.mark.parametrize("mode", ["OverwriteNone", "OverwriteAllSegments", "OverwriteVisibleSegments"])
-@pytest.mark.parametrize("layers", [1, 3])
-def test_overwriting_is_honoured_and_undone(view, a_volume_node, segmentation, editor, mode, layers):
-    volume = volume_of_node(a_volume_node)
-    labels = np.random.default_rng(4).integers(0, 3, volume.shape)
-    shown, dark = (ensure_segment(segmentation, name) for name in ("shown", "hidden"))
-    fill(segmentation, shown, labels == 1, a_volume_node)
-    fill(segmentation, dark, labels == 2, a_volume_node)
-    if layers == 1:
-        segmentation.GetSegmentation().CollapseBinaryLabelmaps(False)
-    own = ensure_segment(segmentation, "own")
-    if layers == 3:
-        for segment in (own, shown, dark):
-            segmentation.GetSegmentation().SeparateSegmentLabelmap(segment)
-    segmentation.GetDisplayNode().SetSegmentVisibility(dark, False)
-    editor.SetOverwriteMode(getattr(editor, mode))
-    before = all_voxels(segmentation, volume)
-    cut = cut_view(a_volume_node, view(a_volume_node, "Coronal"))
-    mask = blob(cut.shape)
-    change = SegmentWriter(segmentation, own, a_volume_node, editor).write(mask, cut)
-    after = all_voxels(segmentation, volume)
-    wanted = paste_mask(cut.in_plane_order(mask), cut.voxel_plane, volume)
-    gives = {
-        "OverwriteNone": (),
-        "OverwriteAllSegments": (shown, dark),
-        "OverwriteVisibleSegments": (shown,),
-    }[mode]
-    np.testing.assert_array_equal(after[own], wanted)
-    for other in (shown, dark):
-        expected = before[other] & ~wanted if other in gives else before[other]
-        np.testing.assert_array_equal(after[other], expected)
-    change.undo()
-    for name, voxels in all_voxels(segmentation, volume).items():
-        np.testing.assert_array_equal(voxels, before[name])
-    change.redo()
-    for name, voxels in all_voxels(segmentation, volume).items():
-        np.testing.assert_array_equal(voxels, after[name])
-
-
-def test_overwriting_reaches_segments_on_a_grid_of_their_own(
-    slicer_app, view, a_volume_node, segmentation, editor
-):
-    volume = volume_of_node(a_volume_node)
-    finer = volume.ijk_to_ras @ np.diag([0.5, 0.5, 0.5, 1])
-    other_volume = small_volume(np.random.default_rng(0), tuple(2 * n for n in volume.shape), finer)
-    own, other = (ensure_segment(segmentation, name) for name in ("own", "finer"))
-    image = slicer.vtkOrientedImageData()
-    k, j, i = other_volume.shape
-    image.SetExtent(0, i - 1, 0, j - 1, 0, k - 1)
-    image.SetImageToWorldMatrix(vtk_matrix(finer))
-    from vtk.util.numpy_support import numpy_to_vtk
-
-    image.GetPointData().SetScalars(numpy_to_vtk(np.ones(i * j * k, np.uint8), deep=True))
-    segmentation.GetSegmentation().SeparateSegmentLabelmap(other)
-    segmentation.GetSegmentation().GetSegment(other).AddRepresentation(
-        slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName(), image
-    )
-    editor.SetOverwriteMode(editor.OverwriteAllSegments)
-    cut = cut_view(a_volume_node, view(a_volume_node))
-    mask = blob(cut.shape)
-    change = SegmentWriter(segmentation, own, a_volume_node, editor).write(mask, cut)
-    wanted = paste_mask(cut.in_plane_order(mask), cut.voxel_plane, volume)
-    np.testing.assert_array_equal(voxels_of(segmentation, own, volume), wanted)
-    left = voxels_of(segmentation, other, other_volume)
-    assert 0.9 < (~left).sum() / (8 * wanted.sum()) < 1.1
-    change.undo()
-    assert voxels_of(segmentation, other, other_volume).all()
 
 
 # Undo elsewhere, surfaces, and what cannot be

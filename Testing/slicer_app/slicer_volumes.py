@@ -109,3 +109,21 @@ def voxels_of(segmentation_node: Any, segment_id: str, volume: Volume) -> np.nda
     full[k + k0, j + j0, i + i0] = True
     assert full.sum() == np.count_nonzero(values)
     return full
+
+
+def blob(shape, centre=(0.5, 0.45), size=0.22):
+    """A lopsided disc, so that flips and transposes show."""
+    rows, cols = np.indices(shape)
+    y, x = (rows / shape[0] - centre[0]) / size, (cols / shape[1] - centre[1]) / size
+    return (y**2 + (x * (1.6 if size > 0.1 else 1)) ** 2 < 1) & ~((y > 0.2) & (x > 0.1))
+
+
+def fill(segmentation, segment_id, voxels, volume_node):
+    slicer.util.updateSegmentBinaryLabelmapFromArray(
+        voxels.astype(np.uint8), segmentation, segment_id, volume_node
+    )
+
+
+def all_voxels(segmentation, volume):
+    ids = segmentation.GetSegmentation().GetSegmentIDs()
+    return {name: voxels_of(segmentation, name, volume) for name in ids}
