@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from SPASegmentLib.errors import Cancelled, ProfileError
 from SPASegmentLib.imaging.types import PointPrompt
+from SPASegmentLib.scene.cut import ViewSlice
 from SPASegmentLib.scene.engine_room import EngineRoom
 from SPASegmentLib.scene.profile_desk import ProfileDesk
 from SPASegmentLib.scene.screen import Card
-from SPASegmentLib.scene.work import Work
+from SPASegmentLib.scene.work import Work, whole
 from SPASegmentLib.scene.worker import Outcome, Worker
 from SPASegmentLib.session import Session
 
@@ -24,10 +25,14 @@ Then = Callable[[Work], None]
 
 @dataclass(frozen=True, eq=False)
 class _Answer:
-    """What the worker found. problem: why no profile was used. doubts: about the profile used."""
+    """What the worker found.
+
+    view: the slice, where it was cut anew. problem: why no profile was used. doubts: about the one used.
+    """
 
     session: Session
     cards: tuple[Card, ...] = ()
+    view: ViewSlice | None = None
     problem: ProfileError | None = None
     doubts: tuple[str, ...] = ()
 
@@ -62,11 +67,13 @@ class Asking:
     def open(self, work: Work, point: PointPrompt) -> None:
         """Begin a session with its seed: profile, first proposal."""
         work.opening = point
-        name, room, image = self._desk.wanted, self.room, work.view.image
+        name, room, seen = self._desk.wanted, self.room, work.view
         learn, samples = self._settings.learn, self._settings.samples
 
         def job(token: Event) -> _Answer:
             engine = room.get()
+            view = whole(seen)
+            image = view.image
             problem = profile = None
             try:
                 profile = self._desk.fresh(name, engine)
@@ -86,7 +93,7 @@ class Asking:
 
                 doubts = [text for text in (profile.doubts_about(image.modality), drift(profile)) if text]
             session = session.advance(engine, token)
-            return _Answer(session, _cards(session), problem, tuple(doubts))
+            return _Answer(session, _cards(session), view, problem, tuple(doubts))
 
         def done(outcome: Outcome) -> None:
             if work.opening is not point:
@@ -124,13 +131,14 @@ class Asking:
         if log is None:
             return
         self.reviving = work
-        room, image = self.room, work.view.image
+        room, seen = self.room, work.view
 
         def job(token: Event) -> _Answer:
             from SPASegmentLib.session_log import replay
 
-            session = replay(log, image, room.get(), token)
-            return _Answer(session, _cards(session))
+            view = whole(seen)
+            session = replay(log, view.image, room.get(), token)
+            return _Answer(session, _cards(session), view)
 
         def done(outcome: Outcome) -> None:
             if self.reviving is work:
@@ -177,6 +185,7 @@ class Asking:
         error = outcome.error
         if error is None:
             answer: _Answer = outcome.value
+            work.view = answer.view or work.view
             work.hold(answer.session)
             self._keep(work, answer)
             if answer.problem is not None:

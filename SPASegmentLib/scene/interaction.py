@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from SPASegmentLib.session import Session
 
 SEED_FIRST = "Click a seed on the object first."
+MOST_STEPS = 40
+"""Points on one slice; each keeps a proposal in memory."""
 STILL_COMPUTING = "The last step is still being computed; wait for it or cancel it first."
 
 
@@ -137,7 +139,7 @@ class Interaction:
         self._target.write(finished.result().mask, work, self._volume_of(work), self.trail.on(work.key))
         work.hold(finished)
         self.trail.settle()
-        self._lessons.approved(work)
+        self._lessons.follow(work)
         self._look_ahead(work)
 
     def cancel(self) -> None:
@@ -332,6 +334,8 @@ class Interaction:
 
     def _further(self, work: Work, point: PointPrompt) -> None:
         session = _of(work)
+        if len(session.done) >= MOST_STEPS:
+            raise StepError(f"This slice has had {MOST_STEPS} steps; approve it, or undo some of them.")
         self._ask(work, session.cancel().add_point(point.row, point.col, positive=point.positive))
 
     def _first(self, positive: bool) -> None:

@@ -13,6 +13,7 @@ from SPASegmentLib.scene.worker import Outcome, Worker
 if TYPE_CHECKING:
     from SPASegmentLib.preference.learning import Receipt
     from SPASegmentLib.preference.profile import Profile
+    from SPASegmentLib.preference.teaching import Teaching
     from SPASegmentLib.scene.screen import Tone
     from SPASegmentLib.session import Session
 
@@ -24,35 +25,29 @@ class Lessons:
         self._worker, self._desk, self._say = worker, desk, say
         self.room: EngineRoom
 
-    def approved(self, work: Work) -> None:
-        """Teach the chosen profile what was approved now."""
-        if self._desk.profile is not None and (work.teaching is None or work.teaching.receipt is None):
+    def follow(self, work: Work) -> None:
+        """Bring the profile to where the work's session is: what is approved now is taught the chosen one."""
+        session = work.session
+        if session is None:
+            return
+        ended = session.finished and session.learn
+        if ended and self._desk.profile is not None and work.taught() is None:
             from SPASegmentLib.preference.teaching import Teaching
 
             # The consensus area needs the engine that answered; another model's would not be comparable.
             engine = self.room.engine
-            session = work.session
-            if engine is not None and session is not None and engine.model.hash != session.model.hash:
+            if engine is not None and engine.model.hash != session.model.hash:
                 engine = None
             work.teaching = Teaching(self._desk.store(), self._desk.profile, engine)
-        self.follow(work)
-
-    def follow(self, work: Work) -> None:
-        """Bring the profile to where the work's session is."""
-        session = work.session
-        if session is None:
-            return
-        if work.receipt is not None and not (session.finished and session.learn):
+        if work.receipt is not None and not ended:
             receipt, work.receipt = work.receipt, None
             self._worker.chore(lambda token: self._retract(receipt), self._done)
-        if work.teaching is not None:
-            self._worker.chore(lambda token: self._follow(work, session), self._done)
-
-    def _follow(self, work: Work, session: Session) -> Profile | None:
         teaching = work.teaching
-        if teaching is None or not teaching.follow(session):
-            return None
-        return self._present()
+        if teaching is not None:
+            self._worker.chore(lambda token: self._follow(teaching, session), self._done)
+
+    def _follow(self, teaching: Teaching, session: Session) -> Profile | None:
+        return self._present() if teaching.follow(session) else None
 
     def _retract(self, receipt: Receipt) -> Profile | None:
         from SPASegmentLib.preference.learning import retract_approval

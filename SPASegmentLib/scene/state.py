@@ -9,8 +9,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import math
-import zlib
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -24,7 +22,7 @@ from SPASegmentLib.scene.cut import ViewSlice, cut_view
 from SPASegmentLib.scene.grid import Grid
 from SPASegmentLib.scene.segment_undo import Part, SegmentChange
 from SPASegmentLib.scene.volumes import is_ct, matrix_of, to_world_of
-from SPASegmentLib.scene.work import Place, Work
+from SPASegmentLib.scene.work import Place, Work, pack, unpack, whole
 from SPASegmentLib.session_log import SessionLog, log_of
 
 if TYPE_CHECKING:
@@ -35,7 +33,8 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 64 * 2**20
 """No larger text is read."""
-MAX_PIXELS = 2**28
+SAVED = 50
+"""The latest works are saved; what was approved on older ones stays in the segmentation."""
 SUMS = 8
 SAME = 1e-4
 """Slices whose weighted sums are this close (of a range of about 1) are the same slice."""
@@ -129,8 +128,9 @@ def to_state(
     work: Interaction, target: Target, settings: Settings, desk: ProfileDesk, volume: str | None
 ) -> str:
     """The state as JSON. volume: ID of the chosen volume node."""
-    works = [w for w in work.trail if w.session is not None or w.log is not None or w.opening is not None]
     current = work.trail.current
+    works = [w for w in work.trail if w.session is not None or w.log is not None or w.opening is not None]
+    works = [w for w in works[:-SAVED] if w is current] + works[-SAVED:]
     segmentation = target.segmentation
     state = SceneState(
         works=tuple(map(_record, works)),
@@ -220,7 +220,7 @@ def _made(work: Work, receipt: Receipt | None) -> WorkRecord:
         key=view.key,
         view=work.node_id,
         place=_place(work),
-        image=ImageRecord(spacing=view.image.spacing, sums=_sums(view)),
+        image=ImageRecord(spacing=view.image.spacing, sums=_sums(whole(view))),
         carried=work.carried,
         log=log,
         opening=PointRecord(row=work.opening.row, col=work.opening.col) if work.opening else None,
@@ -266,7 +266,7 @@ def _work(record: WorkRecord, scene: Any) -> Work:
         carried=record.carried,
         log=log,
         target=record.target,
-        mask=None if record.mask is None else _unpacked(record.mask, view.image.shape),
+        packed=None if record.mask is None else pack(_unpacked(record.mask, view.image.shape)),
         receipt=None if record.receipt is None else Receipt(**record.receipt.model_dump()),
     )
     node = scene.GetNodeByID(record.target[0]) if record.target else None
@@ -360,16 +360,13 @@ def _change(records: tuple[PartRecord, ...], node: Any) -> SegmentChange:
 
 
 def _packed(mask: np.ndarray | None) -> str | None:
-    return None if mask is None else base64.b64encode(zlib.compress(np.packbits(mask).tobytes(), 6)).decode()
+    return None if mask is None else base64.b64encode(pack(mask)).decode()
 
 
 def _unpacked(text: str, shape: tuple[int, ...]) -> np.ndarray:
     """Bool of that shape. Raises InputError for what is none."""
-    count = math.prod(shape)
-    data = b""
-    if count <= MAX_PIXELS:
-        with contextlib.suppress(ValueError, zlib.error):
-            data = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), count // 8 + 2)
-    if len(data) != (count + 7) // 8:
-        raise InputError("its mask is damaged; what was approved is kept.")
-    return np.unpackbits(np.frombuffer(data, np.uint8), count=count).astype(bool).reshape(shape)
+    try:
+        data = base64.b64decode(text, validate=True)
+    except ValueError:
+        data = b""
+    return unpack(data, shape)

@@ -92,7 +92,7 @@ class Target:
             if approved is not None:
                 mask = mask | (approved & before)
         work.changes = [writer.write(mask, work.view, keep_apart=True)]
-        work.target = target
+        work.target, work.voxels = target, None
 
     def take_back(self, work: Work, volume_node: Any, others: list[Work]) -> None:
         """Undo a write. Raises StepError where the segment is gone: there is nothing to take back then.
@@ -139,10 +139,10 @@ class Target:
             return None
         segment_id = _of(other)[1]
         grid = Grid.of(node, segment_id, volume_node)
-        if other.voxels is None or other.voxels[0] is not mask or other.voxels[1] != grid.to_world.tobytes():
-            slab = _cropped(slab_of(mask, other.view, grid, node, segment_id))
-            other.voxels = (mask, grid.to_world.tobytes(), slab)
-        return other.voxels[2]
+        place = grid.to_world.tobytes()
+        if other.voxels is None or other.voxels[0] != place:
+            other.voxels = (place, _cropped(slab_of(mask, other.view, grid, node, segment_id)))
+        return other.voxels[1]
 
     def _ready(self, volume_node: Any) -> tuple[Any, str]:
         if not is_alive(volume_node):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from SPASegmentLib.engine.messages import Proposal
+from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.geometry import Slab
 from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.scene.cut import ViewSlice
@@ -20,8 +24,11 @@ if TYPE_CHECKING:
     from SPASegmentLib.preference.teaching import Teaching
     from SPASegmentLib.session_log import SessionLog
 
-LIVE = 12
+MAX_PIXELS = 2**28
+LIVE = 4
 """Sessions kept whole; older ones are kept as logs and computed again when they are needed."""
+KEPT = 1000
+"""Works kept at all; what was approved on older ones stays, but is not undone here any more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +54,7 @@ class Work:
 
     node_id: of the view it was seeded in. session: None until the seed's proposal is there (`opening` then
     holds the seed), or while only its `log` is kept. carried: its seed came from the neighbouring slice.
-    target: (segmentation node ID, segment ID) its mask went to. mask: what was approved, once the session
+    target: (segmentation node ID, segment ID) its mask went to. packed: what was approved, once the session
     rests. changes: its writes, oldest first. receipt: what a profile holds of it since before the scene was
     saved. doubts: sentences beside it. stale: its volume has changed since. stuck: its log cannot be brought
     back. voxels: those its mask covers, once they were needed. saved: its record in a saved state. cards: by
@@ -62,14 +69,14 @@ class Work:
     carried: bool = False
     log: SessionLog | None = None
     target: tuple[str, str] | None = None
-    mask: np.ndarray | None = None
+    packed: bytes | None = None
     changes: list[Any] = field(default_factory=list)
     teaching: Teaching | None = None
     receipt: Receipt | None = None
     doubts: tuple[str, ...] = ()
     stale: bool = False
     stuck: bool = False
-    voxels: tuple[np.ndarray, bytes, Slab | None] | None = field(default=None, repr=False)
+    voxels: tuple[bytes, Slab | None] | None = field(default=None, repr=False)
     saved: tuple[tuple[Any, ...], Any] | None = field(default=None, repr=False)
     cards: dict[Proposal, tuple[Card, ...]] = field(default_factory=dict)
 
@@ -118,7 +125,11 @@ class Work:
     def approved(self) -> np.ndarray | None:
         """(H, W) bool, the mask that was approved or taken; None where none was or only the log is kept."""
         if self.session is None or not self.session.finished:
-            return self.mask if self.finished else None
+            return (
+                None
+                if self.packed is None or not self.finished
+                else unpack(self.packed, self.view.image.shape)
+            )
         return self.session.result().mask
 
     def taught(self) -> Receipt | None:
@@ -137,9 +148,13 @@ class Work:
             return
         from SPASegmentLib.session_log import log_of
 
-        self.mask = self.approved()
+        mask = self.approved()
+        self.packed = None if mask is None else pack(mask)
         self.log = log_of(self.session)
         self.session, self.cards = None, {}
+        self.view = light(self.view)
+        if self.teaching is not None and self.teaching.receipt is not None:
+            self.receipt, self.teaching = self.teaching.receipt, None
 
 
 class Trail:
@@ -201,3 +216,39 @@ class Trail:
         live = [work for work in self._works if work.session is not None and work is not self.current]
         for work in live[: max(0, len(live) - LIVE + 1)]:
             work.rest()
+        if len(self._works) > KEPT:
+            oldest = self._works[: len(self._works) - KEPT]
+            self._works = [work for work in self._works if work not in oldest or work is self.current]
+
+
+def light(view: ViewSlice) -> ViewSlice:
+    """The slice without its pixels, where `whole` can cut them again to the last bit."""
+    if view.plane.index is None:
+        return view
+    pixels = np.broadcast_to(np.float32(0), view.image.pixels.shape)
+    return replace(view, image=replace(view.image, pixels=pixels))
+
+
+def whole(view: ViewSlice) -> ViewSlice:
+    """The slice with its pixels."""
+    if view.image.pixels.size == 1 or any(view.image.pixels.strides):
+        return view
+    image = view.moved(0).image
+    return replace(view, image=replace(view.image, pixels=image.pixels))
+
+
+def pack(mask: np.ndarray) -> bytes:
+    """Bool of any shape -> compressed bits."""
+    return zlib.compress(np.packbits(mask).tobytes(), 6)
+
+
+def unpack(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
+    """Bool of that shape. Raises InputError for what is none; never unpacks more than that."""
+    count = math.prod(shape)
+    bits = b""
+    if count <= MAX_PIXELS:
+        with contextlib.suppress(zlib.error):
+            bits = zlib.decompressobj().decompress(data, count // 8 + 2)
+    if len(bits) != (count + 7) // 8:
+        raise InputError("its mask is damaged; what was approved is kept.")
+    return np.unpackbits(np.frombuffer(bits, np.uint8), count=count).astype(bool).reshape(shape)
