@@ -127,7 +127,8 @@ class Installer:
             logging.exception("SPASegment: the installation stopped")
             return Outcome(problem=_failure(error))
         importlib.invalidate_caches()
-        changed = {name for name, version in _imported_versions().items() if before.get(name) != version}
+        after = _imported_versions()
+        changed = {name for name, version in before.items() if version and after.get(name) != version}
         left = missing()
         if left and not changed:
             names = ", ".join(one.name for one in left)

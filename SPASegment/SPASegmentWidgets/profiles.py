@@ -19,7 +19,7 @@ class ProfileRow:
         self._ui, self._dialogs, self._workbench, self._chosen = ui, dialogs, workbench, chosen
         self._names: tuple[str, ...] | None = None
         self._profile: str | None = None
-        self._notes: tuple[str, ...] = ()
+        self._before: tuple[str, ...] = ()
         self._asked = ""
         self._menu = qt.QMenu(ui.profileMenuButton)
         self._actions = {}
@@ -53,12 +53,10 @@ class ProfileRow:
         for name in ("on_summary", "on_save_as", "on_export"):
             self._actions[name].enabled = screen.profile is not None
         self._actions["on_compare"].enabled = screen.profile is not None and len(names) > 1
-        if screen.notes != self._notes:
-            self._notes = screen.notes
-            if screen.notes and self._asked:
-                title, self._asked = self._asked, ""
-                # Not from within the drawing of the screen: the window waits for its OK.
-                qt.QTimer.singleShot(0, lambda: self._dialogs.tell(title, self._notes))
+        if self._asked and screen.notes and screen.notes is not self._before:
+            title, notes, self._asked = self._asked, screen.notes, ""
+            # Not from within the drawing of the screen: the window waits for its OK.
+            qt.QTimer.singleShot(0, lambda: self._dialogs.tell(title, notes))
 
     def on_chosen(self, index: int) -> None:
         """Another profile, or none."""
@@ -110,5 +108,5 @@ class ProfileRow:
             self._workbench().compare_profiles(other)
 
     def _ask(self, title: str) -> None:
-        """What comes next in the screen's notes is the answer, also where it is the same as before."""
-        self._asked, self._notes = title, ()
+        """The notes that follow those of now are the answer."""
+        self._asked, self._before = title, self._workbench().screen.notes

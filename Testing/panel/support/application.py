@@ -56,6 +56,7 @@ class PanelApplication(StandIn):
     # What scripts call.
 
     applicationName = "Slicer"
+    restarts = 0
 
     def layoutManager(self) -> LayoutManager:
         return self._layouts
@@ -77,6 +78,10 @@ class PanelApplication(StandIn):
 
     def processEvents(self) -> None:
         self._qt.processEvents()
+
+    def restart(self) -> None:
+        """Asked for by a script; nothing restarts here."""
+        self.restarts += 1
 
     def translate(self, context: str, text: str) -> str:
         return text

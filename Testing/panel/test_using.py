@@ -1,0 +1,204 @@
+"""Keys, settings, profiles and reload, as a user meets them; and an interface that never waits."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PySide6 import QtCore, QtWidgets
+
+Key = QtCore.Qt.Key
+Shift = QtCore.Qt.KeyboardModifier.ShiftModifier
+Control = QtCore.Qt.KeyboardModifier.ControlModifier
+
+
+@pytest.fixture
+def user(application: Any, tmp_path: Path) -> Any:
+    """At the open panel, the rotated volume chosen, before a seed."""
+    application.open_panel()
+    import scenarios
+    from SPASegmentWidgets import selftest
+
+    user = selftest.open_panel(tmp_path)
+    user.node, user.ras = scenarios.rotated_volume()
+    user.choose_volume(user.node)
+    scenarios.look(user, "axial", user.ras)
+    return user
+
+
+def test_the_whole_session_goes_by_keys(user: Any, application: Any) -> None:
+    application.press(Key.Key_S)
+    assert user.panel.views.placing is True
+    application.press(Key.Key_Escape)
+    assert user.panel.views.placing is None
+    user.seed(user.ras)
+    application.press(Key.Key_2)
+    user.wait()
+    assert user.screen.iteration == 2
+    application.press(Key.Key_0)
+    user.wait()
+    assert user.screen.iteration == 3
+    application.press(Key.Key_Return)
+    user.wait()
+    approved = user.voxels()
+    assert approved.any()
+    application.press(Key.Key_Z, Control)
+    user.wait()
+    assert not user.voxels().any()
+    application.press(Key.Key_Backspace, Shift)
+    user.wait()
+    assert (user.voxels() == approved).all()
+    application.press(Key.Key_Up)
+    user.wait()
+    application.press(Key.Key_1, Shift)
+    user.wait()
+    assert user.voxels().sum() > approved.sum()
+
+
+def test_keys_live_only_while_the_module_is_open(user: Any, application: Any) -> None:
+    user.seed(user.ras)
+    user.widget.exit()
+    assert not user.panel.shortcuts.live
+    application.press(Key.Key_Return)
+    user.wait()
+    assert not user.voxels().any()
+    user.widget.enter()
+    assert user.panel.shortcuts.live
+
+
+def test_keys_are_silent_while_a_number_is_typed(user: Any, application: Any) -> None:
+    import pythonqt
+
+    user.seed(user.ras)
+    user.ui.advancedSection.collapsed = False
+    application._window.activateWindow()
+    spin = pythonqt.unwrap(user.ui.samplesSpin)
+    spin.setFocus()
+    application.processEvents()
+    if application._qt.focusWidget() is not spin:
+        user.panel.shortcuts._on_focus(None, user.ui.samplesSpin)
+    application.press(Key.Key_Return)
+    user.wait()
+    assert not user.voxels().any()
+    assert user.screen.recommendation is not None
+
+
+def test_a_key_can_be_changed_but_not_taken_from_another_action(user: Any, application: Any) -> None:
+    table, advanced = user.ui.keysTable, user.panel.advanced
+    row = list(advanced.keys()).index("approve")
+    table.item(row, 1).setText("Ctrl+Return")
+    assert advanced.keys()["approve"] == "Ctrl+Return"
+    table.item(row, 1).setText("1")
+    assert advanced.keys()["approve"] == "Ctrl+Return"
+    assert "Ctrl+Enter" in user.ui.approveButton.text
+    user.click("resetKeysButton")
+    assert advanced.keys()["approve"] == "Return"
+
+
+def test_settings_and_the_profile_are_there_again_after_a_restart(user: Any, application: Any) -> None:
+    user.answers.answers = ["Dr. A"]
+    user.press("newProfileButton")
+    user.ui.samplesSpin.value = 24
+    user.panel.advanced.on_samples()
+    user.ui.learnCheck.checked = False
+    store = user.widget.logic.store
+    import slicer
+
+    slicer.mrmlScene.Clear()
+    widget = application.reload_module()
+    from SPASegmentWidgets.clinician import Clinician
+
+    assert widget.panel.settings.samples == 24
+    assert widget.ui.learnCheck.checked is False
+    widget.logic.store = store
+    widget.panel.restart()
+    widget.panel.enter()
+    again = Clinician(widget)
+    again.until(lambda: again.screen.profile == "Dr. A")
+
+
+def test_profiles_are_made_copied_compared_and_exchanged(user: Any, tmp_path: Path) -> None:
+    user.answers.answers = ["Dr. A"]
+    user.press("newProfileButton")
+    user.seed(user.ras)
+    user.press("pickButton1")
+    user.press("approveButton")
+    user.until(lambda: user.screen.profile_images == 1)
+    user.answers.answers = ["Dr. A, strict"]
+    user.panel.profiles.on_save_as()
+    user.wait()
+    assert (user.screen.profile, user.screen.profile_images) == ("Dr. A, strict", 1)
+    user.panel.profiles.on_summary()
+    user.until(lambda: len(user.answers.told) == 1)
+    user.answers.answers = ["Dr. A"]
+    user.panel.profiles.on_compare()
+    user.until(lambda: len(user.answers.told) == 2)
+    assert "same" in user.answers.told[1][0]
+    path = tmp_path / "given.json"
+    user.answers.answers = [path]
+    user.panel.profiles.on_export()
+    user.wait()
+    assert "Dr. A, strict" in path.read_text()
+    user.answers.answers = [path]
+    user.panel.profiles.on_import()
+    user.wait()
+    assert "choose another name" in user.status
+
+
+def test_the_module_reloads_with_a_session_open(user: Any, application: Any) -> None:
+    user.seed(user.ras)
+    area = user.screen.recommendation.area_mm2
+    widget = application.reload_module()
+    from SPASegmentWidgets.clinician import Clinician
+
+    again = Clinician(widget)
+    again.wait()
+    assert again.screen.recommendation.area_mm2 == pytest.approx(area)
+
+
+def test_the_interface_never_stands_still(user: Any, application: Any) -> None:
+    user.seed(user.ras)
+    # Other programs on the computer may take its time: the best of three tries counts.
+    stalls = [_longest_gap(user) for _ in range(3)]
+    assert min(stalls) < 0.1, f"the interface stood still for {1000 * min(stalls):.0f} ms"
+
+
+def _longest_gap(user: Any) -> float:
+    """Seconds between two beats of a timer while a user works."""
+    beats: list[float] = []
+    timer = QtCore.QTimer()
+    timer.setInterval(5)
+    timer.timeout.connect(lambda: beats.append(time.perf_counter()))
+    timer.start()
+    for name in (
+        "pickButton1",
+        "noneButton",
+        "pickButton2",
+        "approveButton",
+        "nextSliceButton",
+        "pickButton1",
+    ):
+        user.press(name)
+    timer.stop()
+    assert len(beats) > 20
+    return max(later - earlier for earlier, later in itertools.pairwise(beats))
+
+
+def test_nothing_is_left_behind_when_the_module_is_closed(user: Any, application: Any) -> None:
+    import slicer
+
+    user.seed(user.ras)
+    before = {node.GetName() for node in _nodes(slicer.mrmlScene)}
+    assert "SPASegment seed" in before
+    application.close_panel()
+    left = {node.GetName() for node in _nodes(slicer.mrmlScene)}
+    assert "SPASegment seed" not in left
+    assert not application._window.findChildren(QtWidgets.QWidget, "card1")
+
+
+def _nodes(scene: Any) -> list[Any]:
+    found = scene.GetNodes()
+    return [found.GetItemAsObject(n) for n in range(found.GetNumberOfItems())]
