@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from SPASegmentLib.commands.shared import Device, console
+
+if TYPE_CHECKING:
+    from SPASegmentLib.viewer.options import ViewerOptions
 
 
 def view(
@@ -59,7 +62,7 @@ def view(
         browser=browser,
         max_upload=max_upload_mb * MEGABYTE,
     )
-    _check(options.volumes)
+    _check(options)
     screen = console()
     with screen.status("Starting the viewer..."):
         _import_viewer()
@@ -75,12 +78,15 @@ def view(
         asyncio.run(serve(options, screen.print))
 
 
-def _check(volumes: tuple[Path, ...]) -> None:
+def _check(options: ViewerOptions) -> None:
+    """Refuse what cannot be, before anything is loaded."""
     from SPASegmentLib.errors import InputError
+    from SPASegmentLib.viewer.server import free_port
 
-    for path in volumes:
+    for path in options.volumes:
         if not path.exists():
             raise InputError(f"There is no file or folder {path}; check the path.")
+    free_port(options)
 
 
 def _import_viewer() -> None:

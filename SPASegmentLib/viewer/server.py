@@ -53,7 +53,7 @@ class Service:
         from SPASegmentLib.viewer.triggers import bind_triggers
         from SPASegmentLib.viewer.uploads import Uploads
 
-        port = _free_port(self.options)
+        port = free_port(self.options)
         self.guard = Guard(self.options)
         self.trame = Server(f"spasegment-{port}")
         self.trame.client_type = "vue3"
@@ -199,7 +199,7 @@ def _no_arguments() -> Any:
         sys.argv = before
 
 
-def _free_port(options: ViewerOptions) -> int:
+def free_port(options: ViewerOptions) -> int:
     """The port asked for, else the usual one, else any free one. Raises InputError where it is taken."""
     wanted = [options.port] if options.port is not None else [USUAL_PORT, 0]
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET

@@ -1,6 +1,7 @@
 """Runs the viewer as the command does, and on SIGUSR1 writes what the scene holds for a test to compare.
 
-usage: served.py TRUTH.npz [--samples N] ARGUMENTS of `spasegment view`
+On SIGUSR2 it takes few samples from then on, for tests of many interactions.
+usage: served.py TRUTH.npz ARGUMENTS of `spasegment view`
 """
 
 from __future__ import annotations
@@ -58,14 +59,13 @@ def write_truth(service: server.Service, path: Path) -> None:
 def main() -> None:
     """Replace the command's own `Service` by one that answers to the signal; all else is the command."""
     path = Path(sys.argv.pop(1))
-    samples = int(sys.argv.pop(2)) if sys.argv[1] == "--samples" and sys.argv.pop(1) else None
 
     class Told(server.Service):
         async def start(self) -> None:
             await super().start()
-            if samples is not None:
-                self.viewer.workbench.set_samples(samples)
-            asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, write_truth, self, path)
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGUSR1, write_truth, self, path)
+            loop.add_signal_handler(signal.SIGUSR2, self.viewer.workbench.set_samples, 8)
 
     server.Service = Told  # type: ignore[misc]
     from SPASegmentLib.cli import main as command

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,13 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
+from SPASegmentLib.preference.store import ProfileStore
+
 PROFILE = "Dr. A, nodules"
 
 
 @pytest.fixture(scope="module")
-def a_server(new_server: Callable[..., Any]) -> Any:
+def a_fresh_server(new_server: Callable[..., Any]) -> Any:
     return new_server()
 
 
@@ -79,9 +80,9 @@ def voxels_in_slicer(path: Path, like: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def test_two_slices_from_the_first_click_to_the_file(
-    a_server: Any, new_page: Callable[..., Any], tmp_path: Path
+    a_fresh_server: Any, new_page: Callable[..., Any], tmp_path: Path
 ) -> None:
-    page = new_page(a_server.address)
+    page = new_page(a_fresh_server.address)
     assert page.screen["status"] == "Click a seed on the object."
     choose_new_profile(page, PROFILE)
 
@@ -104,7 +105,7 @@ def test_two_slices_from_the_first_click_to_the_file(
     page.proposed(2)
     page.page.click("#approve")
     page.said("Approved")
-    about, (mask,) = a_server.truth()
+    about, (mask,) = a_fresh_server.truth()
     assert mask.any() and mask.any(axis=(1, 2)).sum() == 1
     slice_before = about["offsets"][0]
 
@@ -112,7 +113,7 @@ def test_two_slices_from_the_first_click_to_the_file(
     page.proposed(1)
     page.page.click("#approve")
     page.said("Approved")
-    about, (mask,) = a_server.truth()
+    about, (mask,) = a_fresh_server.truth()
     assert about["segments"] == ["Nodule"]
     assert mask.any(axis=(1, 2)).sum() == 2
     assert about["offsets"][0] - slice_before == pytest.approx(1.5)
@@ -133,9 +134,8 @@ def test_two_slices_from_the_first_click_to_the_file(
     assert np.allclose(labels.ijk_to_ras, sample.ijk_to_ras, atol=1e-3)
 
     page.wait("() => trame.state.get('screen').detail.includes('(2 images)')")
-    (kept,) = (a_server.home / "profiles").glob("*.json")
-    evidence = json.loads(kept.read_text())["slices"]
-    assert len(evidence) == 2 and len({item["image"] for item in evidence}) == 2
+    kept = ProfileStore(a_fresh_server.home / "profiles").load(PROFILE)
+    assert len(kept.slices) == 2 and kept.n_images == 2
     assert page.complaints == []
 
 
@@ -151,8 +151,7 @@ def test_nothing_is_asked_of_another_machine(a_server: Any, new_page: Callable[.
 
 def test_a_reload_keeps_the_interaction(a_server: Any, new_page: Callable[..., Any]) -> None:
     page = new_page(a_server.address)
-    page.page.select_option("#places", "1")
-    page.wait("() => trame.state.get('slice_text').length > 0")
+    page.begin(1)
     page.click_at()
     page.proposed(1)
     page.page.keyboard.press("3")
@@ -171,9 +170,7 @@ def test_a_reload_keeps_the_interaction(a_server: Any, new_page: Callable[..., A
 def test_it_can_be_used_by_keyboard_alone(a_server: Any, new_page: Callable[..., Any]) -> None:
     page = new_page(a_server.address)
     keys = page.page.keyboard
-    page.page.select_option("#places", "3")
-    page.page.locator("body").press("Escape")
-    page.wait("() => trame.state.get('screen').iteration === 0")
+    page.begin(3)
     keys.press("Control+ArrowRight")
     page.wait("() => trame.state.get('cursor') !== null")
     keys.press("Control+ArrowLeft")
@@ -208,8 +205,8 @@ def test_orientation_window_and_slice_follow_the_panel(a_server: Any, new_page: 
     changed(page, before, range(5))
 
 
-def test_the_approved_segment_is_shown_in_3d(a_server: Any, new_page: Callable[..., Any]) -> None:
-    page = new_page(a_server.address)
+def test_the_approved_segment_is_shown_in_3d(a_fresh_server: Any, new_page: Callable[..., Any]) -> None:
+    page = new_page(a_fresh_server.address)
     page.wait("() => trame.state.get('has_surface')")
     page.page.click("#toggle-3d")
     page.page.wait_for_selector(".solid img", timeout=60_000)
@@ -227,12 +224,12 @@ def test_the_approved_segment_is_shown_in_3d(a_server: Any, new_page: Callable[.
     page.page.wait_for_selector(".solid img", state="detached")
 
 
-def test_switching_volumes_loses_nothing(a_server: Any, new_page: Callable[..., Any]) -> None:
-    page = new_page(a_server.address)
-    _, (before,) = a_server.truth()
+def test_switching_volumes_loses_nothing(a_fresh_server: Any, new_page: Callable[..., Any]) -> None:
+    page = new_page(a_fresh_server.address)
+    _, (before,) = a_fresh_server.truth()
     page.page.select_option("#volume", "sample-second")
     page.wait("() => trame.state.get('volume') === 'sample-second' && !trame.state.get('has_surface')")
     page.page.select_option("#volume", "sample")
     page.wait("() => trame.state.get('volume') === 'sample' && trame.state.get('has_surface')")
-    _, (after,) = a_server.truth()
+    _, (after,) = a_fresh_server.truth()
     assert before.any() and np.array_equal(before, after)

@@ -15,11 +15,6 @@ import numpy as np
 import pytest
 
 
-@pytest.fixture(scope="module")
-def a_server(new_server: Callable[..., Any]) -> Any:
-    return new_server("--max-upload-mb", "8")
-
-
 def nrrd(path: Path, sizes: str, dimension: int, content: bytes) -> Path:
     header = f"NRRD0004\ntype: short\ndimension: {dimension}\nsizes: {sizes}\nencoding: raw\nendian: little\n"
     if dimension == 3:
@@ -77,38 +72,14 @@ def test_bad_uploads_get_one_sentence(a_server: Any, new_page: Callable[..., Any
         page.page.click("#dismiss")
         page.wait("() => trame.state.get('problem') === ''")
         assert page.state("volume") == "sample"
-    page.click_at()
+    page.begin().click_at()
     page.proposed(1)
     assert "Traceback" not in a_server.errors
     left = [path.name for path in (a_server.home / "tmp").rglob("*") if path.is_file()]
     assert not [name for name in left if name.endswith((".nrrd", ".gz", ".mha", ".txt"))]
 
 
-def test_an_upload_is_private_and_deleted_at_exit(
-    new_server: Callable[..., Any], new_page: Callable[..., Any], tmp_path: Path
-) -> None:
-    server = new_server()
-    page = new_page(server.address)
-    random = np.random.default_rng(0)
-    voxels = (random.normal(0, 20, (12, 48, 48)) + 100).astype("<i2")
-    voxels[4:8, 16:32, 16:32] += 200
-    path = nrrd(tmp_path / "mine.nrrd", "48 48 12", 3, voxels.tobytes())
-    page.page.set_input_files("#upload", str(path))
-    page.wait("() => trame.state.get('volume').startsWith('upload:')")
-    page.click_at()
-    page.wait("() => !trame.state.get('screen').busy && trame.state.get('screen').iteration === 1")
-    (sent,) = (server.home / "tmp").rglob("mine.nrrd")
-    for folder in (sent.parent, sent.parent.parent):
-        assert folder.stat().st_mode & 0o077 == 0
-    page.page.click("#approve")
-    page.said("Approved")
-    page.page.wait_for_timeout(1200)
-    assert not list((server.home / "state").rglob("*.nrrd"))
-    assert server.stop() == 0
-    assert not list((server.home / "tmp").rglob("mine.nrrd"))
-
-
-def test_a_killed_server_offers_to_go_on(
+def test_a_killed_server_offers_to_go_on_or_to_start_anew(
     new_server: Callable[..., Any], new_page: Callable[..., Any]
 ) -> None:
     server = new_server()
@@ -137,15 +108,7 @@ def test_a_killed_server_offers_to_go_on(
     page.page.keyboard.press("u")
     page.proposed(1)
 
-
-def test_start_anew_forgets(new_server: Callable[..., Any], new_page: Callable[..., Any]) -> None:
-    server = new_server()
-    page = new_page(server.address)
-    page.click_at()
-    page.proposed(1)
-    page.page.wait_for_timeout(1200)
     assert server.stop() == 0
-    assert list((server.home / "state").rglob("state.json"))
     server.start()
     page = new_page(server.address)
     page.page.click("#start-anew")
@@ -173,10 +136,15 @@ def test_other_pages_and_other_names_are_refused(a_server: Any) -> None:
     assert status(f"{base}/api/segmentation.exe") == 404
 
 
+@pytest.fixture(scope="module")
+def a_server_for_others(new_server: Callable[..., Any]) -> Any:
+    return new_server("--host", "0.0.0.0")
+
+
 def test_an_address_others_can_reach_needs_the_token(
-    new_server: Callable[..., Any], new_page: Callable[..., Any]
+    a_server_for_others: Any, new_page: Callable[..., Any]
 ) -> None:
-    server = new_server("--host", "0.0.0.0")
+    server = a_server_for_others
     assert "?token=" in server.address
     local = server.address.replace("0.0.0.0", "127.0.0.1")
     bare = local.split("?")[0]
@@ -194,3 +162,27 @@ def test_a_port_that_is_taken_gets_one_sentence(a_server: Any, new_server: Calla
     port = a_server.address.split(":")[2].split("/")[0]
     with pytest.raises(AssertionError, match="choose another --port"):
         new_server("--port", port)
+
+
+def test_an_upload_is_private_and_deleted_at_exit(
+    a_server_for_others: Any, new_page: Callable[..., Any], tmp_path: Path
+) -> None:
+    server = a_server_for_others
+    page = new_page(server.address.replace("0.0.0.0", "127.0.0.1"))
+    random = np.random.default_rng(0)
+    voxels = (random.normal(0, 20, (12, 48, 48)) + 100).astype("<i2")
+    voxels[4:8, 16:32, 16:32] += 200
+    path = nrrd(tmp_path / "mine.nrrd", "48 48 12", 3, voxels.tobytes())
+    page.page.set_input_files("#upload", str(path))
+    page.wait("() => trame.state.get('volume').startsWith('upload:')")
+    page.click_at()
+    page.wait("() => !trame.state.get('screen').busy && trame.state.get('screen').iteration === 1")
+    (sent,) = (server.home / "tmp").rglob("mine.nrrd")
+    for folder in (sent.parent, sent.parent.parent):
+        assert folder.stat().st_mode & 0o077 == 0
+    page.page.click("#approve")
+    page.said("Approved")
+    page.page.wait_for_timeout(1200)
+    assert not list((server.home / "state").rglob("*.nrrd"))
+    assert server.stop() == 0
+    assert not list((server.home / "tmp").rglob("mine.nrrd"))
