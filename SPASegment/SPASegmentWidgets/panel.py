@@ -29,8 +29,8 @@ class Panel:
         self.ui, self.logic = ui, logic
         self.dialogs = dialogs or Dialogs()
         self.settings = Settings.load()
-        self.queue = MainThreadQueue()
         self.workbench = None
+        self.queue = MainThreadQueue(lambda: self.workbench is not None and self.workbench.working)
         self._entered = False
         self._remembered = ""
         self._seeded: tuple | None = None

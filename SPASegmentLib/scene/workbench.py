@@ -112,6 +112,11 @@ class Workbench:
 
         return end
 
+    @property
+    def working(self) -> bool:
+        """Whether anything is computed, in the background too: a face that holds Python's lock yields then."""
+        return not self._closed and (self._worker.busy or self._work.waiting)
+
     # What is worked on
 
     @_safe
