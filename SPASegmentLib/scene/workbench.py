@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from SPASegmentLib.errors import InputError, SPASegmentError
 from SPASegmentLib.scene.chosen import Chosen
 from SPASegmentLib.scene.engine_room import EngineRoom
-from SPASegmentLib.scene.interaction import Interaction, Settings
+from SPASegmentLib.scene.interaction import Interaction
 from SPASegmentLib.scene.profile_desk import ProfileDesk
 from SPASegmentLib.scene.screen import Screen, Tone
 from SPASegmentLib.scene.screen_maker import make_screen
+from SPASegmentLib.scene.settings import Settings
 from SPASegmentLib.scene.target import Target
 from SPASegmentLib.scene.worker import Outcome, Worker
 
@@ -114,7 +115,7 @@ class Workbench:
 
     @property
     def working(self) -> bool:
-        """Whether anything is computed, in the background too: a face that holds Python's lock yields then."""
+        """Whether anything is computed, in the background too: a face that holds Python yields then."""
         return not self._closed and (self._worker.busy or self._work.waiting)
 
     # What is worked on
@@ -148,6 +149,16 @@ class Workbench:
     def set_editor_node(self, node: Any) -> None:
         """The vtkMRMLSegmentEditorNode whose masking and overwriting are honoured, or None."""
         self._target.choose_editor(node)
+
+    @_safe
+    def set_before_change(self, before_change: Callable[[], object] | None) -> None:
+        """Called before each write to a segment, so that Ctrl+Z in the Segment Editor finds the state."""
+        self._target.before_change = before_change
+
+    @_safe
+    def set_colors(self, colors: Any) -> None:
+        """Other colours for the overlays (`overlays.OverlayColors`), or None for those of the start."""
+        self._work.recolor(colors)
 
     @_safe
     def set_views(self, large: Any, small: Sequence[Any] = ()) -> None:

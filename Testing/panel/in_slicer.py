@@ -1,0 +1,97 @@
+"""Runs in the real application (`--python-script`): the self-test, the clinician, the masher, screenshots.
+
+Writes what came of it to the file that SPASEGMENT_RESULTS names, and quits Slicer.
+"""
+
+import json
+import os
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+import slicer
+
+HERE = Path(__file__).resolve().parent
+RESULTS = Path(os.environ["SPASEGMENT_RESULTS"])
+sys.path.insert(0, str(HERE / "support"))
+
+
+def screenshot(name):
+    """The main window as it is, at 1280x800."""
+    slicer.app.processEvents()
+    slicer.util.forceRenderAllViews()
+    slicer.app.processEvents()
+    picture = slicer.util.mainWindow().grab()
+    picture.save(str(RESULTS.parent / f"{name}.png"))
+
+
+def main():
+    """Every scenario; an exception is a result, too."""
+    import scenarios
+    from SPASegmentWidgets import selftest
+
+    results = {"loading": None, "ran": [], "failed": {}}
+    window = slicer.util.mainWindow()
+    if window is not None:
+        window.resize(1280, 800)
+    began = time.perf_counter()
+    slicer.util.selectModule("SPASegment")
+    results["loading"] = time.perf_counter() - began
+    actions = int(os.environ.get("SPASEGMENT_MASHER", "400"))
+
+    def with_panel(run):
+        def scenario():
+            slicer.mrmlScene.Clear()
+            with tempfile.TemporaryDirectory() as folder, selftest.settings_kept():
+                user = selftest.open_panel(Path(folder))
+                run(user, Path(folder))
+
+        return scenario
+
+    def picture(user, folder):
+        node, ras = scenarios.rotated_volume()
+        user.choose_volume(node)
+        scenarios.look(user, "axial", ras)
+        user.seed(ras)
+        screenshot("own-layout")
+        user.click("layoutButton")
+        screenshot("four-up")
+        user.click("layoutButton")
+
+    def reload():
+        slicer.util.reloadScriptedModule("SPASegment")
+
+    def run_selftest():
+        import SPASegment
+
+        SPASegment.SPASegmentTest().runTest()
+
+    planned = {
+        "self-test": run_selftest,
+        **{
+            f"clinician, {plane}": with_panel(
+                lambda user, folder, p=plane: scenarios.clinician(user, folder, p)
+            )
+            for plane in scenarios.PLANES
+        },
+        "masher": with_panel(lambda user, folder: scenarios.masher(user, folder, actions=actions, seed=7)),
+        "pictures": with_panel(picture),
+        "reload": reload,
+        "after the reload": with_panel(lambda user, folder: scenarios.clinician(user, folder, "axial")),
+    }
+    for name, run in planned.items():
+        try:
+            run()
+        except BaseException:
+            results["failed"][name] = traceback.format_exc()
+        results["ran"].append(name)
+        RESULTS.write_text(json.dumps(results), encoding="utf-8")
+
+
+try:
+    main()
+except BaseException:
+    RESULTS.write_text(json.dumps({"loading": None, "ran": [], "failed": {"start": traceback.format_exc()}}))
+slicer.util.exit(0)

@@ -1,0 +1,78 @@
+"""The self-test, the clinician and the masher in the real application that SLICER_EXECUTABLE names."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SECONDS = 1500
+ERROR_LINE = re.compile(
+    r"Traceback|^\w*(Error|Exception): |ERROR|\bERR\||PythonQt: .*does not exist|\[CRITICAL\]", re.M
+)
+pytestmark = [pytest.mark.slicer, pytest.mark.timeout(SECONDS + 60)]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str, Path]:
+    """What came of one run of Slicer, all it wrote, and the folder with its pictures."""
+    executable = os.environ.get("SLICER_EXECUTABLE")
+    if not executable:
+        pytest.skip("SLICER_EXECUTABLE does not name a Slicer to run in")
+    folder = Path(os.environ.get("SPASEGMENT_SCREENSHOTS") or tmp_path_factory.mktemp("slicer"))
+    results = folder / "results.json"
+    results.unlink(missing_ok=True)
+    done = subprocess.run(
+        [
+            executable,
+            "--no-splash",
+            "--ignore-slicerrc",
+            "--additional-module-paths",
+            str(ROOT / "SPASegment"),
+            "--python-script",
+            str(ROOT / "Testing" / "panel" / "in_slicer.py"),
+        ],
+        env={
+            **os.environ,
+            "SPASEGMENT_RESULTS": str(results),
+            "SPASEGMENT_PROFILES": str(folder / "profiles"),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        timeout=SECONDS,
+        check=False,
+    )
+    assert results.is_file(), (
+        f"Slicer ended with {done.returncode} before anything ran:\n{done.stdout[-4000:]}"
+    )
+    return json.loads(results.read_text(encoding="utf-8")), done.stdout, folder
+
+
+def test_every_scenario_ran_and_passed(run: tuple[dict[str, Any], str, Path]) -> None:
+    found, output, _folder = run
+    assert len(found["ran"]) >= 8, f"only {found['ran']} ran:\n{found['failed']}\n{output[-4000:]}"
+    assert found["failed"] == {}, "\n\n".join(f"{name}:\n{text}" for name, text in found["failed"].items())
+
+
+def test_the_module_opens_in_two_seconds(run: tuple[dict[str, Any], str, Path]) -> None:
+    assert run[0]["loading"] < 2.0
+
+
+def test_slicer_wrote_no_error(run: tuple[dict[str, Any], str, Path]) -> None:
+    import scenarios
+
+    lines = [line for line in run[1].splitlines() if ERROR_LINE.search(line)]
+    assert [line for line in lines if not any(own in line for own in scenarios.SLICERS_OWN)] == []
+
+
+def test_the_pictures_were_taken(run: tuple[dict[str, Any], str, Path]) -> None:
+    for name in ("own-layout.png", "four-up.png"):
+        assert (run[2] / name).stat().st_size > 20_000
