@@ -123,9 +123,9 @@ class Asking:
     def revived(self, work: Work, then: Then) -> None:
         """Do something with a work's session, which is computed again from its log where it rests."""
         if work.session is not None:
+            then(work)
             if work.proposal is not None and work.proposal not in work.cards and not work.computing:
                 self._draw(work)
-            then(work)
             return
         log = work.log
         if log is None:

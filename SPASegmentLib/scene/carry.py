@@ -1,10 +1,13 @@
-"""From the mask of one slice to the seed on the next."""
+"""Points and slices: where a click lies, which slice a view shows, from one mask to the seed on the next."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import ndimage
 
+from SPASegmentLib.errors import SeedError
 from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.scene.cut import ViewSlice
 
@@ -49,6 +52,27 @@ def inside(view: ViewSlice, row: float, col: float, positive: bool = True) -> Po
     if not (-slack <= row <= height - 1 + slack and -slack <= col <= width - 1 + slack):
         return None
     return PointPrompt(min(max(row, 0.0), height - 1.0), min(max(col, 0.0), width - 1.0), positive)
+
+
+def shows(slice_to_ras: np.ndarray, view: ViewSlice) -> bool:
+    """Whether a view's plane is this slice: parallel, and nearer to it than to its neighbours."""
+    normal = slice_to_ras[:3, 2] / np.linalg.norm(slice_to_ras[:3, 2])
+    own = np.cross(view.pixel_to_world[:3, 0], view.pixel_to_world[:3, 1])
+    own = own / np.linalg.norm(own)
+    height, width = view.image.shape
+    distance = normal @ (view.to_world((height - 1) / 2, (width - 1) / 2) - slice_to_ras[:3, 3])
+    return bool(abs(normal @ own) > 0.999 and abs(distance) < 0.499 * view.step_mm)
+
+
+def checked_ras(ras: Sequence[float]) -> tuple[float, float, float]:
+    """Three finite coordinates. Raises SeedError."""
+    try:
+        r, a, s = (float(value) for value in ras)
+    except (TypeError, ValueError):
+        raise SeedError("The seed is not three coordinates; place it again.") from None
+    if not np.isfinite([r, a, s]).all():
+        raise SeedError("The seed has no finite coordinates; place it again.")
+    return r, a, s
 
 
 def _part(

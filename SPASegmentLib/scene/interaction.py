@@ -6,22 +6,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from SPASegmentLib.errors import InputError, SeedError, StepError
+from SPASegmentLib.errors import SeedError, StepError
 from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.scene.ahead import Ahead
 from SPASegmentLib.scene.asking import Asking
-from SPASegmentLib.scene.carry import carried_seed, central_point, inside
+from SPASegmentLib.scene.carry import carried_seed, central_point, checked_ras, inside, shows
 from SPASegmentLib.scene.chosen import Chosen
 from SPASegmentLib.scene.cut import ViewSlice, cut_view
 from SPASegmentLib.scene.engine_room import EngineRoom
 from SPASegmentLib.scene.lessons import Lessons
 from SPASegmentLib.scene.pictures import Pictures
 from SPASegmentLib.scene.profile_desk import ProfileDesk
+from SPASegmentLib.scene.settings import Settings
 from SPASegmentLib.scene.target import Target, is_alive
 from SPASegmentLib.scene.volumes import array_of
 from SPASegmentLib.scene.work import Place, Trail, Work
@@ -35,28 +36,6 @@ SEED_FIRST = "Click a seed on the object first."
 MOST_STEPS = 40
 """Points on one slice; each keeps a proposal in memory."""
 STILL_COMPUTING = "The last step is still being computed; wait for it or cancel it first."
-
-
-@dataclass
-class Settings:
-    """What the user can set. window: (low, high) intensities or None. samples: N, or None."""
-
-    learn: bool = True
-    samples: int | None = None
-    window: tuple[float, float] | None = None
-
-    def choose_window(self, window: Sequence[float] | None) -> None:
-        """Raises InputError for what is no window."""
-        if window is None:
-            self.window = None
-            return
-        try:
-            low, high = (float(value) for value in window)
-        except (TypeError, ValueError):
-            raise InputError("A window is two intensities, black and white.") from None
-        if not (np.isfinite([low, high]).all() and low < high):
-            raise InputError("The window's first intensity must lie below its second one.")
-        self.window = (low, high)
 
 
 class Interaction:
@@ -201,6 +180,10 @@ class Interaction:
                 raise StepError(STILL_COMPUTING)
             mask = proposal.recommendation
         self._carry(work, mask, steps)
+
+    def recolor(self, colors: Any) -> None:
+        """Draw in other colours (`overlays.OverlayColors`)."""
+        self._pictures.recolor(colors)
 
     def learn_changed(self) -> None:
         """The user wants the slice on the screen learnt from, or not."""
@@ -472,27 +455,6 @@ class Interaction:
         if node is None:
             raise StepError("The volume is gone; choose a volume.")
         return node
-
-
-def shows(slice_to_ras: np.ndarray, view: ViewSlice) -> bool:
-    """Whether a view's plane is this slice: parallel, and nearer to it than to its neighbours."""
-    normal = slice_to_ras[:3, 2] / np.linalg.norm(slice_to_ras[:3, 2])
-    own = np.cross(view.pixel_to_world[:3, 0], view.pixel_to_world[:3, 1])
-    own = own / np.linalg.norm(own)
-    height, width = view.image.shape
-    distance = normal @ (view.to_world((height - 1) / 2, (width - 1) / 2) - slice_to_ras[:3, 3])
-    return bool(abs(normal @ own) > 0.999 and abs(distance) < 0.499 * view.step_mm)
-
-
-def checked_ras(ras: Sequence[float]) -> tuple[float, float, float]:
-    """Three finite coordinates. Raises SeedError."""
-    try:
-        r, a, s = (float(value) for value in ras)
-    except (TypeError, ValueError):
-        raise SeedError("The seed is not three coordinates; place it again.") from None
-    if not np.isfinite([r, a, s]).all():
-        raise SeedError("The seed has no finite coordinates; place it again.")
-    return r, a, s
 
 
 def _of(work: Work) -> Session:

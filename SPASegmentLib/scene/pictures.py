@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from SPASegmentLib.scene.overlays import ProposalOverlays
+from SPASegmentLib.scene.overlays import OverlayColors, ProposalOverlays
 from SPASegmentLib.scene.work import Work
 
 
@@ -14,6 +14,7 @@ class Pictures:
 
     def __init__(self, scene: Any) -> None:
         self._scene = scene
+        self._colors: OverlayColors | None = None
         self._overlays: ProposalOverlays | None = None
         self._shown: tuple[Any, ...] | None = None
 
@@ -23,9 +24,16 @@ class Pictures:
         if shown == self._shown or work.proposal is None:
             return
         if self._overlays is None:
-            self._overlays = ProposalOverlays(self._scene)
+            self._overlays = ProposalOverlays(self._scene, self._colors)
         self._shown = shown
         self._overlays.show(work.view, work.proposal, large=large, small=small)
+
+    def recolor(self, colors: OverlayColors | None) -> None:
+        """Draw in other colours from now on; None: those of the start."""
+        self._colors = colors
+        if self._overlays is not None:
+            self._overlays.set_colors(colors or OverlayColors())
+            self._shown = None
 
     def clear(self) -> None:
         """Draw nothing."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from SPASegmentLib.scene.engine_room import EngineRoom
-from SPASegmentLib.scene.interaction import Interaction, Settings
+from SPASegmentLib.scene.interaction import Interaction
 from SPASegmentLib.scene.keys import PICKS, TAKES
 from SPASegmentLib.scene.profile_desk import ProfileDesk
 from SPASegmentLib.scene.screen import Card, Screen, Tone
+from SPASegmentLib.scene.settings import Settings
 from SPASegmentLib.scene.target import Target
 from SPASegmentLib.scene.work import Work
 

@@ -27,8 +27,9 @@ from SPASegmentLib.session_log import SessionLog, log_of
 
 if TYPE_CHECKING:
     from SPASegmentLib.scene.chosen import Chosen
-    from SPASegmentLib.scene.interaction import Interaction, Settings
+    from SPASegmentLib.scene.interaction import Interaction
     from SPASegmentLib.scene.profile_desk import ProfileDesk
+    from SPASegmentLib.scene.settings import Settings
     from SPASegmentLib.scene.target import Target
 
 MAX_BYTES = 64 * 2**20

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from SPASegmentLib.scene.interaction import MOST_STEPS
 from SPASegmentLib.scene.work import LIVE
 
 
@@ -300,3 +304,88 @@ class Watched:
     def warm(self, image, request, cancel=None):
         self.threads.append(threading.current_thread())
         self.engine.warm(image, request, cancel)
+
+
+def test_before_a_mask_is_written_the_segment_editor_can_keep_its_state(a_bench):
+    kept = []
+    a_bench.workbench.set_before_change(lambda: kept.append(len(a_bench.screens)))
+    a_bench.click()
+    assert kept == []
+    a_bench.workbench.approve()
+    assert len(kept) == 1
+
+
+def test_a_slice_takes_only_so_many_points(a_bench):
+    a_bench.workbench.set_samples(8)
+    a_bench.click()
+    for n in range(MOST_STEPS):
+        screen = a_bench.click(by=(0.3 * (n % 3), 0.3, 0))
+    assert f"has had {MOST_STEPS} steps" in screen.status and screen.iteration == MOST_STEPS
+
+
+def test_the_screen_says_where_the_seeds_lie(a_bench):
+    screen = a_bench.click()
+    (seed,) = screen.seeds
+    assert seed[3] is True
+    np.testing.assert_allclose(seed[:3], a_bench.nodules[0], atol=0.8)  # on the slice through it
+    a_bench.click(by=(3, 0, 0), positive=False)
+    assert [s[3] for s in a_bench.workbench.screen.seeds] == [True, False]
+
+
+def test_undo_goes_back_over_slices_that_rest_with_voxels_and_evidence(a_bench, a_store):
+    workbench = a_bench.workbench
+    workbench.set_samples(8)
+    workbench.new_profile("Dr. A")
+    a_bench.settle()
+    a_bench.click()
+    states = []
+    for _ in range(LIVE + 3):
+        workbench.approve()
+        a_bench.settle()
+        states.append(a_bench.voxels())
+        workbench.next_slice()
+        a_bench.settle()
+    assert workbench._work.trail._works[0].session is None, "the first slice rests"
+    assert a_store.load("Dr. A").n_images == LIVE + 3
+    for voxels in reversed([np.zeros_like(states[0]), *states[:-1]]):
+        workbench.undo()  # the carried seed
+        workbench.wait(60)
+        workbench.undo()  # the approval
+        a_bench.settle()
+        np.testing.assert_array_equal(a_bench.voxels(), voxels)
+    assert a_store.load("Dr. A").n_images == 0
+    for _ in range(2 * (LIVE + 3) - 1):
+        workbench.redo()
+        a_bench.settle()
+    np.testing.assert_array_equal(a_bench.voxels(), states[-1])
+    assert a_store.load("Dr. A").n_images == LIVE + 3
+
+
+@pytest.mark.slow
+def test_interactions_do_not_fill_the_memory(a_bench, a_store):
+    workbench = a_bench.workbench
+    workbench.set_samples(8)
+    workbench.new_profile("Dr. A")
+    a_bench.settle()
+
+    def interact(times: int) -> None:
+        for n in range(times):
+            place = np.add(a_bench.nodules[n % 5], (0, 0, 1.5 * (n % 7 - 3)))
+            workbench.seed(tuple(place))
+            a_bench.settle()
+            workbench.act("approve")
+            a_bench.settle()
+            workbench.to_state()
+        a_bench.screens.clear()
+
+    interact(30)
+    before = resident_mb()
+    interact(60)
+    assert resident_mb() - before < 30
+
+
+def resident_mb() -> float:
+    """Memory this process holds."""
+    gc.collect()
+    fields = Path("/proc/self/statm").read_text().split()
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
