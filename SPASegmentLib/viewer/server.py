@@ -74,7 +74,7 @@ class Service:
                 disable_logging=True,
                 timeout=0,
                 backend="aiohttp",
-                handle_signals=False,
+                thread=True,  # leaves the signals to us: uploads must be deleted
             )
         self._finished = asyncio.ensure_future(running)
         ready = asyncio.ensure_future(asyncio.shield(self.trame.ready))
