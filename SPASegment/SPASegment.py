@@ -167,6 +167,19 @@ class SPASegmentLogic(ScriptedLoadableModuleLogic):
         looks = {"recommended": RECOMMENDED, "added": ADDED, "removed": REMOVED}
         return {role: "#{:02x}{:02x}{:02x}".format(*look.line) for role, look in looks.items()}
 
+    def overlay_colors(self, chosen: dict[str, str]):
+        """How overlays are drawn. chosen: role -> "#rrggbb" of the roles whose colour the user changed."""
+        from dataclasses import replace
+
+        from SPASegmentLib.scene.overlays import OverlayColors
+
+        colors = OverlayColors()
+        for role, name in {"recommended": "recommendation", "added": "added", "removed": "removed"}.items():
+            if role in chosen:
+                rgb = tuple(int(chosen[role][n : n + 2], 16) for n in (1, 3, 5))
+                colors = replace(colors, **{name: replace(getattr(colors, name), fill=rgb, line=rgb)})
+        return colors
+
 
 class SPASegmentTest(ScriptedLoadableModuleTest):
     """The self-test, run by Slicer's Reload and Test and by ctest."""

@@ -1,4 +1,4 @@
-"""Questions to the user. Tests hand in answers instead; the panel knows only these five."""
+"""Questions to the user, in windows of their own."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ class Dialogs:
             pixmap = pixmap_of(picture)
             shown.setPixmap(pixmap.scaledToWidth(min(900, pixmap.width()), qt.Qt.SmoothTransformation))
             layout.addWidget(shown)
-        buttons = qt.QDialogButtonBox(qt.QDialogButtonBox.Ok)
+        buttons = qt.QDialogButtonBox()
+        buttons.setStandardButtons(qt.QDialogButtonBox.Ok)
         buttons.connect("accepted()", dialog.accept)
         layout.addWidget(buttons)
         dialog.exec_()
@@ -66,7 +67,8 @@ class Dialogs:
         words.wordWrap = True
         layout.addWidget(words)
         layout.addWidget(field)
-        buttons = qt.QDialogButtonBox(qt.QDialogButtonBox.Ok | qt.QDialogButtonBox.Cancel)
+        buttons = qt.QDialogButtonBox()
+        buttons.setStandardButtons(qt.QDialogButtonBox.Ok | qt.QDialogButtonBox.Cancel)
         buttons.connect("accepted()", dialog.accept)
         buttons.connect("rejected()", dialog.reject)
         layout.addWidget(buttons)

@@ -237,6 +237,8 @@ class Panel:
             self.workbench.set_samples(self.settings.samples or None)
         elif name == "window":
             self.workbench.set_window(self.settings.window)
+        elif name == "colors":
+            self.workbench.set_colors(self.logic.overlay_colors(self.settings.colors))
 
     def install_keys(self) -> None:
         """Keys live while the module is open, in its main window."""

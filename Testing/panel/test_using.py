@@ -205,6 +205,52 @@ def test_nothing_is_left_behind_when_the_module_is_closed(user: Any, application
     assert not application._window.findChildren(QtWidgets.QWidget, "card1")
 
 
+def test_another_colour_is_used_for_the_overlays_at_once(user: Any) -> None:
+    import qt
+    import slicer
+
+    user.seed(user.ras)
+    user.ui.recommendedColor.color = qt.QColor("#ff0000")
+    slicer.app.processEvents()
+    assert (1.0, 0.0, 0.0) in _overlay_colors()
+    user.click("resetColorsButton")
+    assert (1.0, 0.0, 0.0) not in _overlay_colors()
+
+
+def test_the_dialogs_ask_and_tell(user: Any, application: Any) -> None:
+    from SPASegmentWidgets.dialogs import Dialogs
+
+    def answer(accept: bool) -> None:
+        dialog = application._qt.activeModalWidget()
+        (dialog.accept if accept else dialog.reject)()
+
+    dialogs = Dialogs()
+    QtCore.QTimer.singleShot(50, lambda: answer(True))
+    assert dialogs.ask_text("Name", "Which?", "Dr. A ") == "Dr. A"
+    QtCore.QTimer.singleShot(50, lambda: answer(False))
+    assert dialogs.ask_text("Name", "Which?", "Dr. A") is None
+    QtCore.QTimer.singleShot(50, lambda: answer(True))
+    assert dialogs.ask_choice("Choose", "Which?", ["one", "two"]) == "one"
+    QtCore.QTimer.singleShot(50, lambda: answer(True))
+    dialogs.tell("Said", ["A sentence.", "Another."])
+
+
+def _overlay_colors() -> set[tuple[float, ...]]:
+    """Colours of the segments in segmentations hidden from lists."""
+    import slicer
+    import vtk
+
+    colors = set()
+    for node in _nodes(slicer.mrmlScene):
+        if node.IsA("vtkMRMLSegmentationNode") and node.GetHideFromEditors():
+            names = vtk.vtkStringArray()
+            node.GetSegmentation().GetSegmentIDs(names)
+            for n in range(names.GetNumberOfValues()):
+                segment = node.GetSegmentation().GetSegment(names.GetValue(n))
+                colors.add(tuple(round(value, 2) for value in segment.GetColor()))
+    return colors
+
+
 def _nodes(scene: Any) -> list[Any]:
     found = scene.GetNodes()
     return [found.GetItemAsObject(n) for n in range(found.GetNumberOfItems())]
