@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
 from SPASegmentLib.errors import StepError
-from SPASegmentLib.imaging.geometry import Slab
+from SPASegmentLib.imaging.geometry import Slab, SlicePlane
 from SPASegmentLib.scene.cut import ViewSlice
 from SPASegmentLib.scene.grid import Grid, read_box, slab_of
 from SPASegmentLib.scene.segment_undo import BeforeChange, Part, SegmentChange
@@ -16,6 +17,8 @@ from SPASegmentLib.scene.segments import SegmentWriter, ensure_segment, ensure_s
 from SPASegmentLib.scene.work import Work
 
 SEGMENT_NAME = "SPASegment"
+MARGIN = 3
+"""Pixels around what is written that an oblique slice owns, too."""
 _GONE = "The segmentation this mask was written to is gone, so there are no voxels to take back."
 
 
@@ -91,7 +94,8 @@ class Target:
             approved = other.approved() if other is not work and other.target == target else None
             if approved is not None:
                 mask = mask | (approved & before)
-        work.changes = [writer.write(mask, work.view, keep_apart=True)]
+        part, box = trimmed(work.view, mask | before)
+        work.changes = [writer.write(mask[box], part, keep_apart=True)]
         work.target, work.voxels = target, None
 
     def take_back(self, work: Work, volume_node: Any, others: list[Work]) -> None:
@@ -141,7 +145,8 @@ class Target:
         grid = Grid.of(node, segment_id, volume_node)
         place = grid.to_world.tobytes()
         if other.voxels is None or other.voxels[0] != place:
-            other.voxels = (place, _cropped(slab_of(mask, other.view, grid, node, segment_id)))
+            part, box = trimmed(other.view, mask)
+            other.voxels = (place, _cropped(slab_of(mask[box], part, grid, node, segment_id)))
         return other.voxels[1]
 
     def _ready(self, volume_node: Any) -> tuple[Any, str]:
@@ -177,6 +182,29 @@ class Target:
         if node is None or node.GetSegmentation().GetSegment(segment_id) is None:
             raise StepError(_GONE)
         return node
+
+
+def trimmed(view: ViewSlice, used: np.ndarray) -> tuple[ViewSlice, tuple[slice, slice]]:
+    """The part of a resampled slice around what is used, and where it lies; planes of voxels stay whole.
+
+    used: (H, W) bool. Which voxels an oblique slice owns takes long to find over a whole volume.
+    """
+    full = (slice(0, used.shape[0]), slice(0, used.shape[1]))
+    if view.plane.index is not None or not used.any():
+        return view, full
+    rows, cols = (np.flatnonzero(used.any(axis=axis)) for axis in (1, 0))
+    box = tuple(
+        slice(max(0, int(hit[0]) - MARGIN), min(size, int(hit[-1]) + 1 + MARGIN))
+        for hit, size in zip((rows, cols), used.shape, strict=True)
+    )
+    row, col = box[0].start, box[1].start
+    shape = (box[0].stop - row, box[1].stop - col)
+    shift = np.array([col, row, 0.0, 1.0])
+    to_ras, to_world = view.plane.pixel_to_ras.copy(), view.pixel_to_world.copy()
+    to_ras[:, 3], to_world[:, 3] = to_ras @ shift, to_world @ shift
+    image = replace(view.image, pixels=view.image.pixels[box])
+    plane = SlicePlane.oblique(to_ras, shape)
+    return replace(view, image=image, plane=plane, pixel_to_world=to_world), (box[0], box[1])
 
 
 def _may_share(one: ViewSlice, other: ViewSlice) -> bool:
