@@ -285,13 +285,13 @@ class Panel:
         return _("Click on the object in a slice view; Esc ends placing.")
 
     def _render_points(self, screen) -> None:
-        """Bring a new object into view; take the points away once the slice is settled."""
+        """Show where the seeds lie, and bring a new object into view."""
         if screen.recommendation is not None and self._seeded is not None:
             ras, self._seeded = self._seeded, None
             if screen.iteration == 1:
                 self.views.show_object(ras, screen.recommendation.area_mm2)
-        elif screen.recommendation is None and not screen.busy:
-            self.views.clear_points()
+        if not screen.busy and self.views.placing is None:
+            self.views.show_points([(seed[:3], seed[3]) for seed in screen.seeds])
 
     def _remember_profile(self, screen) -> None:
         if self._remembered and self._remembered in screen.profiles:

@@ -40,6 +40,7 @@ class Views(VTKObservationMixin):
         self._mode_changed, self._layout_changed = mode_changed, layout_changed
         self._arrangement: int | None = None
         self._positive = True
+        self._showing = False
         self._seeds: SeedPoints | None = None
         self._watched: tuple[object, Callable[[], None]] | None = None
         self._link: ViewLink | None = None
@@ -145,10 +146,18 @@ class Views(VTKObservationMixin):
         if self.placing is not None:
             self._seeds.stop_placing()
 
-    def clear_points(self) -> None:
-        """What was clicked is settled: show no point any more."""
-        if self._watched is not None and self._watched[0].GetNumberOfControlPoints():
-            self._watched[0].RemoveAllControlPoints()
+    def show_points(self, points) -> None:
+        """Show these points and no others: (ras, positive) each; a click that was refused goes away."""
+        if not points and self._watched is None:
+            return
+        from SPASegmentLib.scene.seeds import Seed
+
+        self._watch()
+        self._showing = True
+        try:
+            self._seeds.show([Seed(tuple(ras), positive) for ras, positive in points])
+        finally:
+            self._showing = False
 
     def follow(self) -> None:
         """Watch whether placing goes on (a click, Esc and other tools end it), and what the layout is."""
@@ -194,6 +203,8 @@ class Views(VTKObservationMixin):
         self._watched = (node, self._seeds.observe(self._on_point))
 
     def _on_point(self, seed) -> None:
+        if self._showing:
+            return
         view = self._view_under_cursor()
         # Not within the event: Slicer is not done with the point yet.
         self._soon(lambda: self._placed(seed.ras, seed.positive, view))

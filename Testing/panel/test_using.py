@@ -59,6 +59,24 @@ def test_the_whole_session_goes_by_keys(user: Any, application: Any) -> None:
     assert user.voxels().sum() > approved.sum()
 
 
+def test_the_points_of_the_slice_are_shown_and_go_with_an_undo(user: Any, application: Any) -> None:
+    import slicer
+
+    def points() -> int:
+        node = slicer.mrmlScene.GetFirstNodeByName("SPASegment seed")
+        return int(node.GetNumberOfControlPoints()) if node is not None else 0
+
+    user.seed(user.ras)
+    assert points() == 1
+    r, a, s = user.ras
+    user.seed((r + 4.0, a, s), positive=False)
+    assert points() == 2
+    user.press("undoButton")
+    assert points() == 1
+    user.press("undoButton")
+    assert points() == 0
+
+
 def test_keys_live_only_while_the_module_is_open(user: Any, application: Any) -> None:
     user.seed(user.ras)
     user.widget.exit()
