@@ -62,6 +62,7 @@ def type_in(command: str, desk: Path) -> str:
         "SPASEGMENT_MODELS": str(desk / "models"),
         "DEMO": str(desk / "demo"),
         "MPLCONFIGDIR": str(desk / "matplotlib"),
+        "SPASEGMENT_STATE": str(desk / "state"),
         "SPASEGMENT_DEBUG": "1",
     }
     folder = ROOT if command.startswith("make") else desk
@@ -83,7 +84,7 @@ def type_in(command: str, desk: Path) -> str:
 def test_the_command_works_as_it_stands_there(command: str, a_desk: Path) -> None:
     if command.startswith("make") and not IS_SET_UP:
         pytest.skip("this environment was not built by `make setup`, which the command would start")
-    if not HAS_MODEL and re.match(r"spasegment (segment|benchmark|models verify)|make demo", command):
+    if not HAS_MODEL and re.match(r"spasegment (segment|benchmark|models verify|view)|make demo", command):
         pytest.skip("the shipped model is not in Resources/Models")
     type_in(command, a_desk)
 
@@ -129,7 +130,7 @@ def test_every_section_the_readme_points_to_exists() -> None:
 
 def test_the_readme_says_the_commands_of_the_program() -> None:
     used = {words[1] for words in map(str.split, commands("bash")) if words[0] == "spasegment"}
-    assert used == {"sample", "segment", "benchmark", "models", "train", "evaluate"}
+    assert used == {"sample", "segment", "benchmark", "models", "train", "evaluate", "view"}
 
 
 def test_the_readme_says_what_it_is_not() -> None:
