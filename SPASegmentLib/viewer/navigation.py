@@ -19,7 +19,7 @@ PRESET_NAMES = {
     "auto": "Automatic",
     "model": "As the model sees it",
 }
-CLOSE_UP = 70.0
+CLOSE_UP = 52.0
 """mm across when a place is visited."""
 ROOM = 4.5
 """An object is shown with this many times its diameter across."""
