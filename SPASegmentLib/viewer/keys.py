@@ -50,8 +50,8 @@ def stroke(sequence: str, action: str) -> Stroke:
 
 def strokes(keys: Mapping[str, str], also: Mapping[str, tuple[str, ...]]) -> list[dict[str, object]]:
     """For the page: every key of {action: sequence}, and the further ones of the same actions."""
-    found = []
+    found: dict[Stroke, None] = {}
     for action, sequence in keys.items():
         for each in dict.fromkeys((sequence, *also.get(action, ()), *LETTERS.get(action, ()))):
-            found.append(asdict(stroke(each, action)))
-    return found
+            found[stroke(each, action)] = None
+    return [asdict(key) for key in found]

@@ -110,7 +110,9 @@ def _what_was_sent(folder: Path) -> Path:
 
 
 def sweep() -> None:
-    """Delete what viewers that were killed have left behind."""
+    """Delete what viewers that were killed have left behind (where a process can be asked for: POSIX)."""
+    if os.name != "posix":
+        return
     for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         found = re.match(rf"{PREFIX}(\d+)-", left.name)
         if found and not _is_alive(int(found[1])):
