@@ -168,6 +168,7 @@ async def serve(options: ViewerOptions, say: Say) -> None:
     """Run the viewer until it is interrupted. say: prints one line for the user."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_unless_gone)
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(number, stopped.set)
@@ -187,6 +188,12 @@ async def serve(options: ViewerOptions, say: Say) -> None:
         await asyncio.to_thread(webbrowser.open, service.address)
     await stopped.wait()
     await service.stop()
+
+
+def _unless_gone(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """A page that was closed while a picture was on its way is no error."""
+    if not isinstance(context.get("exception"), ConnectionError):
+        loop.default_exception_handler(context)
 
 
 @contextlib.contextmanager

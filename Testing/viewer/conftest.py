@@ -160,11 +160,14 @@ class Page:
     def begin(self, place: int = 0) -> Page:
         """Go to a place of the sample and undo what is open there."""
         self.page.evaluate("(place) => trame.trigger('go_to', [place])", place)
-        self.page.wait_for_timeout(100)
-        while self.screen["iteration"] > 0 or self.screen["busy"]:
-            self.page.evaluate("() => trame.trigger('act', ['undo'])")
+        quiet = 0
+        while quiet < 3:
+            self.page.wait_for_timeout(120)
             self.wait("() => !trame.state.get('screen').busy")
-            self.page.wait_for_timeout(50)
+            quiet += 1
+            if self.screen["iteration"] > 0:
+                self.page.evaluate("() => trame.trigger('act', ['undo'])")
+                quiet = 0
         return self
 
     def click_at(self, right: float = 0.5, down: float = 0.5) -> None:

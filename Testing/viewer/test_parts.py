@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -15,6 +18,12 @@ from SPASegmentLib.viewer.options import ViewerOptions
 from SPASegmentLib.viewer.resume import Kept, Memory
 from SPASegmentLib.viewer.security import Guard
 from SPASegmentLib.viewer.uploads import Uploads
+
+
+def run(main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    """On a thread of its own: the browser's driver keeps a loop running on this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(main())).result(60)
 
 
 def test_every_action_has_a_key_and_no_key_has_two() -> None:
@@ -71,7 +80,7 @@ def test_only_the_token_opens_an_address_others_can_reach() -> None:
             await client.get("/", params={"token": "right"})
             return [*seen, (await client.get("/")).status]
 
-    assert asyncio.run(visit()) == [403, 403, 403, 200]
+    assert run(visit) == [403, 403, 403, 200]
 
 
 @pytest.mark.parametrize("name", ["..%2F..%2Fevil.nrrd", "C:\\evil.nrrd", "a/b.nrrd"])
@@ -96,7 +105,7 @@ def test_an_upload_stays_in_its_folder(name: str, tmp_path: Path, monkeypatch: p
         uploads.close()
         assert not uploads.folder.exists()
 
-    asyncio.run(send())
+    run(send)
     assert not (tmp_path / "evil.nrrd").exists()
 
 
