@@ -12,6 +12,7 @@ import numpy as np
 from SPASegmentLib.datasets.case import Case
 from SPASegmentLib.engine.messages import Answered, Engine, Proposal
 from SPASegmentLib.errors import InputError, StepError
+from SPASegmentLib.evaluation.among_raters import dice_with_the_others
 from SPASegmentLib.evaluation.metrics import dice_of_each, pairwise_dice
 from SPASegmentLib.evaluation.protocol import ITERATIONS, Draw, approves, pick
 from SPASegmentLib.evaluation.records import CaseRecord, pack_mask
@@ -158,6 +159,7 @@ def _add_masks(record: CaseRecord, trace: Trace, case: Case, missing: int) -> No
         record.similarity.append(_rounded(pairwise_dice(np.stack(shown))) if shown else [])
     values = [_rounded(dice_of_each(case.masks, p.recommendation)) for p in trace.proposals]
     record.rater_dice = _held(values, missing)
+    record.consensus_dice = _rounded(dice_with_the_others(case.masks))
     if case.raters:
         first, last = trace.proposals[0], trace.proposals[-1]
         record.pictures = {

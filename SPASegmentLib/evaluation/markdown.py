@@ -84,6 +84,22 @@ def uncertainty_table(summary: Mapping[str, Any]) -> str:
     return table(["model", "GED", "D_max", "ECE"], rows)
 
 
+def among_raters_table(summary: Mapping[str, Any]) -> str:
+    """Dice with single raters: of the other raters' majority, of each model by iteration."""
+    iterations = _iterations(summary)
+    rows = [
+        [
+            title_of(name, model),
+            str(found["masks"]),
+            f"{found['others']:.4f} [{found['others_interval'][0]:.3f}, {found['others_interval'][1]:.3f}]",
+            *(number(found["model"].get(i), 4) for i in iterations),
+        ]
+        for name, model in summary["models"].items()
+        if (found := model["among_raters"]) is not None
+    ]
+    return table(["model", "masks", "the others' majority", *iterations], rows) if rows else ""
+
+
 def effort_table(summary: Mapping[str, Any]) -> str:
     """Picks of the `approve` user, seconds, memory and device."""
     rows = [

@@ -49,6 +49,7 @@ class CaseRecord:
     target_hash: what the target was. dice: of the recommendation, held where nothing was left to pick.
     candidates, similarity: Dice of each candidate with the target, of every two candidates with each other.
     picks: index of the candidate picked after each iteration. rater_dice: Dice with each single rater.
+    consensus_dice: Dice of each rater with the majority of the others, empty where fewer than three drew.
     calibration: (bins, 3) counts, ged and d_max: of the first proposal. seconds: of each call, click first.
     pictures: the recommendation at the "first" and "last" iteration, packed, where raters are persons.
     error: the engine's sentence where it could not answer (every Dice is then 0).
@@ -67,6 +68,7 @@ class CaseRecord:
     similarity: list[list[float]] = field(default_factory=list)
     picks: list[int] = field(default_factory=list)
     rater_dice: list[list[float]] = field(default_factory=list)
+    consensus_dice: list[float] = field(default_factory=list)
     ged: float | None = None
     d_max: float | None = None
     calibration: list[list[float]] = field(default_factory=list)

@@ -37,6 +37,7 @@ def write_report(
         _effort(results.summary, pictures),
         _candidates(results, pictures),
         _uncertainty(results.summary, pictures),
+        _among_raters(results.summary),
         _alignment(results, dataset, pictures),
         _transfer(transfer, pictures),
         _cases(results),
@@ -105,6 +106,17 @@ def _uncertainty(summary: Mapping[str, Any], pictures: Path) -> str:
         "better) and D_max of its samples against all raters on the slice's pixels; calibration error of its "
         f"mean against the target inside the zoomed region.\n\n{markdown.uncertainty_table(summary)}\n\n"
         f"{_picture('calibration.png', 'Calibration')}"
+    )
+
+
+def _among_raters(summary: Mapping[str, Any]) -> str:
+    rows = markdown.among_raters_table(summary)
+    if not rows:
+        return ""
+    return (
+        "## The raters among themselves\n\nDice with the mask of a single rater, where at least three drew: "
+        "of the majority of the other raters, who saw the same image, and of each model by iteration. The "
+        f"models steer towards their target, which is not always that rater.\n\n{rows}"
     )
 
 

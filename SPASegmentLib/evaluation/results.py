@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from SPASegmentLib.evaluation.among_raters import among_raters
 from SPASegmentLib.evaluation.metrics import (
     Estimate,
     bootstrap_means,
@@ -83,6 +84,7 @@ def summarise(
         "users": by_user,
         **_candidate_figures(records),
         **_uncertainty_figures(records, patients, resamples),
+        "among_raters": among_raters(records, resamples),
         **_seconds(records),
     }
 
