@@ -24,7 +24,11 @@ print("software" if sam_modules.draws_in_software() else "hardware", "triton" in
 def test_the_network_loads_after_something_was_drawn_in_software() -> None:
     pytest.importorskip("vtk", reason="VTK is not installed")
     result = subprocess.run(
-        [sys.executable, "-c", DRAW_THEN_LOAD], capture_output=True, encoding="utf-8", timeout=300, check=False
+        [sys.executable, "-c", DRAW_THEN_LOAD],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=300,
+        check=False,
     )
     assert result.returncode == 0, result.stderr[-2000:]
     kind, has_triton = result.stdout.split()
