@@ -23,6 +23,8 @@ def register() -> None:
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
         category=CATEGORY,
         sampleName=SAMPLE_NAME,
+        uris=[],  # nothing to download; without a list Slicer 5.11 cannot count the files
+        fileNames=[],
         thumbnailFileName=str(thumbnail),
         customDownloader=load_sample,
     )
