@@ -12,6 +12,10 @@ from SPASegmentLib.network.checkpoint import load_checkpoint
 from SPASegmentLib.network.config import SPAConfig
 from SPASegmentLib.network.spa import SPANetwork
 
+LUMINANCE = (0.299, 0.587, 0.114)
+"""Red, green and blue in grey (ITU-R BT.601)."""
+FIRST_LAYER = "image_encoder.down1.0.0.weight"
+
 
 @torch.no_grad()
 def start_from(network: SPANetwork, path: Path) -> list[str]:
@@ -19,10 +23,16 @@ def start_from(network: SPANetwork, path: Path) -> list[str]:
 
     Tensors of the same name and shape are taken over. Where the networks see other planes of the interaction,
     the inputs of the planes both see are taken over, and those of new planes start at zero: they are found to
-    matter, or not, in training. Raises CheckpointError where the encoders do not fit each other.
+    matter, or not, in training. A network for colour starts from one for grey as if it saw the luminance, and
+    one for grey from one for colour as if its image were in every channel.
+    Raises CheckpointError where the encoders do not fit each other.
     """
     state, header = load_checkpoint(path)
-    theirs, ours = SPAConfig.from_dict(header.config).planes, network.config.planes
+    config = SPAConfig.from_dict(header.config)
+    theirs, ours = config.planes, network.config.planes
+    if FIRST_LAYER in state:
+        channels = config.image_channels, network.config.image_channels
+        state[FIRST_LAYER] = _for_channels(state[FIRST_LAYER], *channels)
     kept = []
     for name, value in network.state_dict().items():
         found = state.get(name)
@@ -37,6 +47,16 @@ def start_from(network: SPANetwork, path: Path) -> list[str]:
             f"{path.name} has another image encoder than the network to train; start from one with the same."
         )
     return kept
+
+
+def _for_channels(weight: Tensor, theirs: int, ours: int) -> Tensor:
+    """The first layer's weights (out, image channels + rest, h, w) for another number of image channels."""
+    image, rest = weight[:, :theirs], weight[:, theirs:]
+    if theirs == 1 and ours == len(LUMINANCE):
+        image = image * weight.new_tensor(LUMINANCE)[:, None, None]
+    elif theirs == len(LUMINANCE) and ours == 1:
+        image = image.sum(dim=1, keepdim=True)
+    return torch.cat([image, rest], dim=1)
 
 
 def _for_planes(

@@ -65,3 +65,30 @@ def test_another_encoder_is_refused(saved):
     other = SPANetwork(build_config({**TINY, "widths": [16, 16, 16, 16]}))
     with pytest.raises(CheckpointError, match="another image encoder"):
         start_from(other, saved[1])
+
+
+def test_a_network_for_colour_starts_as_the_grey_one_that_sees_the_luminance(saved):
+    grey, path = saved
+    colour = SPANetwork(build_config({**TINY, "image_channels": 3}))
+    assert start_from(colour, path) == []
+    image, seed = torch.rand(2, 3, 32, 32), torch.tensor([[9.0, 12.0], [20.0, 5.0]])
+    luminance = (image * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(dim=1, keepdim=True)
+    with torch.no_grad():
+        seen, known = (
+            net.eval().encode_image(i, seed).e_x for net, i in ((colour, image), (grey, luminance))
+        )
+    torch.testing.assert_close(seen, known, rtol=1e-4, atol=1e-4)
+
+
+def test_a_network_for_grey_starts_from_one_for_colour_as_if_grey_were_every_channel(tmp_path):
+    torch.manual_seed(3)
+    colour = SPANetwork(build_config({**TINY, "image_channels": 3}))
+    path = tmp_path / "colour.safetensors"
+    save_checkpoint(path, colour.state_dict(), CheckpointHeader(colour.config.to_dict(), {}))
+    grey = SPANetwork(build_config(TINY))
+    assert start_from(grey, path) == []
+    image, seed = torch.rand(1, 1, 32, 32), torch.tensor([[9.0, 12.0]])
+    with torch.no_grad():
+        seen = grey.eval().encode_image(image, seed).e_x
+        known = colour.eval().encode_image(image.expand(-1, 3, -1, -1), seed).e_x
+    torch.testing.assert_close(seen, known, rtol=1e-4, atol=1e-4)
