@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from SPASegmentLib.engine.messages import Proposal
-from SPASegmentLib.errors import InputError
+from SPASegmentLib.errors import InputError, StepError
 from SPASegmentLib.imaging.geometry import Slab
 from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.scene.cut import ViewSlice
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 MAX_PIXELS = 2**28
 LIVE = 4
 """Sessions kept whole; older ones are kept as logs and computed again when they are needed."""
+SEED_FIRST = "Click a seed on the object first."
+STILL_COMPUTING = "The last step is still being computed; wait for it or cancel it first."
 KEPT = 1000
 """Works kept at all; what was approved on older ones stays, but is not undone here any more."""
 
@@ -176,6 +178,10 @@ class Trail:
         self._works.append(work)
         self.current = work
 
+    def clear(self) -> None:
+        """Forget all works."""
+        self._works, self.current = [], None
+
     def settle(self) -> None:
         """Something new was done: forget the works that hold nothing but undone steps."""
         self._works = [work for work in self._works if work is self.current or not work.empty]
@@ -219,6 +225,13 @@ class Trail:
         if len(self._works) > KEPT:
             oldest = self._works[: len(self._works) - KEPT]
             self._works = [work for work in self._works if work not in oldest or work is self.current]
+
+
+def session_of(work: Work) -> Session:
+    """The session of a work. Raises StepError where its first proposal is still being computed."""
+    if work.session is None:
+        raise StepError(STILL_COMPUTING)
+    return work.session
 
 
 def light(view: ViewSlice) -> ViewSlice:
