@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from SPASegmentLib.baselines.ladder import Levels
+from SPASegmentLib.baselines.systems.loading import SystemFactory
+from SPASegmentLib.baselines.systems.specs import SYSTEMS, get_system, system_options
 from SPASegmentLib.engine.messages import Engine
 from SPASegmentLib.errors import CheckpointError, InputError
 from SPASegmentLib.network.registry import find_model, models_dir
@@ -86,7 +88,8 @@ def get_rival(name: str) -> Rival:
     """The rival of that name. Raises InputError with what each means."""
     if name in RIVALS:
         return RIVALS[name]
-    known = "; ".join(f"{rival.name} ({rival.meaning})" for rival in _ALL)
+    meanings = {row.name: row.meaning for row in _ALL} | {row.name: row.meaning for row in SYSTEMS.values()}
+    known = "; ".join(f"{known} ({meaning})" for known, meaning in meanings.items())
     raise InputError(f"There is no rival called {name!r}: choose one of {known}.")
 
 
@@ -97,6 +100,8 @@ def training_options(name: str, options: TrainOptions) -> TrainOptions:
     """
     from SPASegmentLib.training.options import TrainOptions
 
+    if name in SYSTEMS:
+        return system_options(name, options)
     rival = get_rival(name)
     if rival.network:
         raise InputError(
@@ -109,6 +114,8 @@ def training_options(name: str, options: TrainOptions) -> TrainOptions:
 
 def checkpoint_path(name: str) -> Path:
     """Where a rival's checkpoint lies, or would lie. Raises as `find_model` does for a known model's."""
+    if name in SYSTEMS:
+        return models_dir() / f"{SYSTEMS[name].network or name}.safetensors"
     rival = get_rival(name)
     network = rival.network or rival.name
     return models_dir() / f"{network}.safetensors" if network in RIVALS else find_model(network)
@@ -136,7 +143,7 @@ def find_checkpoint(name: str, path: str | Path | None = None) -> Path:
         return found
     if path is not None:
         raise CheckpointError(f"There is no checkpoint at {path}: check the path.")
-    network = get_rival(name).network or name
+    network = (get_system(name) if name in SYSTEMS else get_rival(name)).network or name
     raise CheckpointError(
         f"{name} is not trained yet: run `spasegment train --model {network} --dataset lidc --path DATA --out"
         f" runs/{network}`, or name its checkpoint as {name}=PATH."
@@ -194,17 +201,20 @@ def rival_named(text: str) -> tuple[str, str | None] | None:
     Raises InputError for "NAME=PATH" with an unknown name.
     """
     name, equals, path = text.partition("=")
-    if name in RIVALS:
+    if name in RIVALS or name in SYSTEMS:
         return name, path if equals else None
     if equals and not Path(text).exists():
         get_rival(name)
     return None
 
 
-def rival_factory(text: str, device: str = "auto") -> RivalFactory | None:
+def rival_factory(text: str, device: str = "auto") -> RivalFactory | SystemFactory | None:
     """The factory for "NAME" or "NAME=PATH"; None where the text names no rival.
 
     Raises InputError for an unknown NAME before "=", CheckpointError where the checkpoint is not there.
     """
     named = rival_named(text)
-    return None if named is None else RivalFactory(named[0], find_checkpoint(*named), device)
+    if named is None:
+        return None
+    factory = SystemFactory if named[0] in SYSTEMS else RivalFactory
+    return factory(named[0], find_checkpoint(*named), device)

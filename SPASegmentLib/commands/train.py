@@ -58,15 +58,28 @@ def train(
         options = training_options(model, options)
     screen = console()
     data = read_data(dataset, path, options, screen)
-    from SPASegmentLib.training.loop import train as run
-
     try:
-        best = run(data, out, options, resume, screen)
+        best = _run(model, data, out, options, resume, screen)
     except KeyboardInterrupt:
         raise Cancelled("Stopped; the same command with --resume goes on from the last checkpoint.") from None
     screen.print(f"Best checkpoint: {best}")
     if model is not None:
         screen.print(f"spasegment evaluate --model {model} uses its copy: {keep_checkpoint(model, best)}")
+
+
+def _run(
+    model: str | None, data: TrainingData, out: Path, options: TrainOptions, resume: bool, screen: Console
+) -> Path:
+    """Train SPA, a rival or a comparison system; the best checkpoint's path."""
+    from SPASegmentLib.baselines.systems.specs import SYSTEMS
+
+    if model in SYSTEMS:
+        from SPASegmentLib.baselines.systems.run import train_system
+
+        return train_system(model, data, out, options, resume, screen)
+    from SPASegmentLib.training.loop import train as run
+
+    return run(data, out, options, resume, screen)
 
 
 def read_options(path: Path | None) -> TrainOptions:

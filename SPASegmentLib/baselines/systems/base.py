@@ -1,0 +1,99 @@
+"""What every comparison system is: a network with a loss, and one or more maps of a region as its answer."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from SPASegmentLib.baselines.systems.config import SystemConfig
+from SPASegmentLib.network.belief import pairwise_dice
+from SPASegmentLib.network.interaction import point_spots
+from SPASegmentLib.training.batches import Batch, Sealed
+from SPASegmentLib.training.losses import sample_loss
+
+
+class StepResult(NamedTuple):
+    """loss: scalar with gradient. dice: of the recommendation by round, mean over the batch."""
+
+    loss: Tensor
+    dice: list[float]
+
+
+class System(nn.Module):
+    """A network that is trained through its forward, so that data-parallel wrappers work."""
+
+    def __init__(self, config: SystemConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    @abstractmethod
+    def forward(self, sealed: Sealed, rounds: int, generator: torch.Generator) -> StepResult:
+        """Loss of a batch. rounds: of the interaction, for systems that have more than one."""
+
+
+class MapSystem(System):
+    """A system with one iteration: image and click in, one or more probability maps out."""
+
+    def planes(self, image: Tensor, seed: Tensor) -> Tensor:
+        """Image (B, C, G, G) in [0, 1] and click (B, 2) (x, y) in cells -> (B, C + 1, G, G)."""
+        ones = torch.ones((len(seed), 1), device=seed.device)
+        spots = point_spots(seed[:, None], ones, 1, self.config.grid)
+        joined = torch.cat([(image - 0.5) * 4, spots], dim=1)
+        return joined.contiguous(memory_format=torch.channels_last)
+
+    def forward(self, sealed: Sealed, rounds: int, generator: torch.Generator) -> StepResult:
+        """See `System.forward`; there is one round."""
+        batch = sealed.batch
+        loss = self.loss(batch, generator)
+        if self.training:
+            return StepResult(loss, [])
+        return StepResult(loss, [self.score(batch, generator)])
+
+    def score(self, batch: Batch, generator: torch.Generator) -> float:
+        """Mean Dice of the mean map, cut at 0.5, with the target of the protocol's draw."""
+        mean = self.maps(batch.image, batch.points[:, 0], 8, generator).mean(dim=1, keepdim=True)
+        return mean_dice(mean, batch.target)
+
+    @abstractmethod
+    def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Scalar; what the system's own paper trains with."""
+
+    @abstractmethod
+    def maps(self, image: Tensor, seed: Tensor, count: int, generator: torch.Generator) -> Tensor:
+        """(B, n, G, G) probabilities; n is `count`, or as many as the system has."""
+
+
+def raters(batch: Batch) -> Tensor:
+    """Every rater's mask on the region's grid: (B, R, G, G)."""
+    return batch.users[:, 1:]
+
+
+def majority(batch: Batch) -> Tensor:
+    """The majority vote (at least half of the raters): (B, 1, G, G)."""
+    return (raters(batch).mean(dim=1, keepdim=True) >= 0.5).float()
+
+
+def random_rater(batch: Batch, generator: torch.Generator) -> Tensor:
+    """The mask of one rater per image, drawn uniformly: (B, 1, G, G)."""
+    masks = raters(batch)
+    device = masks.device
+    chosen = torch.randint(masks.shape[1], (len(masks),), generator=generator, device=device)
+    return masks[torch.arange(len(masks), device=device), chosen][:, None]
+
+
+def dice_bce(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean Dice loss + BCE, map by map: (B, n, G, G), (B, n, G, G) -> scalar."""
+    with torch.autocast(logits.device.type, enabled=False):  # sums over a map need their digits
+        flat = logits.float().flatten(0, 1)[:, None]
+        return sample_loss(flat, targets.flatten(0, 1)[:, None]).mean()
+
+
+@torch.no_grad()
+def mean_dice(probabilities: Tensor, target: Tensor) -> float:
+    """Mean Dice of (B, 1, G, G) maps cut at 0.5 with (B, G, G) targets."""
+    with torch.autocast(target.device.type, enabled=False):
+        shown = (probabilities.float() >= 0.5).to(target.dtype)
+        return float(pairwise_dice(shown, target[:, None])[:, 0, 0].mean())

@@ -1,0 +1,68 @@
+"""From a system's checkpoint to the engine that answers with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from SPASegmentLib.baselines.systems.base import MapSystem, System
+from SPASegmentLib.baselines.systems.config import SystemConfig
+from SPASegmentLib.baselines.systems.specs import SYSTEMS, build_system, get_system
+from SPASegmentLib.engine.messages import Engine, ModelInfo
+from SPASegmentLib.errors import CheckpointError
+from SPASegmentLib.network.checkpoint import CheckpointHeader, load_checkpoint
+from SPASegmentLib.network.registry import models_dir
+
+
+def system_path(name: str) -> Path:
+    """Where a system's checkpoint lies, or would lie."""
+    return models_dir() / f"{get_system(name).network or name}.safetensors"
+
+
+def load_system(path: Path) -> tuple[System, CheckpointHeader]:
+    """The network of a checkpoint. Raises CheckpointError where it is damaged or no comparison system's."""
+    state, header = load_checkpoint(path)
+    system = build_system(SystemConfig.from_dict(header.config))
+    try:
+        system.load_state_dict(state)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"The weights in {path.name} do not fit its configuration; train it again."
+        ) from error
+    return system, header
+
+
+@dataclass(frozen=True)
+class SystemFactory:
+    """Makes a system's engine; picklable, so that worker processes can have one each."""
+
+    name: str
+    path: Path
+    device: str = "auto"
+
+    def __call__(self) -> Engine:
+        """Load the checkpoint. Raises CheckpointError where it cannot be a checkpoint of this system."""
+        from SPASegmentLib.baselines.systems.engine import MapEngine
+
+        spec = get_system(self.name)
+        system, header = load_system(self.path)
+        trained = SYSTEMS[spec.network] if spec.network else spec
+        if system.config.kind != trained.config.kind:
+            raise CheckpointError(
+                f"{self.path.name} is no checkpoint of {self.name}: train it with `spasegment train --model"
+                f" {trained.name}`."
+            )
+        assert isinstance(system, MapSystem)
+        return MapEngine(system, _info(self.name, header), self.device)
+
+
+def _info(name: str, header: CheckpointHeader) -> ModelInfo:
+    about: dict[str, Any] = header.provenance
+    return ModelInfo(
+        name=name,
+        hash=header.hash,
+        components=1,
+        trained_on=str(about.get("trained_on", "data its checkpoint does not name")),
+        modalities=tuple(about.get("modalities", ())),
+    )

@@ -1,0 +1,98 @@
+"""The systems by name: the rows of Table 1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from SPASegmentLib.baselines.systems.config import SystemConfig
+from SPASegmentLib.errors import CheckpointError, InputError
+
+if TYPE_CHECKING:
+    from SPASegmentLib.baselines.systems.base import System
+    from SPASegmentLib.training.options import TrainOptions
+
+Category = Literal["Det", "Unc", "Int", "Unc-Int"]
+
+
+@dataclass(frozen=True)
+class SystemSpec:
+    """One system.
+
+    name: on the command line. label, category: in the table. meaning: one line. config: its sizes.
+    training: entries over the training options, where the options do not name them. network: the system whose
+    checkpoint it answers with, where it is not trained itself. start: the one whose weights it starts from.
+    """
+
+    name: str
+    label: str
+    category: Category
+    meaning: str
+    config: SystemConfig
+    training: Mapping[str, Any] = field(default_factory=dict)
+    network: str = ""
+    start: str = ""
+
+
+_THIN = (16, 16, 32, 64, 128, 16)
+
+_ALL = (
+    SystemSpec("unet", "UNet", "Det", "U-Net on the majority vote", SystemConfig("unet")),
+    SystemSpec(
+        "ensemble-unet",
+        "Ensemble UNet",
+        "Unc",
+        "four U-Nets of other starts and rater draws",
+        SystemConfig("ensemble", widths=_THIN),
+    ),
+    SystemSpec("ls-unet", "LS-UNet", "Unc", "U-Net on a random rater's label each step", SystemConfig("ls")),
+    SystemSpec("mh-unet", "MH-UNet", "Unc", "U-Net with a head for each rater", SystemConfig("mh")),
+)
+SYSTEMS: dict[str, SystemSpec] = {spec.name: spec for spec in _ALL}
+
+
+def get_system(name: str) -> SystemSpec:
+    """The system of that name. Raises InputError with what each means."""
+    if name in SYSTEMS:
+        return SYSTEMS[name]
+    known = "; ".join(f"{spec.name} ({spec.meaning})" for spec in _ALL)
+    raise InputError(f"There is no comparison system called {name!r}: choose one of {known}.")
+
+
+def system_options(name: str, options: TrainOptions) -> TrainOptions:
+    """The options that train a system as `options` train SPA; what `options` name themselves stands.
+
+    `network` entries are those of `SystemConfig`. Raises InputError for systems that are not trained.
+    """
+    from SPASegmentLib.training.options import TrainOptions
+
+    spec = get_system(name)
+    if spec.network:
+        raise InputError(
+            f"{name} needs no training of its own: it answers with the checkpoint of {spec.network}."
+        )
+    named = {key: value for key, value in options.model_dump().items() if key in options.model_fields_set}
+    return TrainOptions.model_validate({**spec.training, **named})
+
+
+def system_config(name: str, entries: Mapping[str, Any], raters: int) -> SystemConfig:
+    """A system's sizes with `entries` over its own, for data of so many raters."""
+    return get_system(name).config.with_entries({"raters": raters, **entries})
+
+
+def build_system(config: SystemConfig) -> System:
+    """The network of a configuration, with fresh weights. Raises CheckpointError for an unknown kind."""
+    from SPASegmentLib.baselines.systems import unets
+
+    makers: dict[str, type[System]] = {
+        "unet": unets.UNet,
+        "ls": unets.LabelSamplingUNet,
+        "mh": unets.MultiHeadUNet,
+        "ensemble": unets.EnsembleUNet,
+    }
+    if config.kind not in makers:
+        raise CheckpointError(
+            f"There is no comparison system {config.kind!r}; choose one of {', '.join(makers)}."
+        )
+    return makers[config.kind](config)

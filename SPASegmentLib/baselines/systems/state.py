@@ -1,0 +1,66 @@
+"""The state of a system's run on disk: everything a resumed run needs, as safetensors, written atomically."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from SPASegmentLib.errors import CheckpointError
+from SPASegmentLib.network.checkpoint import CheckpointHeader, load_checkpoint, save_checkpoint
+from SPASegmentLib.training.state import MovingAverage
+
+
+class Progress(NamedTuple):
+    """step: steps done. best: best validation score. seconds: spent on them, over all parts of the run."""
+
+    step: int = 0
+    best: float = -1.0
+    seconds: float = 0.0
+
+
+def save_run(
+    path: Path,
+    network: nn.Module,
+    average: MovingAverage,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+    header: dict[str, Any],
+) -> None:
+    """Write network, average, optimiser and progress to one file."""
+    state: dict[str, Tensor] = {f"network.{k}": v for k, v in network.state_dict().items()}
+    state |= {f"average.{k}": v for k, v in average.state.items()}
+    for index, values in optimizer.state_dict()["state"].items():
+        state |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in values.items()}
+    provenance = {"run": progress._asdict()}
+    save_checkpoint(path, state, CheckpointHeader(config=header, provenance=provenance))
+
+
+def load_run(
+    path: Path,
+    network: nn.Module,
+    average: MovingAverage,
+    optimizer: torch.optim.Optimizer,
+    header: dict[str, Any],
+) -> Progress:
+    """Restore what `save_run` wrote. Raises CheckpointError for another run's file, or a damaged one."""
+    state, found = load_checkpoint(path)
+    if found.config != header:
+        raise CheckpointError(
+            f"{path.name} belongs to a run with other options; give the same options or another --out folder."
+        )
+    network.load_state_dict(_part(state, "network."))
+    for name, value in _part(state, "average.").items():
+        average.state[name].copy_(value)
+    values: dict[int, dict[str, Tensor]] = {}
+    for name, value in _part(state, "optimizer.").items():
+        index, key = name.split(".", 1)
+        values.setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": values})
+    return Progress(**found.provenance["run"])
+
+
+def _part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
