@@ -135,6 +135,7 @@ def run_case(
         click=[draw.click.row, draw.click.col],
         target_pixels=int(draw.target.sum()),
         target_hash=hashlib.sha256(np.packbits(draw.target).tobytes()).hexdigest(),
+        redrawn=draw.redrawn,
     )
     try:
         trace = interact(engine, case, draw, iterations=iterations, seed=seed, n_samples=n_samples)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from SPASegmentLib.evaluation.alignment import EXCLUDED, INCLUDED
+from SPASegmentLib.evaluation.first_draw import WORDS, sub_row
 from SPASegmentLib.evaluation.tables import number, title_of
 
 
@@ -19,14 +20,18 @@ def dice_table(summary: Mapping[str, Any], user: str) -> str:
     """Mean Dice by iteration with intervals, of one user model."""
     iterations = _iterations(summary)
     rows = [
-        [
-            title_of(name, model),
-            str(model["cases"]),
-            *(_with_interval(model["users"][user], i) for i in iterations),
-        ]
-        for name, model in summary["models"].items()
+        [title, str(figures["cases"]), *(_with_interval(figures["users"][user], i) for i in iterations)]
+        for title, figures in _with_sub_rows(summary)
     ]
     return table(["model", "cases", *iterations], rows)
+
+
+def _with_sub_rows(summary: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Title and figures of every model, and of its cases whose first draw was not empty."""
+    for name, model in summary["models"].items():
+        yield title_of(name, model), model
+        if (few := sub_row(model)) is not None:
+            yield f"{title_of(name, model)}, {WORDS}", few
 
 
 def _with_interval(figures: Mapping[str, Any], iteration: str) -> str:
@@ -36,28 +41,70 @@ def _with_interval(figures: Mapping[str, Any], iteration: str) -> str:
 
 def gain_table(summary: Mapping[str, Any]) -> str:
     """Change of the mean Dice in points from each iteration to the next (supplement Table 4)."""
-    models = summary["models"]
-    steps = list(next(iter(models.values()))["gain"])
+    user = summary["headline_user"]
+    steps = list(next(iter(summary["models"].values()))["gain"])
     rows = [
-        [title_of(name, model), *(f"{100 * model['gain'][step]:+.2f}" for step in steps)]
-        for name, model in models.items()
+        [title, *(_points(figures["users"][user], step) for step in steps)]
+        for title, figures in _with_sub_rows(summary)
     ]
     return table(["model", *steps], rows)
 
 
+def _points(figures: Mapping[str, Any], step: str) -> str:
+    low, high = figures["gain_interval"][step]
+    return f"{100 * figures['gain'][step]:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]"
+
+
 def reach_table(summary: Mapping[str, Any]) -> str:
     """NoI and failure rate at every Dice to reach."""
-    thresholds = [f"{x:.2f}" for x in summary["thresholds"]]
+    user, thresholds = summary["headline_user"], _thresholds(summary)
     rows = [
         [
-            title_of(name, model),
-            *(f"{model['noi'][x]:.2f}" for x in thresholds),
-            *(f"{100 * model['failure_rate'][x]:.1f}%" for x in thresholds),
+            title,
+            *(f"{figures['users'][user]['noi'][x]:.2f}" for x in thresholds),
+            *(_percent(figures["users"][user], x) for x in thresholds),
         ]
-        for name, model in summary["models"].items()
+        for title, figures in _with_sub_rows(summary)
     ]
     columns = [*(f"NoI@{x}" for x in thresholds), *(f"fails {x}" for x in thresholds)]
     return table(["model", *columns], rows)
+
+
+def _percent(figures: Mapping[str, Any], threshold: str) -> str:
+    low, high = figures["failure_interval"][threshold]
+    return f"{100 * figures['failure_rate'][threshold]:.1f}% [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def below_table(summary: Mapping[str, Any], threshold: str) -> str:
+    """Share of cases below a Dice, by iteration."""
+    iterations, user = _iterations(summary), summary["headline_user"]
+    rows = [
+        [title, *(f"{100 * figures['users'][user]['below'][threshold][i]:.1f}%" for i in iterations)]
+        for title, figures in _with_sub_rows(summary)
+    ]
+    return table(["model", *iterations], rows)
+
+
+def no_interaction_table(summary: Mapping[str, Any]) -> str:
+    """Failures over those of the model that offers nothing to pick; "" where there is no such model."""
+    thresholds = _thresholds(summary)
+    rows = [
+        [f"{pair['model']} / {pair['rival']}", *(_ratio(pair["thresholds"][x]) for x in thresholds)]
+        for pair in summary["against_no_interaction"]
+    ]
+    return table(["failures", *thresholds], rows) if rows else ""
+
+
+def _ratio(found: Mapping[str, Any]) -> str:
+    rates = f"{100 * found['rate']:.1f}% / {100 * found['rival_rate']:.1f}%"
+    if found["ratio"] is None:
+        return rates
+    low, high = ("inf" if end is None else f"{end:.2f}" for end in found["interval"])
+    return f"{rates} = {found['ratio']:.2f} [{low}, {high}]"
+
+
+def _thresholds(summary: Mapping[str, Any]) -> list[str]:
+    return [f"{x:.2f}" for x in summary["thresholds"]]
 
 
 def candidate_table(summary: Mapping[str, Any]) -> str:
@@ -121,12 +168,11 @@ def paired_table(summary: Mapping[str, Any]) -> str:
     """Differences to the first model."""
     iterations = _iterations(summary)
     rows = [
-        [
-            f"{pair['first']} - {pair['second']}",
-            str(pair["cases"]),
-            *(_difference(pair, i) for i in iterations),
-        ]
+        [f"{pair['first']} - {pair['second']}{words}", str(figures["cases"])]
+        + [_difference(figures, i) for i in iterations]
         for pair in summary["paired"]
+        for words, figures in (("", pair), (f", {WORDS}", sub_row(pair)))
+        if figures is not None
     ]
     return table(["models", "cases", *iterations], rows)
 

@@ -149,6 +149,36 @@ def bootstrap_means(
     return [Estimate(*map(float, row)) for row in zip(table.mean(0), low, high, strict=True)]
 
 
+def bootstrap_ratio(
+    first: np.ndarray,
+    second: np.ndarray,
+    patients: Sequence[str],
+    resamples: int = 10_000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Estimate | None:
+    """The ratio of two means over the same cases with its interval, resampled as in `bootstrap_means`.
+
+    first, second: (cases,), not negative. None where the second mean is 0. Where it is 0 in a resample the
+    ratio is infinite, or 1 if the first one is 0 as well.
+    """
+    values = np.stack([first, second], axis=1).astype(np.float64)
+    if not values[:, 1].any():
+        return None
+    _, owner = np.unique(np.asarray(patients), return_inverse=True)
+    count = int(owner.max()) + 1
+    sums = np.stack([np.bincount(owner, column, minlength=count) for column in values.T], 1)
+    rng = np.random.default_rng(seed)
+    drawn = [
+        rng.multinomial(count, np.full(count, 1 / count), size=chunk) @ sums
+        for chunk in _chunks(resamples, max(1, 2**22 // count))
+    ]
+    above, below = np.concatenate(drawn).T
+    ratios = np.where(below > 0, above / np.maximum(below, 1e-12), np.where(above > 0, np.inf, 1.0))
+    low, high = np.quantile(ratios, [(1 - level) / 2, (1 + level) / 2], method="inverted_cdf")
+    return Estimate(float(values[:, 0].sum() / values[:, 1].sum()), float(low), float(high))
+
+
 def _resampled_means(
     rng: np.random.Generator, sums: np.ndarray, cases: np.ndarray, resamples: int
 ) -> np.ndarray:

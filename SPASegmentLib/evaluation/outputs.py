@@ -13,6 +13,7 @@ from typing import Any
 
 from SPASegmentLib.errors import SPASegmentError
 from SPASegmentLib.evaluation.alignment import alignment
+from SPASegmentLib.evaluation.failures import against_no_interaction
 from SPASegmentLib.evaluation.options import Options
 from SPASegmentLib.evaluation.protocol import APPROVE
 from SPASegmentLib.evaluation.records import CaseRecord, write_whole
@@ -93,6 +94,9 @@ def gather(
         "targets_file": TARGETS_FILE,
         "models": models,
         "paired": _paired(records, reports, options),
+        "against_no_interaction": against_no_interaction(
+            records, user=options.headline_user, thresholds=thresholds, resamples=options.resamples
+        ),
         "machine": {
             "system": platform.platform(),
             "processor": platform.processor() or platform.machine(),
@@ -119,6 +123,7 @@ def _targets(
         "target": options.target,
         "cases": [row for row in lists[0] if "target" in row],
         "skipped": [row["case"] for row in lists[0] if "target" not in row],
+        "redrawn": [record.case for record in next(iter(every.values())) if record.redrawn],
     }
 
 

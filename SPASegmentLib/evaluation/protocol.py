@@ -64,11 +64,13 @@ class Draw:
     """What the user of one case wants, and where they click.
 
     target: (H, W) bool, never empty. included: the raters it was made from. click: inside the target.
+    redrawn: whether the first subset drawn had an empty target; None where nothing is drawn.
     """
 
     target: np.ndarray
     included: tuple[int, ...]
     click: PointPrompt
+    redrawn: bool | None = None
 
 
 def generator(dataset_name: str, case_id: str, protocol_seed: int, purpose: str) -> np.random.Generator:
@@ -96,8 +98,8 @@ def draw(case: Case, protocol_seed: int, rule: TargetRule | None = None) -> Draw
     chosen = _target(case, protocol_seed, rule)
     if chosen is None:
         return None
-    target, included = chosen
-    return Draw(target, included, draw_click(case.dataset, case, target, protocol_seed))
+    target, included, redrawn = chosen
+    return Draw(target, included, draw_click(case.dataset, case, target, protocol_seed), redrawn)
 
 
 def draw_target(dataset_name: str, case: Case, protocol_seed: int) -> np.ndarray | None:
@@ -116,7 +118,10 @@ def draw_click(dataset_name: str, case: Case, target: np.ndarray, protocol_seed:
     return PointPrompt(float(rows[at]), float(cols[at]))
 
 
-def _target(case: Case, protocol_seed: int, rule: TargetRule) -> tuple[np.ndarray, tuple[int, ...]] | None:
+_Chosen = tuple[np.ndarray, tuple[int, ...], bool | None]
+
+
+def _target(case: Case, protocol_seed: int, rule: TargetRule) -> _Chosen | None:
     everyone = tuple(range(len(case.masks)))
     if rule.kind in ("subset", "without"):
         left_out = rater_numbers(case, rule.raters)
@@ -127,21 +132,21 @@ def _target(case: Case, protocol_seed: int, rule: TargetRule) -> tuple[np.ndarra
         target = half_agree(case.masks[list(included)])
     else:
         included, target = everyone, style_target(case.masks, rule.kind)
-    return (target, included) if target.any() else None
+    return (target, included, None) if target.any() else None
 
 
-def _subset_target(
-    masks: np.ndarray, raters: tuple[int, ...], rng: np.random.Generator
-) -> tuple[np.ndarray, tuple[int, ...]] | None:
+def _subset_target(masks: np.ndarray, raters: tuple[int, ...], rng: np.random.Generator) -> _Chosen | None:
     """Draw non-empty subsets until one gives a target; a single rater who drew something always does."""
     if not masks[list(raters)].any():
         return None
+    redrawn = False
     while True:
         number = int(rng.integers(1, 2 ** len(raters)))
         included = tuple(rater for bit, rater in enumerate(raters) if number >> bit & 1)
         target = half_agree(masks[list(included)])
         if target.any():
-            return target, included
+            return target, included, redrawn
+        redrawn = True
 
 
 def half_agree(masks: np.ndarray) -> np.ndarray:

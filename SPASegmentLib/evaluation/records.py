@@ -46,7 +46,8 @@ class CaseRecord:
 
     Lists run over iterations 1..6. raters: their names, if any. drew: whether each drew anything.
     included: raters in the target. click: [row, col]. target_pixels,
-    target_hash: what the target was. dice: of the recommendation, held where nothing was left to pick.
+    target_hash: what the target was. redrawn: whether the first draw was empty, None where that is not known
+    or nothing is drawn. dice: of the recommendation, held where nothing was left to pick.
     candidates, similarity: Dice of each candidate with the target, of every two candidates with each other.
     picks: index of the candidate picked after each iteration. rater_dice: Dice with each single rater.
     consensus_dice: Dice of each rater with the majority of the others, empty where fewer than three drew.
@@ -63,6 +64,7 @@ class CaseRecord:
     click: list[float] = field(default_factory=list)
     target_pixels: int = 0
     target_hash: str = ""
+    redrawn: bool | None = None
     dice: list[float] = field(default_factory=list)
     candidates: list[list[float]] = field(default_factory=list)
     similarity: list[list[float]] = field(default_factory=list)

@@ -10,11 +10,14 @@ import numpy as np
 
 from SPASegmentLib.datasets.case import Case, MultiRaterDataset
 from SPASegmentLib.evaluation import markdown, plots
+from SPASegmentLib.evaluation.first_draw import WORDS, sub_row
 from SPASegmentLib.evaluation.outputs import Results
 from SPASegmentLib.evaluation.records import CaseRecord, unpack_mask, write_whole
 
 REPORT_FILE = "report.md"
 PICTURES_FOLDER = "pictures"
+FAILURE = 0.70
+"""The Dice below which cases are told by iteration."""
 
 
 def write_report(
@@ -75,6 +78,11 @@ def _dice(summary: Mapping[str, Any], pictures: Path) -> str:
     )
     if summary["paired"]:
         text += f"\n\nDifferences on the same cases:\n\n{markdown.paired_table(summary)}"
+    if any(sub_row(model) is not None for model in summary["models"].values()):
+        text += (
+            f'\n\nRows "{WORDS}" leave out the cases in which the first subset of raters drawn had an empty '
+            "target and others were drawn until one had not; the engines ran once, on all cases."
+        )
     return text
 
 
@@ -84,9 +92,24 @@ def _effort(summary: Mapping[str, Any], pictures: Path) -> str:
     return (
         "## Effort\n\nIterations to reach a Dice (10 where six do not), and the share that do not.\n\n"
         f"{markdown.reach_table(summary)}\n\n{_picture('noi.png', 'Iterations to reach a Dice')}\n\n"
-        f"{_picture('failures.png', 'Failure rate')}\n\n"
+        f"{_picture('failures.png', 'Failure rate')}\n\n{_below(summary)}"
         f"Picks are the approve user's; seconds are medians.\n\n{markdown.effort_table(summary)}"
     )
+
+
+def _below(summary: Mapping[str, Any]) -> str:
+    """Cases below 0.70, where it is among the thresholds, and failures over those without interaction."""
+    text = ""
+    if f"{FAILURE:.2f}" in (f"{x:.2f}" for x in summary["thresholds"]):
+        text = (
+            f"Cases whose Dice is below {FAILURE:.2f}, by iteration:\n\n"
+            f"{markdown.below_table(summary, f'{FAILURE:.2f}')}\n\n"
+        )
+    if rows := markdown.no_interaction_table(summary):
+        text += (
+            f"Failures over those of the model that offers nothing to pick, by Dice to reach:\n\n{rows}\n\n"
+        )
+    return text
 
 
 def _candidates(results: Results, pictures: Path) -> str:
@@ -173,8 +196,10 @@ def _transfer(transfer: Mapping[str, Any] | None, pictures: Path) -> str:
 
 
 def _cases(results: Results) -> str:
-    skipped = len(results.targets["skipped"])
+    skipped, redrawn = len(results.targets["skipped"]), len(results.targets["redrawn"])
     text = f"Targets and clicks: `{results.summary['targets_file']}`; every case: `cases.csv`."
+    if redrawn:
+        text += f" In {redrawn} of {len(results.targets['cases'])} cases the first draw was empty."
     return f"{text} {skipped} case(s) without a target were left out." if skipped else text
 
 

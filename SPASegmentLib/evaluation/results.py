@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from SPASegmentLib.evaluation.among_raters import among_raters
+from SPASegmentLib.evaluation.first_draw import kept
 from SPASegmentLib.evaluation.metrics import (
+    NOT_REACHED,
     Estimate,
     bootstrap_means,
     expected_calibration_error,
-    failure_rate,
     iterations_to_reach,
 )
 from SPASegmentLib.evaluation.protocol import APPROVE, approves
@@ -76,6 +76,7 @@ def summarise(
     """One model's figures, those of the `headline` user first. records: at least one, each with a target."""
     patients = [record.patient for record in records]
     by_user = {user: _user_figures(course(records, user), patients, thresholds, resamples) for user in users}
+    few = kept(records)
     return {
         "cases": len(records),
         "patients": len(set(patients)),
@@ -86,35 +87,47 @@ def summarise(
         **_uncertainty_figures(records, patients, resamples),
         "among_raters": among_raters(records, resamples),
         **_seconds(records),
+        "first_draw": None if few is None else _sub_row(few, users, thresholds, resamples),
     }
+
+
+def _sub_row(
+    records: Sequence[CaseRecord], users: Sequence[str], thresholds: Sequence[float], resamples: int
+) -> dict[str, Any]:
+    """The users' figures over some of the cases."""
+    patients = [record.patient for record in records]
+    by_user = {user: _user_figures(course(records, user), patients, thresholds, resamples) for user in users}
+    return {"cases": len(records), "patients": len(set(patients)), "users": by_user}
 
 
 def _user_figures(
     run: Course, patients: list[str], thresholds: Sequence[float], resamples: int
 ) -> dict[str, Any]:
-    columns = np.concatenate([run.dice, run.picks[:, None]], axis=1)
-    *estimates, picks = bootstrap_means(columns, patients, resamples)
-    means = [estimate.mean for estimate in estimates]
+    """Dice, gains (supplement Table 4), reach and picks.
+
+    failure_rate: of cases that reach a Dice at no iteration. below: of cases below it, by iteration.
+    """
+    iterations = run.dice.shape[1]
+    never = np.stack([iterations_to_reach(run.dice, x) == NOT_REACHED for x in thresholds], axis=1)
+    changes = np.concatenate([np.diff(run.dice, axis=1), run.dice[:, -1:] - run.dice[:, :1]], axis=1)
+    columns = np.concatenate([run.dice, changes, run.picks[:, None], never], axis=1)
+    found = bootstrap_means(columns, patients, resamples)
+    estimates, gains, picks = found[:iterations], found[iterations : 2 * iterations], found[2 * iterations]
+    fails = dict(zip(map("{:.2f}".format, thresholds), found[2 * iterations + 1 :], strict=True))
+    steps = [*(f"{i}-{i + 1}" for i in range(1, iterations)), "overall"]
     reach = {f"{x:.2f}": float(iterations_to_reach(run.dice, x).mean()) for x in thresholds}
     return {
-        "dice": by_iteration(means),
+        "dice": by_iteration([estimate.mean for estimate in estimates]),
         "interval": {str(i): interval(e) for i, e in enumerate(estimates, 1)},
-        "gain": _gains(means),
+        "gain": {step: rounded(e.mean) for step, e in zip(steps, gains, strict=True)},
+        "gain_interval": {step: interval(e) for step, e in zip(steps, gains, strict=True)},
         "noi": {name: rounded(value) for name, value in reach.items()},
-        "failure_rate": {f"{x:.2f}": rounded(failure_rate(run.dice, x)) for x in thresholds},
+        "failure_rate": {name: rounded(e.mean) for name, e in fails.items()},
+        "failure_interval": {name: interval(e) for name, e in fails.items()},
+        "below": {f"{x:.2f}": by_iteration((run.dice < x).mean(axis=0).tolist()) for x in thresholds},
         "picks": rounded(picks.mean),
         "picks_interval": interval(picks),
     }
-
-
-def _gains(means: list[float]) -> dict[str, float]:
-    """Change of the mean Dice from each iteration to the next, and overall (supplement Table 4)."""
-    gains = {f"{i}-{i + 1}": rounded(after - before) for i, (before, after) in enumerate(_steps(means), 1)}
-    return {**gains, "overall": rounded(means[-1] - means[0])}
-
-
-def _steps(values: list[float]) -> list[tuple[float, float]]:
-    return list(itertools.pairwise(values))
 
 
 def _candidate_figures(records: Sequence[CaseRecord]) -> dict[str, Any]:
@@ -172,6 +185,16 @@ def paired_difference(
     """Dice of the first model minus the second's on the cases both have, with 95% intervals."""
     other = {record.case: record for record in second}
     pairs = [(record, other[record.case]) for record in first if record.case in other]
+    few = kept([record for record, _ in pairs])
+    return {
+        **_paired(pairs, user, resamples),
+        "first_draw": None
+        if few is None
+        else _paired([(record, other[record.case]) for record in few], user, resamples),
+    }
+
+
+def _paired(pairs: Sequence[tuple[CaseRecord, CaseRecord]], user: str, resamples: int) -> dict[str, Any]:
     if not pairs:
         return {"cases": 0, "dice": {}, "interval": {}}
     a, b = (course(side, user).dice for side in zip(*pairs, strict=True))

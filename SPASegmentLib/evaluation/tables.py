@@ -8,10 +8,12 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from SPASegmentLib.evaluation.first_draw import WORDS, sub_row
+
 
 def all_tables(summary: dict[str, Any], transfer: dict[str, Any] | None = None) -> list[Table]:
     """Dice, other figures, and the models' differences and carried profiles where there are any."""
-    tables = [dice_table(summary), figures_table(summary)]
+    tables = [dice_table(summary), gain_table(summary), failure_table(summary), figures_table(summary)]
     if summary["paired"]:
         tables.append(paired_table(summary))
     if transfer is not None:
@@ -29,6 +31,43 @@ def dice_table(summary: dict[str, Any]) -> Table:
     for name, model in summary["models"].items():
         cells = [_lines("", model["dice"][i], *model["interval"][i]) for i in _iterations(summary)]
         table.add_row(title_of(name, model), str(model["cases"]), *cells)
+        if (few := sub_row(model)) is not None:
+            told = few["users"][summary["headline_user"]]
+            cells = [_lines("", told["dice"][i], *told["interval"][i]) for i in _iterations(summary)]
+            table.add_row(f"  {WORDS}", str(few["cases"]), *cells)
+    return table
+
+
+def gain_table(summary: dict[str, Any]) -> Table:
+    """Gain of the mean Dice from each iteration to the next; the interval's ends stand below."""
+    steps = list(next(iter(summary["models"].values()))["gain"])
+    table = _table("Gain of Dice in points from iteration to iteration", ["model", *steps])
+    for name, model in summary["models"].items():
+        cells = [
+            "\n".join(f"{100 * v:+.2f}" for v in (model["gain"][s], *model["gain_interval"][s]))
+            for s in steps
+        ]
+        table.add_row(title_of(name, model), *cells)
+    return table
+
+
+def failure_table(summary: dict[str, Any]) -> Table:
+    """Cases that reach a Dice at no iteration, in percent; the interval's ends stand below."""
+    thresholds = [f"{x:.2f}" for x in summary["thresholds"]]
+    table = _table(
+        f"Cases that do not reach a Dice in {summary['iterations']} iterations, in percent",
+        ["model", *thresholds],
+    )
+    ratios = {pair["model"]: pair["thresholds"] for pair in summary["against_no_interaction"]}
+    for name, model in summary["models"].items():
+        cells = [
+            "\n".join(f"{100 * v:.1f}" for v in (model["failure_rate"][x], *model["failure_interval"][x]))
+            for x in thresholds
+        ]
+        table.add_row(title_of(name, model), *cells)
+        if name in ratios:
+            shares = [ratios[name][x]["ratio"] for x in thresholds]
+            table.add_row("  over no-interaction's", *(number(share, 2) for share in shares))
     return table
 
 
