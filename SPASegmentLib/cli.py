@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from SPASegmentLib import __version__
-from SPASegmentLib.commands import benchmark, evaluate, models, profile, sample, segment, train, view
+from SPASegmentLib.commands import benchmark, evaluate, models, profile, sample, segment, train, view, wong
 from SPASegmentLib.errors import SPASegmentError
 
 DEBUG_VARIABLE = "SPASEGMENT_DEBUG"
@@ -35,6 +35,7 @@ app.command("benchmark")(benchmark.benchmark)
 app.command("view")(view.view)
 app.command("sample", no_args_is_help=True)(sample.sample)
 app.add_typer(profile.app, name="profile")
+app.command("wong", no_args_is_help=True)(wong.wong)
 
 
 def _show_version(wanted: bool) -> None:

@@ -1,0 +1,81 @@
+"""`spasegment wong`: the experiment of the paper on probabilistic partial segmentation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from SPASegmentLib.commands.shared import console
+
+if TYPE_CHECKING:
+    from SPASegmentLib.baselines.wong.options import WongOptions
+
+
+def wong(
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for the networks, wong.md, wong.png and wong.json.")
+    ],
+    runs: Annotated[int, typer.Option(min=1, metavar="N", help="Train so many, with different seeds.")] = 1,
+    seed_value: Annotated[int, typer.Option(min=0, help="Seed of the first run; the next has one more.")] = 0,
+    steps: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Steps of training, if not those of the options.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="JSON with options of the experiment.")
+    ] = None,
+    inputs: Annotated[int, typer.Option(min=1, max=20, metavar="N", help="Inputs shown in wong.png.")] = 4,
+    samples: Annotated[
+        int, typer.Option(min=1, max=20, metavar="N", help="Predictions shown for each of them.")
+    ] = 6,
+    threads: Annotated[int, typer.Option(min=1, help="CPU cores.")] = 1,
+) -> None:
+    """Train the partial segmentation of Wong et al. on made-up discs and reproduce its figures.
+
+    A few minutes a run on one CPU core. A run that was stopped goes on with the same command, and one that
+    is finished is measured again without training.
+
+    Example:
+
+    spasegment wong --out runs/wong --runs 5
+    """
+    options = _options(config, steps, seed_value)
+    if out.exists() and not out.is_dir():
+        from SPASegmentLib.errors import InputError
+
+        raise InputError(f"{out} is a file; give a folder for the experiment.")
+    out.mkdir(parents=True, exist_ok=True)
+    import torch
+
+    from SPASegmentLib.baselines.wong.experiment import run_experiment
+    from SPASegmentLib.errors import Cancelled
+
+    screen, before = console(), torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        run_experiment(out, options, screen, runs=runs, inputs=inputs, samples=samples)
+    except KeyboardInterrupt:
+        raise Cancelled("Stopped; the same command goes on from the last checkpoint.") from None
+    finally:
+        torch.set_num_threads(before)
+    screen.print(f"Report: {out / 'wong.md'}")
+
+
+def _options(path: Path | None, steps: int | None, seed: int) -> WongOptions:
+    """The options of a JSON file, or the defaults. Raises InputError where it is missing or wrong."""
+    from pydantic import ValidationError
+
+    from SPASegmentLib.baselines.wong.options import WongOptions
+    from SPASegmentLib.errors import InputError
+
+    try:
+        text = "{}" if path is None else path.read_text(encoding="utf-8")
+        options = WongOptions.model_validate_json(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"The options in {path} cannot be read; check the path.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise InputError(f"The options in {path} are wrong at {place}: {first['msg']}.") from error
+    return options.model_copy(update={"seed": seed} if steps is None else {"seed": seed, "steps": steps})
