@@ -57,6 +57,17 @@ def evaluate(
     transfer: Annotated[
         bool, typer.Option("--transfer", help="Also measure what a carried profile brings its user.")
     ] = False,
+    learn_from: Annotated[
+        Split | None,
+        typer.Option(help="With --transfer: teach profiles on this split, 10 cases, and judge on --split."),
+    ] = None,
+    unseen: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RATER=M",
+            help="Also measure a model trained --without a rater on what that rater drew; may be repeated.",
+        ),
+    ] = None,
     profile: Annotated[
         str | None,
         typer.Option(
@@ -80,6 +91,7 @@ def evaluate(
     from SPASegmentLib.evaluation.protocol import USERS
     from SPASegmentLib.preference.store import ProfileStore
 
+    check_learn_from(split, learn_from, transfer)
     factories = engine_factories(model or ["compact"], device.value)
     cases = open_dataset(dataset, path, split=split.value, subset=subset.value)
     options: dict[str, Any] = {
@@ -92,6 +104,8 @@ def evaluate(
         "n_samples": samples[0] if samples and len(samples) == 1 else None,
         "sample_counts": samples if samples and len(samples) > 1 else (),
         "transfer": TransferOptions() if transfer else None,
+        "learn_from": learn_from and open_dataset(dataset, path, split=learn_from.value, subset=subset.value),
+        "unseen": unseen_factories(unseen or [], device.value),
         "profile": None if profile is None else ProfileStore().load(profile),
     }
     run(
@@ -104,6 +118,28 @@ def evaluate(
     )
     if out is not None:
         console().print(f"Figures: {out / 'results.json'}")
+
+
+def check_learn_from(split: Split, learn_from: Split | None, transfer: bool) -> None:
+    """Raises BadParameter unless profiles are taught on other patients than they are judged on."""
+    if learn_from is not None and (not transfer or split == learn_from or Split.all in (split, learn_from)):
+        raise typer.BadParameter(
+            "profiles learn from one split and are judged on another: give --transfer with, for example, "
+            "--learn-from train --split test."
+        )
+
+
+def unseen_factories(given: list[str], device: str) -> dict[str, dict[str, Callable[[], Engine]]]:
+    """By rater left out, models that never saw them. Raises BadParameter and as `engine_factories` does."""
+    models: dict[str, list[str]] = {}
+    for text in given:
+        rater, equals, model = text.partition("=")
+        if not (rater and equals and model):
+            raise typer.BadParameter(
+                f"{text!r} is not RATER=MODEL, for example Ann=runs/without-ann/best.safetensors."
+            )
+        models.setdefault(rater, []).append(model)
+    return {rater: engine_factories(names, device) for rater, names in models.items()}
 
 
 def engine_factories(models: list[str], device: str) -> dict[str, Callable[[], Engine]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,6 +37,14 @@ def train(
             help="Train a rival or an ablation instead, as SPA would be; a wrong name lists them.",
         ),
     ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RATER",
+            help="Leave this rater out, by name or by number from 0; may be repeated. "
+            "`evaluate --unseen` measures the model on what they drew.",
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in DIR.")] = False,
 ) -> None:
     """Train a model; a run that is stopped, or killed, goes on with --resume.
@@ -57,7 +66,7 @@ def train(
     if model is not None:
         options = training_options(model, options)
     screen = console()
-    data = read_data(dataset, path, options, screen)
+    data = read_data(dataset, path, options, screen, without or ())
     try:
         best = _run(model, data, out, options, resume, screen)
     except KeyboardInterrupt:
@@ -99,15 +108,25 @@ def read_options(path: Path | None) -> TrainOptions:
         raise InputError(f"The options in {path} are wrong at {place}: {first['msg']}.") from error
 
 
-def read_data(dataset: str, paths: list[Path], options: TrainOptions, screen: Console) -> TrainingData:
-    """Train and val split of a data set as arrays. Raises DatasetError as the loaders do."""
+def read_data(
+    dataset: str, paths: list[Path], options: TrainOptions, screen: Console, without: Sequence[str] = ()
+) -> TrainingData:
+    """Train and val split of a data set as arrays, some raters left out. Raises as the loaders do."""
+    from SPASegmentLib.datasets.fewer_raters import WithoutRaters
     from SPASegmentLib.datasets.registry import open_dataset
     from SPASegmentLib.training.loop import TrainingData
 
-    splits = [open_dataset(dataset, paths, split=split, subset="any") for split in ("train", "val")]
+    splits: list[MultiRaterDataset] = [
+        open_dataset(dataset, paths, split=split, subset="any") for split in ("train", "val")
+    ]
+    if without:
+        splits = [WithoutRaters(split, without) for split in splits]
     colour = options.network.get("image_channels", 1) == 3
     learn, check = (_arrays(split, colour, screen) for split in splits)
-    return TrainingData(learn.images, learn.masks, check.images, check.masks, learn.provenance)
+    left_out = {"raters_left_out": list(without)} if without else {}
+    return TrainingData(
+        learn.images, learn.masks, check.images, check.masks, {**learn.provenance, **left_out}
+    )
 
 
 class _Arrays:

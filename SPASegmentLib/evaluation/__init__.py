@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -18,6 +18,8 @@ from SPASegmentLib.evaluation.samples import for_each_count
 from SPASegmentLib.evaluation.sequences import TransferOptions
 from SPASegmentLib.evaluation.tables import all_tables
 from SPASegmentLib.evaluation.transfer import run_transfer
+from SPASegmentLib.evaluation.unseen import evaluate_unseen_raters
+from SPASegmentLib.evaluation.workers import EngineFactory
 from SPASegmentLib.preference.profile import Profile
 
 __all__ = ["Options", "Results", "TransferOptions", "evaluate", "run", "run_transfer"]
@@ -38,6 +40,7 @@ def run(
     threads: int = 1,
     transfer: TransferOptions | None = None,
     learn_from: MultiRaterDataset | None = None,
+    unseen: Mapping[str, Mapping[str, EngineFactory]] | None = None,
     profile: Profile | None = None,
     report: bool = True,
     command: str | None = None,
@@ -47,6 +50,7 @@ def run(
 
     The first model is the one the others are compared with. sample_counts: also run every model with these N,
     as "NAME N=24" and so on. transfer, learn_from: also measure carried profiles, see `run_transfer`.
+    unseen: also measure models on the raters they were not trained on, see `evaluate_unseen_raters`.
     profile: also run the first model with this one, as "NAME + PROFILE"; ProfileError if it is another's.
     report: whether report.md and its pictures are written. command: what reproduces it, for the report.
     See `evaluate` and `Options` for the rest.
@@ -72,11 +76,13 @@ def run(
             engine_factories, dataset, options, transfer, learn_from=learn_from, out=out, console=console
         )
         carried = results.transfer = found.summary
+    if unseen:
+        results.unseen = evaluate_unseen_raters(unseen, dataset, options, out=out, console=console)
     if console is not None:
-        for table in all_tables(results.summary, carried):
+        for table in all_tables(results.summary, carried, results.unseen):
             console.print(table)
     if report and out is not None:
         from SPASegmentLib.evaluation.report import write_report
 
-        write_report(results, out, dataset=dataset, transfer=carried, command=command)
+        write_report(results, out, dataset=dataset, transfer=carried, unseen=results.unseen, command=command)
     return results

@@ -225,6 +225,17 @@ def transfer_table(users: Mapping[str, Any]) -> str:
     )
 
 
+def unseen_table(found: Mapping[str, Any]) -> str:
+    """Dice by iteration per rater left out and model, and the mean over raters."""
+    iterations = list(next(iter(found["mean"].values()))["dice"])
+    rows = [
+        [rater, model, *(f"{value:.4f}" for value in figures["dice"].values())]
+        for rater, models in {**found["raters"], "**mean**": found["mean"]}.items()
+        for model, figures in models.items()
+    ]
+    return table(["rater", "model", *iterations], rows)
+
+
 def _change(figures: Mapping[str, Any], what: str, digits: int) -> str:
     low, high = figures[f"{what}_interval"]
     return f"{figures[f'{what}_difference']:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"

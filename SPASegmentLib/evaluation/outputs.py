@@ -31,7 +31,7 @@ class Results:
 
     summary: as in results.json. records: of each model, in the order of cases, those without a target left
     out. targets: as in targets.json. out: the folder they were written to, or None. transfer: as in
-    transfer.json, where it was measured.
+    transfer.json, where it was measured. unseen: as in unseen-raters.json, likewise.
     """
 
     summary: dict[str, Any]
@@ -39,6 +39,7 @@ class Results:
     targets: dict[str, Any]
     out: Path | None = None
     transfer: dict[str, Any] | None = None
+    unseen: dict[str, Any] | None = None
 
 
 def gather(

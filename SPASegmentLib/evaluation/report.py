@@ -13,6 +13,7 @@ from SPASegmentLib.evaluation import markdown, plots
 from SPASegmentLib.evaluation.first_draw import WORDS, sub_row
 from SPASegmentLib.evaluation.outputs import Results
 from SPASegmentLib.evaluation.records import CaseRecord, unpack_mask, write_whole
+from SPASegmentLib.evaluation.tables import everybody
 
 REPORT_FILE = "report.md"
 PICTURES_FOLDER = "pictures"
@@ -26,12 +27,14 @@ def write_report(
     *,
     dataset: MultiRaterDataset | None = None,
     transfer: Mapping[str, Any] | None = None,
+    unseen: Mapping[str, Any] | None = None,
     command: str | None = None,
 ) -> Path:
     """Write report.md and its pictures to a folder; returns the report's path.
 
     dataset: to draw where masks differ from named raters; without it that picture is left out. transfer: the
-    summary of `run_transfer`. command: the one that reproduces the figures.
+    summary of `run_transfer`. unseen: that of `evaluate_unseen_raters`. command: the one that
+    reproduces the figures.
     """
     pictures = out / PICTURES_FOLDER
     parts = [
@@ -43,6 +46,7 @@ def write_report(
         _among_raters(results.summary),
         _alignment(results, dataset, pictures),
         _transfer(transfer, pictures),
+        _unseen(unseen),
         _cases(results),
     ]
     path = out / REPORT_FILE
@@ -186,12 +190,21 @@ def _transfer(transfer: Mapping[str, Any] | None, pictures: Path) -> str:
     for number, (name, model) in enumerate(transfer["models"].items()):
         picture = f"transfer-{number + 1}.png"
         plots.transfer_by_position(model["users"], pictures / picture)
-        rows = markdown.transfer_table(model["users"])
+        rows = markdown.transfer_table(everybody(model))
         parts.append(f"### {name}\n\n{rows}\n\n{_picture(picture, 'Carried and fresh')}")
     where = "other images" if transfer["learn_from"] else "the cases before"
     return (
         f"## Transfer\n\nDice after the click and picks of the approve user, with a profile taught on "
         f"{where} ({transfer['warm']} at least) against a fresh one.\n\n" + "\n\n".join(parts)
+    )
+
+
+def _unseen(unseen: Mapping[str, Any] | None) -> str:
+    if unseen is None:
+        return ""
+    return (
+        "## Raters left out\n\nMean Dice by iteration with what a rater drew, of models trained without that "
+        f"rater.\n\n{markdown.unseen_table(unseen)}"
     )
 
 

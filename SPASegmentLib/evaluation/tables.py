@@ -11,14 +11,25 @@ from rich.table import Table
 from SPASegmentLib.evaluation.first_draw import WORDS, sub_row
 
 
-def all_tables(summary: dict[str, Any], transfer: dict[str, Any] | None = None) -> list[Table]:
-    """Dice, other figures, and the models' differences and carried profiles where there are any."""
+def all_tables(
+    summary: dict[str, Any],
+    transfer: dict[str, Any] | None = None,
+    unseen: dict[str, Any] | None = None,
+) -> list[Table]:
+    """Dice, effort and more; differences of models, carried profiles, raters left out where there are any."""
     tables = [dice_table(summary), gain_table(summary), failure_table(summary), figures_table(summary)]
     if summary["paired"]:
         tables.append(paired_table(summary))
     if transfer is not None:
-        tables += [transfer_table(name, model["users"]) for name, model in transfer["models"].items()]
+        tables += [transfer_table(name, everybody(model)) for name, model in transfer["models"].items()]
+    if unseen is not None:
+        tables.append(unseen_table(unseen))
     return tables
+
+
+def everybody(model: Mapping[str, Any]) -> dict[str, Any]:
+    """The users of a transfer, and all of them together where they are persons."""
+    return {**model["users"], **({"all": model["all"]} if model.get("all") else {})}
 
 
 def dice_table(summary: dict[str, Any]) -> Table:
@@ -122,6 +133,16 @@ def transfer_table(name: str, users: dict[str, Any]) -> Table:
             number(figures["fresh_picks"], 2),
             number(figures["carried_picks"], 2),
         )
+    return table
+
+
+def unseen_table(found: Mapping[str, Any]) -> Table:
+    """Dice with what a rater drew of models trained without them."""
+    iterations = list(next(iter(found["mean"].values()))["dice"])
+    table = _table("Dice with raters left out of training", ["rater", "model", *iterations])
+    for rater, models in {**found["raters"], "mean": found["mean"]}.items():
+        for model, figures in models.items():
+            table.add_row(rater, model, *(number(value, 3) for value in figures["dice"].values()))
     return table
 
 

@@ -138,12 +138,17 @@ def run_transfer(
             if _key(user, number) not in stores[name].records
         ]
         _compute(crew, jobs, stores, console)
+    persons = all(TargetRule.parse(user).kind == "raters" for user in users)
     keys = [_key(user, number) for user in users for number in range(len(plans))]
     records = {name: [store.records[key] for key in keys] for name, store in stores.items()}
     summary = {
         **settings,
         "models": {
-            name: {"users": summarise_users(rows, options.resamples)} for name, rows in records.items()
+            name: {
+                "users": summarise_users(rows, options.resamples),
+                "all": _summarise(rows, options.resamples) if persons else None,
+            }
+            for name, rows in records.items()
         },
     }
     if out is not None:

@@ -173,6 +173,37 @@ def test_data_for_training_is_read_with_all_its_raters_and_padded_to_one_size(a_
     np.testing.assert_array_equal(colour.images[..., 0], data.images)
 
 
+def test_a_model_trained_without_a_rater_is_measured_on_what_they_drew(run, a_folder, a_model, tmp_path):
+    (tmp_path / "options.json").write_text(json.dumps(OPTIONS))
+    given = ("--dataset", "folder", "--path", a_folder)
+    ran = run(
+        *("train", *given, "--without", "bob", "--out", tmp_path / "run"),
+        *("--config", tmp_path / "options.json"),
+    )
+    assert ran.code == 0, ran.err
+    best = tmp_path / "run" / "best.safetensors"
+    assert read_header(best).provenance["raters_left_out"] == ["bob"]
+    ran = run(
+        *("evaluate", *given, "--split", "test", "--model", a_model, "--samples", 8),
+        *("--unseen", f"bob={best}", "--out", tmp_path / "out"),
+    )
+    assert ran.code == 0, ran.err
+    found = json.loads((tmp_path / "out" / "unseen-raters.json").read_text())
+    assert set(found["raters"]["bob"]["best"]["dice"]) == set("123456")
+    assert "| bob | best |" in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_profiles_taught_on_other_patients_are_judged_on_the_split(run, a_folder, a_model, monkeypatch):
+    given = ("evaluate", "--dataset", "folder", "--path", a_folder, "--model", a_model, "--split", "test")
+    ran = run(*given, "--transfer", "--learn-from", "train", "--samples", 8)
+    assert ran.code == 1, "four patients are fewer than the ten that teach"
+    assert "A profile is judged after 10 cases" in ran.err
+    wrong = run(*given, "--transfer", "--learn-from", "test")
+    assert wrong.code == 2
+    assert "judged on another" in wrong.err
+    assert run(*given, "--unseen", "bob").code == 2
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
 from evaluation_toys import ToyDataset, toy
+from rich.console import Console
 
 from SPASegmentLib.errors import DatasetError, SPASegmentError
-from SPASegmentLib.evaluation import Options, evaluate
+from SPASegmentLib.evaluation import Options, evaluate, run
 from SPASegmentLib.evaluation.alignment import alignment
 from SPASegmentLib.evaluation.records import CaseRecord
 from SPASegmentLib.evaluation.unseen import evaluate_unseen_raters
@@ -84,3 +86,22 @@ def test_an_unseen_rater_must_be_in_the_data() -> None:
         evaluate_unseen_raters({"Eve": {"toy": toy()}}, ToyDataset(2, names=PEOPLE), QUICK)
     with pytest.raises(SPASegmentError, match="no rater to leave out"):
         evaluate_unseen_raters({}, ToyDataset(2, names=PEOPLE), QUICK)
+
+
+def test_terminal_and_report_show_the_raters_left_out(tmp_path: Path) -> None:
+    shown = io.StringIO()
+    unseen = {"Ann": {"toy": toy()}, "Di": {"toy": toy(), "other": toy("other", step=0.5)}}
+    results = run(
+        {"toy": toy()},
+        ToyDataset(6, names=PEOPLE),
+        out=tmp_path,
+        unseen=unseen,
+        console=Console(file=shown, width=100),
+    )
+    assert results.unseen is not None
+    dice = results.unseen["raters"]["Di"]["other"]["dice"]
+    row = " | ".join(f"{value:.4f}" for value in dice.values())
+    text = (tmp_path / "report.md").read_text()
+    assert f"| Di | other | {row} |" in text
+    assert "| **mean** | toy |" in text
+    assert "raters left out of training" in shown.getvalue()

@@ -153,3 +153,17 @@ def test_the_carried_prior_reaches_the_engine_and_the_fresh_one_is_empty() -> No
     assert all(prior is not None for prior in priors)
     assert all(not np.any(prior) for prior in priors[::2])
     assert np.mean([np.any(prior) for prior in priors[1::2]]) > 0.8
+
+
+def test_named_users_are_also_judged_together_and_styles_are_not() -> None:
+    train, test = ToyDataset(20, names=PEOPLE), ToyDataset(6, names=PEOPLE, reverse=True)
+    people = run_transfer({"toy": toy()}, test, QUICK, TransferOptions(warm=5), learn_from=train)
+    [model] = people.summary["models"].values()
+    assert list(model["users"]) == [f"raters:{name}" for name in PEOPLE]
+    assert model["all"]["cases"] == sum(figures["cases"] for figures in model["users"].values())
+    mean = np.mean([figures["dice_difference"] for figures in model["users"].values()])
+    assert model["all"]["dice_difference"] == pytest.approx(mean, abs=0.01)
+    low, high = model["all"]["dice_interval"]
+    assert low <= model["all"]["dice_difference"] <= high
+    styles = run_transfer({"toy": toy()}, ToyDataset(24), QUICK, SHORT).summary["models"]["toy"]
+    assert styles["all"] is None
