@@ -35,6 +35,20 @@ class OracleEngine(Protocol):
         """(H, W) bool; called before the first request of every case."""
 
 
+@runtime_checkable
+class PromptedEngine(Protocol):
+    """An engine that is asked by clicks or boxes and not by picks: its user sees the target and shows it.
+
+    It brings its interaction along; `propose` gets the image and the prompts, not the target.
+    """
+
+    user: str
+    """What the user does, in a few words; results and tables say so."""
+
+    def interact(self, case: Case, draw: Draw, *, iterations: int, seed: int) -> Trace:
+        """One case: a proposal after the first prompt and after each further one."""
+
+
 @dataclass
 class Trace:
     """An interaction as it went: a proposal per iteration and the user's picks between them.
@@ -77,8 +91,10 @@ def interact(
 
     It goes through the same `Session` as every user's interaction, so that what is measured is what users
     get. The engine gets the image, the click and the indices of the picks and nothing else (but see
-    `OracleEngine`); the target only chooses the pick. The interaction also ends where no candidate is shown.
+    `OracleEngine` and `PromptedEngine`); the target only chooses the pick. The interaction also ends where no candidate is shown.
     """
+    if isinstance(engine, PromptedEngine):
+        return engine.interact(case, draw, iterations=iterations, seed=seed)
     trace = Trace()
     if isinstance(engine, OracleEngine):
         engine.see_target(draw.target)
@@ -96,7 +112,7 @@ def interact(
         trace.seconds.append(time.perf_counter() - begun)
         if session.proposal is None:
             raise StepError("The engine gave no proposal; it cannot be evaluated.")
-        _score(trace, session.proposal, draw.target)
+        score(trace, session.proposal, draw.target)
         shown = trace.candidates[-1]
         trace.approved = may_approve and approves(trace.dice[-1], shown)
         if trace.approved or not shown or len(trace.proposals) == iterations:
@@ -105,7 +121,8 @@ def interact(
         session = session.pick(trace.picks[-1])
 
 
-def _score(trace: Trace, proposal: Proposal, target: np.ndarray) -> None:
+def score(trace: Trace, proposal: Proposal, target: np.ndarray) -> None:
+    """Add a proposal and the Dice of all it shows to a trace."""
     masks = np.stack([proposal.recommendation, *(candidate.mask for candidate in proposal.candidates)])
     values = [float(value) for value in dice_of_each(masks, target)]
     trace.proposals.append(proposal)
