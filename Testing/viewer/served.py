@@ -1,6 +1,5 @@
 """Runs the viewer as the command does, and on SIGUSR1 writes what the scene holds for a test to compare.
 
-On SIGUSR2 it takes few samples from then on, for tests of many interactions.
 usage: served.py TRUTH.npz ARGUMENTS of `spasegment view`
 """
 
@@ -63,9 +62,7 @@ def main() -> None:
     class Told(server.Service):
         async def start(self) -> None:
             await super().start()
-            loop = asyncio.get_running_loop()
-            loop.add_signal_handler(signal.SIGUSR1, write_truth, self, path)
-            loop.add_signal_handler(signal.SIGUSR2, self.viewer.workbench.set_samples, 8)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, write_truth, self, path)
 
     server.Service = Told  # type: ignore[misc]
     from SPASegmentLib.cli import main as command
