@@ -91,7 +91,8 @@ def interact(
 
     It goes through the same `Session` as every user's interaction, so that what is measured is what users
     get. The engine gets the image, the click and the indices of the picks and nothing else (but see
-    `OracleEngine` and `PromptedEngine`); the target only chooses the pick. The interaction also ends where no candidate is shown.
+    `OracleEngine`, `PromptedEngine`); the target only chooses the pick. The interaction also ends where no
+    candidate is shown.
     """
     if isinstance(engine, PromptedEngine):
         return engine.interact(case, draw, iterations=iterations, seed=seed)
@@ -187,8 +188,9 @@ def _add_masks(record: CaseRecord, trace: Trace, case: Case, missing: int) -> No
 
 
 def _add_uncertainty(record: CaseRecord, first: Proposal, case: Case, draw: Draw) -> None:
-    ged, d_max = spread_against_raters(first, case.masks, case.spacing)
+    ged, d_max, drawn = spread_against_raters(first, case.masks, case.spacing)
     record.ged, record.d_max = round(ged, DIGITS), round(d_max, DIGITS)
+    record.ged_drawn = None if drawn is None else round(drawn, DIGITS)
     counts = calibration_in_region(first, draw.target, case.spacing)
     record.calibration = [_rounded(row) for row in counts]
 

@@ -123,12 +123,13 @@ def candidate_table(summary: Mapping[str, Any]) -> str:
 
 
 def uncertainty_table(summary: Mapping[str, Any]) -> str:
-    """GED (squared), D_max and ECE of the first proposal."""
+    """GED (squared) to all raters and to those who drew something, D_max and ECE of the first proposal."""
+    names = ("ged", "ged_drawn", "d_max", "ece")
     rows = [
-        [title_of(name, model), number(model["ged"], 4), number(model["d_max"], 4), number(model["ece"], 4)]
+        [title_of(name, model), *(number(model[figure], 4) for figure in names)]
         for name, model in summary["models"].items()
     ]
-    return table(["model", "GED", "D_max", "ECE"], rows)
+    return table(["model", "GED", "GED, who drew", "D_max", "ECE"], rows)
 
 
 def among_raters_table(summary: Mapping[str, Any]) -> str:

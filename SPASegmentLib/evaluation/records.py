@@ -51,7 +51,8 @@ class CaseRecord:
     candidates, similarity: Dice of each candidate with the target, of every two candidates with each other.
     picks: index of the candidate picked after each iteration. rater_dice: Dice with each single rater.
     consensus_dice: Dice of each rater with the majority of the others, empty where fewer than three drew.
-    calibration: (bins, 3) counts, ged and d_max: of the first proposal. seconds: of each call, click first.
+    calibration: (bins, 3) counts, ged, d_max, and ged_drawn, to the raters who drew something: of the first
+    proposal. seconds: of each call, click first.
     pictures: the recommendation at the "first" and "last" iteration, packed, where raters are persons.
     error: the engine's sentence where it could not answer (every Dice is then 0).
     """
@@ -73,6 +74,7 @@ class CaseRecord:
     consensus_dice: list[float] = field(default_factory=list)
     ged: float | None = None
     d_max: float | None = None
+    ged_drawn: float | None = None
     calibration: list[list[float]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     pictures: dict[str, str] = field(default_factory=dict)

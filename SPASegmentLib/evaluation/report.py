@@ -130,8 +130,10 @@ def _uncertainty(summary: Mapping[str, Any], pictures: Path) -> str:
     plots.calibration(summary, pictures / "calibration.png")
     return (
         "## Uncertainty\n\nOf the first proposal: squared generalised energy distance (1 - IoU, lower is "
-        "better) and D_max of its samples against all raters on the slice's pixels; calibration error of its "
-        f"mean against the target inside the zoomed region.\n\n{markdown.uncertainty_table(summary)}\n\n"
+        "better) and D_max of its samples against all raters on the slice's pixels, the distance also "
+        "against only the raters who drew something, since nobody clicks on what they would not draw; "
+        "calibration error of its mean against the target inside the zoomed region.\n\n"
+        f"{markdown.uncertainty_table(summary)}\n\n"
         f"{_picture('calibration.png', 'Calibration')}"
     )
 

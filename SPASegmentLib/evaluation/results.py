@@ -154,9 +154,19 @@ def _uncertainty_figures(
         if record.ged is not None and record.d_max is not None
     ]
     if not held:
-        return {"ged": None, "d_max": None, "ece": None}
+        return {"ged": None, "d_max": None, "ged_drawn": None, "ece": None}
     values = np.array([row[:2] for row in held], dtype=np.float64)
     ged, d_max = bootstrap_means(values, [row[2] for row in held], resamples)
+    drawn = [
+        (record.ged_drawn, patient)
+        for record, patient in zip(records, patients, strict=True)
+        if record.ged_drawn is not None
+    ]
+    told: dict[str, Any] = {"ged_drawn": None}
+    if drawn:
+        values = np.array([[value] for value, _ in drawn], dtype=np.float64)
+        [estimate] = bootstrap_means(values, [patient for _, patient in drawn], resamples)
+        told = {"ged_drawn": rounded(estimate.mean), "ged_drawn_interval": interval(estimate)}
     counts = np.sum([np.array(record.calibration) for record in records if record.calibration], axis=0)
     ece = expected_calibration_error(counts)
     return {
@@ -164,6 +174,7 @@ def _uncertainty_figures(
         "ged_interval": interval(ged),
         "d_max": rounded(d_max.mean),
         "d_max_interval": interval(d_max),
+        **told,
         "ece": None if np.isnan(ece) else rounded(ece),
         "calibration": [_round_all(row) for row in counts],
     }

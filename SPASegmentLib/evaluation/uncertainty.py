@@ -35,12 +35,19 @@ def inside_region(region: Region, spacing: tuple[float, float], shape: tuple[int
 
 def spread_against_raters(
     proposal: Proposal, masks: np.ndarray, spacing: tuple[float, float]
-) -> tuple[float, float]:
-    """Squared GED and D_max of the proposal's samples against the raters' masks (R, H, W)."""
+) -> tuple[float, float, float | None]:
+    """Squared GED and D_max of the proposal's samples against the raters' masks (R, H, W).
+
+    The third figure is the GED to the raters who drew something, None where nobody did. Who clicks sees an
+    object, so no sample is empty, and a rater who drew nothing is beyond the reach of all of them.
+    """
     shape = (int(masks.shape[1]), int(masks.shape[2]))
     feedback = proposal.feedback
     samples = sample_masks(feedback.samples, feedback.region, spacing, shape)
-    return generalised_energy_distance(samples, masks), maximum_dice_match(samples, masks)
+    drawn = masks[masks.any(axis=(1, 2))]
+    ged = generalised_energy_distance(samples, masks)
+    among_drawn = generalised_energy_distance(samples, drawn) if len(drawn) else None
+    return ged, maximum_dice_match(samples, masks), among_drawn
 
 
 def calibration_in_region(proposal: Proposal, target: np.ndarray, spacing: tuple[float, float]) -> np.ndarray:

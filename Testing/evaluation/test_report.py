@@ -58,7 +58,8 @@ def test_the_report_holds_the_figures_of_the_results(a_report: tuple) -> None:
     assert f"{model['dice']['6']:.4f} [{low:.3f}, {high:.3f}]" in text
     assert f"{100 * model['gain']['1-2']:+.2f}" in text
     assert f"{model['noi']['0.80']:.2f}" in text
-    assert f"| {model['ged']:.4f} | {model['d_max']:.4f} | {model['ece']:.4f} |" in text
+    figures = " | ".join(f"{model[name]:.4f}" for name in ("ged", "ged_drawn", "d_max", "ece"))
+    assert f"| {figures} |" in text
     assert "toy - still" in text
     assert "spasegment evaluate --dataset toys" in text
     assert "1 case(s) without a target" in text

@@ -83,7 +83,7 @@ def test_samples_that_are_the_raters_masks_have_no_distance_and_match_fully() ->
     assert drawn is not None
     proposal = interact(ToyEngine(), case, drawn, iterations=1).proposals[0]
     perfect = replace(proposal.feedback, samples=case.masks.astype(np.uint8) * 255)
-    ged, d_max = spread_against_raters(replace(proposal, feedback=perfect), case.masks, case.spacing)
+    ged, d_max, _ = spread_against_raters(replace(proposal, feedback=perfect), case.masks, case.spacing)
     assert ged == pytest.approx(0)
     assert d_max == pytest.approx(1)
 
@@ -99,3 +99,19 @@ def test_calibration_looks_only_inside_the_region() -> None:
     box = (slice(11, 20), slice(11, 20))
     assert counts[:, 2].sum() == drawn.target[box].sum()
     assert counts[:, 1].sum() == pytest.approx(proposal.probability[box].sum(), rel=1e-5)
+
+
+def test_the_distance_to_those_who_drew_leaves_out_those_who_did_not() -> None:
+    case = ToyDataset()[0]
+    drawn = draw(case, 0)
+    assert drawn is not None
+    proposal = interact(ToyEngine(), case, drawn, iterations=1).proposals[0]
+    whole, _, same = spread_against_raters(proposal, case.masks, case.spacing)
+    assert whole == same
+    fewer = case.masks.copy()
+    fewer[1:3] = False
+    ged, _, among_drawn = spread_against_raters(proposal, fewer, case.spacing)
+    [expected] = [spread_against_raters(proposal, case.masks[[0, 3]], case.spacing)[0]]
+    assert among_drawn == pytest.approx(expected)
+    assert ged > among_drawn
+    assert spread_against_raters(proposal, np.zeros_like(fewer), case.spacing)[2] is None
