@@ -40,7 +40,7 @@ class MapEngine(LocalEngine):
     def _propose(self, request: ProposalRequest, cancel: CancelToken | None) -> Proposal:
         started = time.perf_counter()
         if request.answered and request.answered[-1].picked is not None:
-            return _taken(request, started)
+            return taken(request, started)
         region = self._region(request, cancel)
         encoded = time.perf_counter()
         if cancel is not None and cancel.is_set():
@@ -78,7 +78,7 @@ def _seed(request: ProposalRequest) -> PointPrompt:
     return next(p for p in request.points if p.positive)
 
 
-def _taken(request: ProposalRequest, started: float) -> Proposal:
+def taken(request: ProposalRequest, started: float) -> Proposal:
     """The picked candidate as the recommendation."""
     last = request.answered[-1]
     assert last.picked is not None

@@ -44,6 +44,8 @@ class SystemFactory:
     def __call__(self) -> Engine:
         """Load the checkpoint. Raises CheckpointError where it cannot be a checkpoint of this system."""
         from SPASegmentLib.baselines.systems.engine import MapEngine
+        from SPASegmentLib.baselines.systems.prompted import BoxedEngine, ClickedEngine
+        from SPASegmentLib.baselines.systems.sam import Sam
 
         spec = get_system(self.name)
         system, header = load_system(self.path)
@@ -53,8 +55,12 @@ class SystemFactory:
                 f"{self.path.name} is no checkpoint of {self.name}: train it with `spasegment train --model"
                 f" {trained.name}`."
             )
+        info = _info(self.name, header)
+        if isinstance(system, Sam):
+            kind = BoxedEngine if spec.category == "Unc-Int" else ClickedEngine
+            return kind(system, info, self.device)
         assert isinstance(system, MapSystem)
-        return MapEngine(system, _info(self.name, header), self.device)
+        return MapEngine(system, info, self.device)
 
 
 def _info(name: str, header: CheckpointHeader) -> ModelInfo:

@@ -40,14 +40,75 @@ _THIN = (16, 16, 32, 64, 128, 16)
 _ALL = (
     SystemSpec("unet", "UNet", "Det", "U-Net on the majority vote", SystemConfig("unet")),
     SystemSpec(
+        "transunet",
+        "TransUNet",
+        "Det",
+        "U-Net around a transformer, on the majority vote",
+        SystemConfig("transunet", encoder_widths=(16, 32, 64, 128), embed=128, depth=4, heads=4),
+    ),
+    SystemSpec(
+        "swinunet",
+        "SwinUNet",
+        "Det",
+        "U of shifted-window transformers, on the majority vote",
+        SystemConfig("swinunet", embed=32, heads=2, window=8),
+    ),
+    SystemSpec(
         "ensemble-unet",
         "Ensemble UNet",
         "Unc",
         "four U-Nets of other starts and rater draws",
         SystemConfig("ensemble", widths=_THIN),
     ),
+    SystemSpec(
+        "probunet",
+        "ProbUNet",
+        "Unc",
+        "U-Net with a latent drawn from a prior that sees the image",
+        SystemConfig("probunet"),
+    ),
     SystemSpec("ls-unet", "LS-UNet", "Unc", "U-Net on a random rater's label each step", SystemConfig("ls")),
     SystemSpec("mh-unet", "MH-UNet", "Unc", "U-Net with a head for each rater", SystemConfig("mh")),
+    SystemSpec(
+        "mrnet",
+        "MRNet",
+        "Unc",
+        "U-Net asked with an expertness of each rater",
+        SystemConfig("mrnet", widths=(16, 32, 64, 96, 128, 16)),
+    ),
+    SystemSpec("sam", "SAM", "Int", "SAM on the compact encoder; clicks on errors", SystemConfig("sam")),
+    SystemSpec(
+        "medsam",
+        "MedSAM",
+        "Int",
+        "SAM tuned as MedSAM is; clicks on errors",
+        SystemConfig("medsam"),
+        start="sam",
+    ),
+    SystemSpec(
+        "msa",
+        "MSA",
+        "Int",
+        "SAM frozen, with adapters; clicks on errors",
+        SystemConfig("msa"),
+        start="sam",
+    ),
+    SystemSpec(
+        "sam-u-v1",
+        "SAM-U V1",
+        "Unc-Int",
+        "SAM asked with several jittered boxes",
+        SystemConfig("sam"),
+        network="sam",
+    ),
+    SystemSpec(
+        "sam-u-v2",
+        "SAM-U V2",
+        "Unc-Int",
+        "MedSAM asked with several jittered boxes",
+        SystemConfig("medsam"),
+        network="medsam",
+    ),
 )
 SYSTEMS: dict[str, SystemSpec] = {spec.name: spec for spec in _ALL}
 
@@ -83,12 +144,19 @@ def system_config(name: str, entries: Mapping[str, Any], raters: int) -> SystemC
 
 def build_system(config: SystemConfig) -> System:
     """The network of a configuration, with fresh weights. Raises CheckpointError for an unknown kind."""
-    from SPASegmentLib.baselines.systems import unets
+    from SPASegmentLib.baselines.systems import mrnet, msa, probunet, sam, swinunet, transunet, unets
 
     makers: dict[str, type[System]] = {
         "unet": unets.UNet,
         "ls": unets.LabelSamplingUNet,
         "mh": unets.MultiHeadUNet,
+        "transunet": transunet.TransUNet,
+        "swinunet": swinunet.SwinUNet,
+        "probunet": probunet.ProbUNet,
+        "mrnet": mrnet.MRNet,
+        "sam": sam.Sam,
+        "medsam": sam.MedSam,
+        "msa": msa.Msa,
         "ensemble": unets.EnsembleUNet,
     }
     if config.kind not in makers:

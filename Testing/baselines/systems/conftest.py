@@ -20,9 +20,19 @@ from SPASegmentLib.training.options import TrainOptions
 TINY: dict[str, Any] = {
     "grid": 32,
     "default_region": 32.0,
-    "widths": [8, 8, 16, 16, 16, 8],
+    "widths": [8, 8, 8, 8, 16, 8],
     "samples": 12,
     "members": 3,
+    "latent": 2,
+    "encoder_widths": [8, 16, 16, 16],
+    "channels": 32,
+    "decoder_heads": 4,
+    "decoder_mlp": 32,
+    "adapter": 8,
+    "embed": 16,
+    "depth": 2,
+    "heads": 2,
+    "window": 4,
 }
 STEPS = 30
 
@@ -34,7 +44,7 @@ def tiny_options() -> Callable[..., TrainOptions]:
     def make(name: str, **changes: Any) -> TrainOptions:
         plain: dict[str, Any] = {
             "steps": STEPS,
-            "batch": 8,
+            "batch": 4,
             "learning_rate": 4e-3,
             "ema": 0.9,
             "checkpoint_every": 1000,
@@ -63,7 +73,8 @@ def system_checkpoint(
         trained = SYSTEMS[name].network or name
         if trained not in made:
             torch.set_num_threads(1)
-            options = tiny_options(trained)
+            start = SYSTEMS[trained].start
+            options = tiny_options(trained, **({"start": str(make(start))} if start else {}))
             made[trained] = train_system(
                 trained, tiny_data, root / trained, options, False, Console(quiet=True)
             )

@@ -1,0 +1,54 @@
+"""Starting a system from another's weights: MedSAM and MSA start from SAM's, as theirs do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from SPASegmentLib.baselines.systems.base import System
+from SPASegmentLib.baselines.systems.specs import SystemSpec
+from SPASegmentLib.errors import CheckpointError
+from SPASegmentLib.network.checkpoint import load_checkpoint
+from SPASegmentLib.network.registry import models_dir
+
+_WRAPPED = ".inner."
+"""What the name of a frozen part's tensor has more where an adapter stands beside it."""
+
+
+def find_start(spec: SystemSpec) -> Path:
+    """The checkpoint a system starts from. Raises CheckpointError, with what to do, where there is none."""
+    path = models_dir() / f"{spec.start}.safetensors"
+    if not path.is_file():
+        raise CheckpointError(
+            f"{spec.name} starts from the weights of {spec.start}, which is not trained yet: run `spasegment"
+            f" train --model {spec.start}` first, or name its checkpoint as `start` in the options."
+        )
+    return path
+
+
+@torch.no_grad()
+def start_from(system: System, path: Path) -> list[str]:
+    """Fill a system from a checkpoint; returns the names of tensors that keep their own start (adapters).
+
+    Raises CheckpointError where anything else is not filled or has another shape.
+    """
+    state, _ = load_checkpoint(path)
+    kept, wrong = [], []
+    for name, value in system.state_dict().items():
+        found = state.pop(name.replace(_WRAPPED, "."), None)
+        if found is None:
+            kept.append(name)
+        elif found.shape != value.shape:
+            wrong.append(name)
+        else:
+            value.copy_(found)
+    frozen = dict(system.named_parameters())
+    wrong += [name for name in kept if name in frozen and not frozen[name].requires_grad]
+    if wrong or state:
+        odd = next(iter([*wrong, *state]))
+        raise CheckpointError(
+            f"{path.name} does not fit the network that should start from it (at {odd}); start from a"
+            " checkpoint of the same sizes."
+        )
+    return kept

@@ -1,0 +1,93 @@
+"""The users of prompted systems: they see the target, as who corrects a mask does; engines never do."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+from SPASegmentLib.baselines.systems.prompted import Box, BoxRequest
+from SPASegmentLib.engine.messages import Engine, ProposalRequest
+from SPASegmentLib.evaluation.interaction import Trace, score, slice_image
+from SPASegmentLib.evaluation.protocol import Draw, generator
+from SPASegmentLib.imaging.types import PointPrompt
+from SPASegmentLib.session import proposal_seed
+
+if TYPE_CHECKING:
+    from SPASegmentLib.datasets.case import Case
+
+HAND = 0.05
+"""Deviation of the sides of a box drawn by hand, in sides of the box."""
+
+
+def click_on_errors(engine: Engine, case: Case, draw: Draw, *, iterations: int, seed: int) -> Trace:
+    """Iteration 1: the protocol's click. Each further one: `error_point` of the mask before.
+
+    Ends where nothing is wrong any more.
+    """
+    image, trace = slice_image(case), Trace()
+    points: tuple[PointPrompt, ...] = (draw.click,)
+    for iteration in range(1, iterations + 1):
+        request = ProposalRequest(image, points, seed=proposal_seed(seed, iteration))
+        _ask(engine, request, trace, draw.target)
+        point = error_point(trace.proposals[-1].recommendation, draw.target)
+        if point is None:
+            break
+        points = (*points, point)
+    return trace
+
+
+def draw_boxes(engine: Engine, case: Case, draw: Draw, *, iterations: int, seed: int) -> Trace:
+    """At each iteration the user draws one more box around the target, each time with their own unsteadiness.
+
+    The protocol's click is given too; only the region's position needs it.
+    """
+    image, trace = slice_image(case), Trace()
+    boxes: tuple[Box, ...] = ()
+    for iteration in range(1, iterations + 1):
+        rng = generator(case.dataset, case.case_id, seed, f"box {iteration}")
+        boxes = (*boxes, hand_drawn_box(draw.target, rng))
+        number = proposal_seed(seed, iteration)
+        _ask(engine, BoxRequest(image, (draw.click,), seed=number, boxes=boxes), trace, draw.target)
+    return trace
+
+
+def _ask(engine: Engine, request: ProposalRequest, trace: Trace, target: np.ndarray) -> None:
+    begun = time.perf_counter()
+    proposal = engine.propose(request)
+    trace.seconds.append(time.perf_counter() - begun)
+    score(trace, proposal, target)
+
+
+def error_point(mask: np.ndarray, target: np.ndarray) -> PointPrompt | None:
+    """The click on the largest region where (H, W) mask and target differ; None where they do not.
+
+    Regions are 4-connected and either missing or too much; of equally large ones the first in reading order.
+    The click is the pixel furthest from the region's border, the first of equals, positive where the target
+    is foreground.
+    """
+    best, size = None, 0
+    for wrong in (target & ~mask, mask & ~target):
+        labels, count = ndimage.label(wrong)
+        if count:
+            sizes = np.bincount(labels.ravel())[1:]
+            largest = int(sizes.argmax())
+            if sizes[largest] > size:
+                best, size = labels == largest + 1, int(sizes[largest])
+    if best is None:
+        return None
+    depth = ndimage.distance_transform_edt(np.pad(best, 1))[1:-1, 1:-1]
+    row, col = np.unravel_index(int(depth.argmax()), depth.shape)
+    return PointPrompt(float(row), float(col), positive=bool(target[row, col]))
+
+
+def hand_drawn_box(target: np.ndarray, rng: np.random.Generator) -> Box:
+    """The bounding box of a (H, W) target, each side moved by a normal error of `HAND` of its length."""
+    rows, cols = np.flatnonzero(target.any(axis=1)), np.flatnonzero(target.any(axis=0))
+    height, width = rows[-1] - rows[0] + 1, cols[-1] - cols[0] + 1
+    top, bottom = np.array([rows[0], rows[-1]]) + HAND * height * rng.standard_normal(2)
+    left, right = np.array([cols[0], cols[-1]]) + HAND * width * rng.standard_normal(2)
+    (top, bottom), (left, right) = sorted((top, bottom)), sorted((left, right))
+    return Box(float(top), float(left), float(bottom), float(right))
