@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from SPASegmentLib.commands.shared import Device, Orientation, SeedIjk, SeedRas, console, one_seed, warn
+from SPASegmentLib.words import count_of
 
 if TYPE_CHECKING:
     from SPASegmentLib.preference.profile import Profile
@@ -85,7 +86,7 @@ def list_(context: typer.Context) -> None:
     else:
         screen.print("There are no profiles yet; `spasegment profile create NAME` makes one.")
     for profile in store.deleted():
-        screen.print(f'Can be restored: "{profile.name}", {profile.n_images} images')
+        screen.print(f'Can be restored: "{profile.name}", {count_of(profile.n_images, "image")}')
     warn(f"{entry.file.name}: {entry.problem}" for entry in entries if entry.problem)
     screen.print(f"Profiles are kept in {store.folder}")
 
@@ -187,7 +188,7 @@ def rename(context: typer.Context, name: Name, new: New) -> None:
 def copy(context: typer.Context, name: Name, new: New) -> None:
     """Make a profile of its own with the same evidence."""
     profile = _store(context).copy(name, new)
-    console().print(f'"{profile.name}" begins with {profile.n_images} images.')
+    console().print(f'"{profile.name}" begins with {count_of(profile.n_images, "image")}.')
 
 
 @app.command()
@@ -200,7 +201,7 @@ def blend(
 ) -> None:
     """Make a profile between two, from the evidence of both."""
     profile = _store(context).blend(first, second, new, share)
-    console().print(f'"{profile.name}" holds the evidence of {profile.n_images} images.')
+    console().print(f'"{profile.name}" holds the evidence of {count_of(profile.n_images, "image")}.')
 
 
 @app.command()
@@ -301,7 +302,7 @@ def remove_image(
 ) -> None:
     """Take back everything learnt on one image."""
     profile = _store(context).remove_image(name, image)
-    console().print(f'"{profile.name}" has learnt from {profile.n_images} images now.')
+    console().print(f'"{profile.name}" has learnt from {count_of(profile.n_images, "image")} now.')
 
 
 @app.command()
@@ -331,7 +332,7 @@ def restore(
 ) -> None:
     """Bring back a version of a profile, also of one that was deleted or damaged."""
     profile = _store(context).restore(name, version)
-    console().print(f'"{profile.name}" is restored with {profile.n_images} images.')
+    console().print(f'"{profile.name}" is restored with {count_of(profile.n_images, "image")}.')
 
 
 @app.command()

@@ -21,6 +21,7 @@ from SPASegmentLib.preference.profile import Profile
 from SPASegmentLib.preference.records import ModelReference
 from SPASegmentLib.preference.replay import GivenSlice
 from SPASegmentLib.preference.summary import summarise
+from SPASegmentLib.words import count_of
 
 CODE_LETTERS = 8
 """Letters of an image's hash that are shown."""
@@ -30,12 +31,12 @@ def about(profile: Profile) -> list[str]:
     """The profile in lines of words."""
     meant = ", ".join(word for word in (profile.structure, profile.modality) if word)
     half_life = profile.half_life
+    images, picks = count_of(profile.n_images, "image"), count_of(profile.n_picks, "pick")
     return [
         f'"{profile.name}"' + (f" for {meant}" if meant else ""),
         f"model {profile.model.name} ({profile.model.hash[:12]}), {profile.model.components} components"
         + (f", {profile.model.configuration}" if profile.model.configuration else ""),
-        f"{profile.n_images} images, {profile.n_picks} picks, made {profile.created:%Y-%m-%d}, "
-        f"changed {profile.changed:%Y-%m-%d}",
+        f"{images}, {picks}, made {profile.created:%Y-%m-%d}, changed {profile.changed:%Y-%m-%d}",
         "forgets nothing" if half_life is None else f"evidence weighs half after {half_life:g} images",
         *summarise(profile),
     ]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from SPASegmentLib.commands.shared import Device, Orientation, SeedIjk, SeedRas, console, one_seed, warn
+from SPASegmentLib.words import count_of
 
 if TYPE_CHECKING:
     from SPASegmentLib.commands.opening import OpenedSlice
@@ -225,7 +226,7 @@ def _introduction(opened: OpenedSlice, model: ModelInfo, profile: Profile | None
         f"Model {model.name}, trained on {model.trained_on}",
     ]
     if profile is not None:
-        lines.append(f'Profile "{profile.name}" ({profile.n_images} images)')
+        lines.append(f'Profile "{profile.name}" ({count_of(profile.n_images, "image")})')
     return lines
 
 

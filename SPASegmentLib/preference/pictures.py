@@ -23,6 +23,7 @@ from SPASegmentLib.preference.mixture import Mixture
 from SPASegmentLib.preference.profile import Profile
 from SPASegmentLib.preference.summary import Trend, summarise, trend
 from SPASegmentLib.reporting.overlay import ADDED, RECOMMENDED, REMOVED, Look, draw, stretched, view_of
+from SPASegmentLib.words import count_of
 
 _MODEL, _USER, _CHANGE = "#9aa3ad", "#0b62a8", "#b3541e"
 _DOTS = 420
@@ -150,7 +151,11 @@ def _trend(axes: Axes, below: Axes, steps: Sequence[Trend]) -> None:
 def _words(axes: Axes, profile: Profile) -> None:
     axes.set_title("In words", loc="left")
     axes.set_axis_off()
-    lines = [f"{profile.n_images} images, {profile.n_picks} picks", *summarise(profile)]
+    images, picks = count_of(profile.n_images, "image"), count_of(profile.n_picks, "pick")
+    lines = [
+        f"{images}, {picks}",
+        *summarise(profile),
+    ]
     forgets = profile.half_life
     lines.append("Forgets nothing." if forgets is None else f"Evidence weighs half after {forgets:g} images.")
     text = "\n\n".join(textwrap.fill(line, 58) for line in lines)

@@ -11,6 +11,7 @@ from SPASegmentLib.engine import describe
 from SPASegmentLib.preference.evidence import log_gain
 from SPASegmentLib.preference.profile import Profile
 from SPASegmentLib.preference.records import PickRecord, Shown, SliceEvidence
+from SPASegmentLib.words import count_of
 
 AS_LARGE = 0.02
 """Masks within this share of the consensus count as being as large."""
@@ -149,9 +150,9 @@ def _size(slices: tuple[SliceEvidence, ...]) -> str:
     change = tendency(slices)[0]
     if change is None:
         images = len({item.image for item in slices})
-        return f"Learnt from {_count(images, 'image')}; areas are not known."
+        return f"Learnt from {count_of(images, 'image')}; areas are not known."
     images = len({item.image for item in slices if _change(item) is not None})
-    over = f"over {_count(images, 'image')}"
+    over = f"over {count_of(images, 'image')}"
     if abs(change) < AS_LARGE:
         return f"Masks about as large as the consensus {over}."
     return f"Masks {abs(change):.0%} {'larger' if change > 0 else 'smaller'} than the consensus {over}."
@@ -198,7 +199,7 @@ def _choices(slices: tuple[SliceEvidence, ...]) -> str:
     larger, smaller = kinds.count("larger"), kinds.count("smaller")
     if larger + smaller < HABIT:
         return ""
-    times = _count(larger, "time"), _count(smaller, "time")
+    times = count_of(larger, "time"), count_of(smaller, "time")
     return f"Picked larger than recommended at the time {times[0]}, smaller {times[1]}."
 
 
@@ -222,7 +223,3 @@ def _change(item: SliceEvidence) -> float | None:
 
 def _ratio(area: float | None, against: float | None) -> float | None:
     return area / against - 1 if area and against else None
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"

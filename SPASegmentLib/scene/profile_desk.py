@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from SPASegmentLib.errors import ProfileError, SPASegmentError
 from SPASegmentLib.scene.engine_room import EngineRoom
 from SPASegmentLib.scene.worker import Outcome, Worker
+from SPASegmentLib.words import count_of
 
 if TYPE_CHECKING:
     from SPASegmentLib.engine.messages import Engine
@@ -166,7 +167,7 @@ class ProfileDesk:
 
     def _chosen(self, profile: Profile) -> _Answer:
         checked(profile, self._room().get())
-        images = f"{profile.n_images} image" + ("" if profile.n_images == 1 else "s")
+        images = count_of(profile.n_images, "image")
         return _Answer(f'The profile "{profile.name}" ({images}) is used from the next seed on.', profile)
 
     def _do(self, job: Callable[[], _Answer]) -> None:

@@ -71,7 +71,7 @@ def test_a_new_profile_is_listed_with_what_it_is_for(done, created):
 def test_segmenting_with_a_profile_teaches_it(done, taught, a_profile_folder):
     (item,) = images_of(a_profile_folder)
     assert [pick["picked"] for pick in item["picks"]] == [0] and item["approval"]
-    assert "1 images, 1 picks" in done("profile", "show", taught)
+    assert "1 image, 1 pick" in done("profile", "show", taught)
 
 
 def test_show_draws_the_profile(done, taught, tmp_path):
@@ -85,7 +85,7 @@ def test_show_draws_the_profile(done, taught, tmp_path):
 def test_rename_copy_and_blend(done, run, taught):
     done("profile", "copy", taught, "Dr. B")
     done("profile", "rename", "Dr. B", "Dr. C")
-    assert "evidence of 1 images" in done("profile", "blend", taught, "Dr. C", "Both", "--share", "0.3")
+    assert "evidence of 1 image" in done("profile", "blend", taught, "Dr. C", "Both", "--share", "0.3")
     out = done("profile", "list")
     assert all(name in out for name in ("Dr. A", "Dr. C", "Both")) and "Dr. B" not in out
     assert run("profile", "copy", taught, "dr. c").err.startswith('There is a profile "dr. c" already')
@@ -119,7 +119,7 @@ def test_export_and_import_bring_a_profile_to_another_folder(done, run, taught, 
 
     elsewhere = tmp_path / "elsewhere"
     ran = run("profile", "--folder", elsewhere, "import", file)
-    assert ran.code == 1 and "1 images, 1 picks" in ran.out and "Nothing was imported" in ran.err
+    assert ran.code == 1 and "1 image, 1 pick" in ran.out and "Nothing was imported" in ran.err
     assert not elsewhere.exists()
     done("profile", "--folder", elsewhere, "import", file, "--yes")
     assert "Dr. A" in done("profile", "--folder", elsewhere, "list")
@@ -149,7 +149,7 @@ def test_reset_history_and_restore(done, run, taught):
     assert "0 images, 0 picks" in done("profile", "show", taught)
     history = done("profile", "history", taught)
     assert len([line for line in history.splitlines() if ":" in line]) == 3
-    assert "restored with 1 images" in done("profile", "restore", taught)
+    assert "restored with 1 image" in done("profile", "restore", taught)
     assert "restored with 0 images" in done("profile", "restore", taught, "1")
     assert run("profile", "restore", taught, "99").err.startswith('"Dr. A" has no version 99')
 
@@ -165,7 +165,7 @@ def test_an_image_is_removed_by_the_code_that_show_prints(done, run, taught, a_p
 
 def test_delete_can_be_taken_back_unless_it_is_for_ever(done, run, taught, a_profile_folder):
     done("profile", "delete", taught)
-    assert 'Can be restored: "Dr. A", 1 images' in done("profile", "list")
+    assert 'Can be restored: "Dr. A", 1 image' in done("profile", "list")
     done("profile", "restore", taught)
     refused = run("profile", "delete", taught, "--forever")
     assert refused.code == 1 and "Nothing was deleted" in refused.err
@@ -181,7 +181,7 @@ def test_a_damaged_profile_is_listed_set_aside_and_restored(done, run, taught, a
     assert listed.code == 0 and "not a preference profile" in listed.err
     ran = run("profile", "show", taught)
     assert ran.code == 1 and "set aside" in ran.err and "last good version" in ran.err
-    assert "restored with 1 images" in done("profile", "restore", taught)
+    assert "restored with 1 image" in done("profile", "restore", taught)
 
 
 def test_a_profile_is_re_learnt_on_another_model_from_its_volume(done, run, taught, a_model, a_ct, tmp_path):

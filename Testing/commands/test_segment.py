@@ -274,7 +274,7 @@ def test_picks_teach_the_profile_and_no_learn_does_not(segment, a_profile):
     assert a_profile.load("Dr. A").n_images == 0
     segment("--profile", "Dr. A", "--picks", "1")
     assert (a_profile.load("Dr. A").n_images, a_profile.load("Dr. A").n_picks) == (1, 1)
-    assert 'Profile "Dr. A" (1 images)' in segment("--profile", "Dr. A").out
+    assert 'Profile "Dr. A" (1 image)' in segment("--profile", "Dr. A").out
 
 
 def test_an_approval_nobody_gave_teaches_nothing(segment, a_profile):
