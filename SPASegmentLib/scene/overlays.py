@@ -3,11 +3,16 @@
 Everything lives in one segmentation node of our own, hidden from lists and not saved with the scene: never
 in the user's. Its labelmaps lie in the slice's plane, one slice thick and finer than the pixels, so that
 patterns can be drawn; the views of one proposal have a display node each.
+
+A node hidden from lists has no item in the subject hierarchy, and Slicer writes an error line whenever the
+segments or the display of such a segmentation change. So the node comes into the scene complete, its display
+nodes change in silence, and the views are told once by the node's own ModifiedEvent: one redraw for all five.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,19 +121,21 @@ class ProposalOverlays:
         self._show_in(0, large)
         for k in range(SMALL_VIEWS):
             self._show_in(1 + k, small[k : k + 1] if k < len(candidates) else ())
+        self._node.Modified()
 
     def clear(self) -> None:
         """Show nothing; the nodes stay for the next proposal."""
         if self.node is not None:
             for n in range(len(self._displays)):
                 self._show_in(n, ())
+            self._node.Modified()
 
     def remove(self) -> None:
         """Take the nodes out of the scene."""
         if self.node is not None:
+            self._scene.RemoveNode(self._node)
             for display in self._displays:
                 self._scene.RemoveNode(display)
-            self._scene.RemoveNode(self._node)
         self._node, self._displays, self._layers = None, [], []
 
     def set_colors(self, colors: OverlayColors) -> None:
@@ -136,13 +143,14 @@ class ProposalOverlays:
         self._colors = colors
         if self.node is not None:
             self._dress()
+            self._node.Modified()
 
     def _show_in(self, display: int, views: Sequence[str]) -> None:
         node = self._displays[display]
-        if tuple(node.GetViewNodeIDs()) != tuple(views):
-            node.SetViewNodeIDs(list(views))
-        node.SetVisibility(bool(views))  # without a view of its own a display node would show in all
-        node.Modified()  # views look at a changed labelmap again only when a display node changes
+        with _silent(node):
+            if tuple(node.GetViewNodeIDs()) != tuple(views):
+                node.SetViewNodeIDs(list(views))
+            node.SetVisibility(bool(views))  # without a view of its own a display node would show in all
 
     def _make_nodes(self) -> None:
         """One node with all segments on shared labelmaps, and a display node per view."""
@@ -156,36 +164,39 @@ class ProposalOverlays:
                 segment = slicer.vtkSegment()
                 segment.SetName(part.name)
                 segment.SetLabelValue(label)
+                segment.SetColor(*self._color(part))  # without one Slicer gives it one, and says so
                 segment.AddRepresentation(kind, layer.image)
                 self._node.GetSegmentation().AddSegment(segment, part.name)
         self._displays = []
+        self._node.SetScene(self._scene)  # finds its display nodes now, before anybody listens
         for n in range(1 + SMALL_VIEWS):
             display = _own(self._scene, "vtkMRMLSegmentationDisplayNode", f"SPASegment proposal {n}")
             display.SetVisibility(False)
             display.SetVisibility3D(False)
             for setter in (display.SetOpacity, display.SetOpacity2DFill, display.SetOpacity2DOutline):
                 setter(1.0)  # what is translucent is so by its own segment's opacity
+            self._scene.AddNode(display)
             self._node.AddAndObserveDisplayNodeID(display.GetID())
             self._displays.append(display)
+        self._scene.AddNode(self._node)
         self._dress()
+
+    def _color(self, part: _Part) -> tuple[float, ...]:
+        tone = getattr(getattr(self._colors, part.role), part.tone)
+        return tuple(value / 255 for value in tone)
 
     def _dress(self) -> None:
         """Colours, opacities, and which segments each display node shows."""
-        segmentation = self._node.GetSegmentation()
-        for layer in self._layers:
-            for part in layer.parts:
-                tone = getattr(getattr(self._colors, part.role), part.tone)
-                segmentation.GetSegment(part.name).SetColor(*(value / 255 for value in tone))
         for n, display in enumerate(self._displays):
-            was = display.StartModify()
-            display.SetSliceIntersectionThickness(self._colors.line)
-            for layer in self._layers:
-                for part in layer.parts:
-                    self._dress_part(display, part, shown=n in layer.displays, large=n == 0)
-            display.EndModify(was)
+            with _silent(display):
+                display.SetSliceIntersectionThickness(self._colors.line)
+                for layer in self._layers:
+                    for part in layer.parts:
+                        self._dress_part(display, part, shown=n in layer.displays, large=n == 0)
 
     def _dress_part(self, display: Any, part: _Part, *, shown: bool, large: bool) -> None:
         look = getattr(self._colors, part.role)
+        display.SetSegmentOverrideColor(part.name, *self._color(part))
         fill = part.fill and (large or part.role != "recommendation")
         display.SetSegmentVisibility(part.name, shown)
         display.SetSegmentVisibility3D(part.name, False)
@@ -262,7 +273,7 @@ class _Picture:
 
 
 def _own(scene: Any, kind: str, name: str) -> Any:
-    """A node of ours: in no list, in no file, in no undo."""
+    """A node of ours, not yet in the scene: in no list, in no file, in no undo."""
     node = scene.CreateNodeByClass(kind)
     node.UnRegister(None)
     node.SetName(name)
@@ -271,12 +282,23 @@ def _own(scene: Any, kind: str, name: str) -> Any:
     node.SetSaveWithScene(False)
     node.SetSelectable(False)
     node.SetUndoEnabled(False)
-    return scene.AddNode(node)
+    return node
+
+
+@contextmanager
+def _silent(node: Any) -> Iterator[None]:
+    """Changes to a node that nobody hears of."""
+    was = node.GetDisableModifiedEvent()
+    node.SetDisableModifiedEvent(True)
+    try:
+        yield
+    finally:
+        node.SetDisableModifiedEvent(was)
 
 
 def _sweep(scene: Any) -> None:
     """Take away nodes that an earlier run (a reloaded module) left behind."""
-    for kind in ("vtkMRMLSegmentationDisplayNode", "vtkMRMLSegmentationNode"):
+    for kind in ("vtkMRMLSegmentationNode", "vtkMRMLSegmentationDisplayNode"):
         found = scene.GetNodesByClass(kind)
         found.UnRegister(None)
         for node in [found.GetItemAsObject(n) for n in range(found.GetNumberOfItems())]:

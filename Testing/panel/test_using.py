@@ -264,8 +264,8 @@ def _overlay_colors() -> set[tuple[float, ...]]:
             names = vtk.vtkStringArray()
             node.GetSegmentation().GetSegmentIDs(names)
             for n in range(names.GetNumberOfValues()):
-                segment = node.GetSegmentation().GetSegment(names.GetValue(n))
-                colors.add(tuple(round(value, 2) for value in segment.GetColor()))
+                color = node.GetNthDisplayNode(0).GetSegmentColor(names.GetValue(n))
+                colors.add(tuple(round(color[channel], 2) for channel in range(3)))
     return colors
 
 

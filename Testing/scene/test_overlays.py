@@ -197,6 +197,21 @@ def test_nothing_of_the_users_is_touched_and_nothing_of_ours_is_saved(slicer_app
     assert [found.GetItemAsObject(n).GetName() for n in range(found.GetNumberOfItems())] == ["mine"]
 
 
+def test_the_subject_hierarchy_hears_nothing_of_the_overlays(slicer_app, a_volume_node):
+    """It would write an error line at each event; the stand-in does so, and its log fails the test."""
+    node = slicer_app.add_slice_view("Red")
+    slicer_app.show_volume(a_volume_node)
+    cut = cut_view(a_volume_node, node)
+    overlays = ProposalOverlays(slicer_app.scene)
+    for n in range(2):
+        overlays.show(cut, made_up_proposal(cut.shape, (20, 18), 6), large=[node.GetID()], small=[])
+        overlays.set_colors(OverlayColors(added=Look((255, 0, 0), 1.0, (255, 0, 0)), line=1 + n))
+        overlays.clear()
+    assert overlays.node.GetHideFromEditors()
+    overlays.remove()
+    assert slicer_app.log.errors == []
+
+
 def test_overlays_come_back_after_the_scene_was_closed(slicer_app, add_volume, a_volume_node):
     from slicer_volumes import small_volume
 

@@ -29,6 +29,16 @@ _STORED = {
 }
 
 
+_COMPLAINED_ABOUT = {
+    "SegmentAdded": slicer.vtkSegmentation.SegmentAdded,
+    "SegmentRemoved": slicer.vtkSegmentation.SegmentRemoved,
+    "SegmentModified": slicer.vtkSegmentation.SegmentModified,
+    "SegmentsOrderModified": slicer.vtkSegmentation.SegmentsOrderModified,
+    "DisplayModifiedEvent": slicer.vtkMRMLDisplayableNode.DisplayModifiedEvent,
+}
+"""Slicer's subject hierarchy writes an error line at each of these of a segmentation without an item in it."""
+
+
 class StandIn:
     """The application: one scene with undo, its logics, readers and writers.
 
@@ -74,6 +84,8 @@ class StandIn:
         slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(self.scene, True)
         self._saved: dict[str, Any] = {}
         self._publish()
+        self._on_added.__func__.CallDataType = vtk.VTK_OBJECT
+        self.scene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, self._on_added)
 
     # What the real application offers under the same names.
 
@@ -209,6 +221,19 @@ class StandIn:
         for name, value in self._saved.items():
             delattr(slicer, name) if value is None else setattr(slicer, name, value)
         self._folder.cleanup()
+
+    def _on_added(self, caller: Any, event: str, node: Any) -> None:
+        """Complain as the application does of segmentations that the subject hierarchy does not know."""
+        if node.IsA("vtkMRMLSegmentationNode") and node.GetHideFromEditors():
+            for name, number in _COMPLAINED_ABOUT.items():
+                node.AddObserver(number, self._complainer(name))
+
+    def _complainer(self, name: str) -> Callable[..., None]:
+        def complain(caller: Any, event: str) -> None:
+            line = f"{name}: Unable to find subject hierarchy item for segmentation node {caller.GetName()}"
+            self.log.errors.append(line)
+
+        return complain
 
     def _add_logic(self, name: str, logic: Any) -> None:
         share = _share_folder(name.lower())
