@@ -36,7 +36,7 @@ _COMPLAINED_ABOUT = {
     "SegmentsOrderModified": slicer.vtkSegmentation.SegmentsOrderModified,
     "DisplayModifiedEvent": slicer.vtkMRMLDisplayableNode.DisplayModifiedEvent,
 }
-"""Slicer's subject hierarchy writes an error line at each of these of a segmentation without an item in it."""
+"""The subject hierarchy writes an error line at each of these of a segmentation that has no item in it."""
 
 
 class StandIn:
