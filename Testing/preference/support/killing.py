@@ -83,7 +83,7 @@ def main(folder: Path, kills: int, seed: int) -> None:
             end(writers.pop(victim))
             check(store, notes)
             writers.append(start(folder, notes))
-        while len(noted(notes)[0]) < 50 or not noted(notes)[1]:  # a machine so busy that hardly any was written
+        while len(noted(notes)[0]) < 50 or not noted(notes)[1]:  # so busy that hardly any was written
             time.sleep(0.05)
     finally:
         for writer in writers:
