@@ -10,7 +10,18 @@ from typing import Annotated
 import typer
 
 from SPASegmentLib import __version__
-from SPASegmentLib.commands import benchmark, evaluate, models, profile, sample, segment, train, view, wong
+from SPASegmentLib.commands import (
+    benchmark,
+    compare,
+    evaluate,
+    models,
+    profile,
+    sample,
+    segment,
+    train,
+    view,
+    wong,
+)
 from SPASegmentLib.errors import SPASegmentError
 
 DEBUG_VARIABLE = "SPASEGMENT_DEBUG"
@@ -30,6 +41,7 @@ app = typer.Typer(
 app.command("segment", no_args_is_help=True)(segment.segment)
 app.command("train", no_args_is_help=True)(train.train)
 app.command("evaluate", no_args_is_help=True)(evaluate.evaluate)
+app.command("compare", no_args_is_help=True)(compare.compare)
 app.add_typer(models.app, name="models")
 app.command("benchmark")(benchmark.benchmark)
 app.command("view")(view.view)

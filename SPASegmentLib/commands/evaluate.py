@@ -31,8 +31,9 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="M",
-            help="A name, a checkpoint or a rival (level-set, mask-prompt, ..., or NAME=CHECKPOINT); may be "
-            "repeated, the others are compared with the first. Default: compact.",
+            help="A name, a checkpoint or a rival (level-set, unet, sam, ..., or NAME=CHECKPOINT); may be "
+            "repeated, the others are compared with the first. all: compact and every system of the "
+            "paper's table. Default: compact.",
         ),
     ] = None,
     limit: Annotated[
@@ -60,6 +61,14 @@ def evaluate(
     learn_from: Annotated[
         Split | None,
         typer.Option(help="With --transfer: teach profiles on this split, 10 cases, and judge on --split."),
+    ] = None,
+    transfer_user: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TARGET",
+            help="With --transfer: this user's, raters:Ann or largest; may be repeated. Default: every named "
+            "rater's, or else those of largest, smallest and majority.",
+        ),
     ] = None,
     unseen: Annotated[
         list[str] | None,
@@ -92,6 +101,8 @@ def evaluate(
     from SPASegmentLib.preference.store import ProfileStore
 
     check_learn_from(split, learn_from, transfer)
+    if transfer_user and not transfer:
+        raise typer.BadParameter("--transfer-user says whose profiles --transfer measures; give both.")
     factories = engine_factories(model or ["compact"], device.value)
     cases = open_dataset(dataset, path, split=split.value, subset=subset.value)
     options: dict[str, Any] = {
@@ -103,7 +114,7 @@ def evaluate(
         "target": target,
         "n_samples": samples[0] if samples and len(samples) == 1 else None,
         "sample_counts": samples if samples and len(samples) > 1 else (),
-        "transfer": TransferOptions() if transfer else None,
+        "transfer": TransferOptions(tuple(transfer_user) if transfer_user else None) if transfer else None,
         "learn_from": learn_from and open_dataset(dataset, path, split=learn_from.value, subset=subset.value),
         "unseen": unseen_factories(unseen or [], device.value),
         "profile": None if profile is None else ProfileStore().load(profile),
@@ -145,12 +156,14 @@ def unseen_factories(given: list[str], device: str) -> dict[str, dict[str, Calla
 def engine_factories(models: list[str], device: str) -> dict[str, Callable[[], Engine]]:
     """What makes the engine of each model or rival. Raises InputError and CheckpointError if none does."""
     from SPASegmentLib.baselines.registry import rival_factory
+    from SPASegmentLib.baselines.systems.specs import SYSTEMS
     from SPASegmentLib.engine.local import load_engine
     from SPASegmentLib.network.registry import find_model
 
     names: list[str] = []
     makers: list[Callable[[], Engine]] = []
-    for model in models:
+    every = ["compact", *SYSTEMS]
+    for model in (name for asked in models for name in (every if asked == "all" else [asked])):
         rival = rival_factory(model, device)
         if rival is None:
             find_model(model)

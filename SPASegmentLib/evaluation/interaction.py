@@ -54,7 +54,7 @@ class Trace:
     """An interaction as it went: a proposal per iteration and the user's picks between them.
 
     dice: of each recommendation with the target; candidates: of each candidate shown. seconds: of each call.
-    approved: whether a user who may approve did.
+    approved: whether a user who may approve did. prompted: whether the user gave further prompts, not picks.
     """
 
     proposals: list[Proposal] = field(default_factory=list)
@@ -63,6 +63,7 @@ class Trace:
     picks: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     approved: bool = False
+    prompted: bool = False
 
     @property
     def answered(self) -> tuple[Answered, ...]:
@@ -165,7 +166,7 @@ def run_case(
     missing = iterations - len(trace.proposals)
     record.dice = _held(_rounded(trace.dice), missing)
     record.candidates = [_rounded(values) for values in trace.candidates]
-    record.picks = trace.picks
+    record.picks, record.prompted = trace.picks, trace.prompted
     record.seconds = [round(value, 6) for value in trace.seconds]
     _add_masks(record, trace, case, missing)
     _add_uncertainty(record, trace.proposals[0], case, draw)

@@ -70,6 +70,7 @@ def gather(
             "alignment": alignment(rows, options.resamples),
             "skipped": len(targets["skipped"]),
             "oracle": reports[name].oracle,
+            **({"user": reports[name].user} if reports[name].user else {}),
             "peak_memory_mb": _mb(memory[name].host) if name in memory else None,
             "peak_gpu_mb": _mb(memory[name].gpu) if name in memory else None,
             "device": reports[name].device,

@@ -54,6 +54,7 @@ class CaseRecord:
     calibration: (bins, 3) counts, ged, d_max, and ged_drawn, to the raters who drew something: of the first
     proposal. seconds: of each call, click first.
     pictures: the recommendation at the "first" and "last" iteration, packed, where raters are persons.
+    prompted: whether the user corrected with further prompts, and so picked and approved nothing.
     error: the engine's sentence where it could not answer (every Dice is then 0).
     """
 
@@ -78,6 +79,7 @@ class CaseRecord:
     calibration: list[list[float]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     pictures: dict[str, str] = field(default_factory=dict)
+    prompted: bool = False
     error: str = ""
     skipped: str = ""
 

@@ -65,6 +65,7 @@ def _heading(summary: Mapping[str, Any], command: str | None) -> str:
         f"- **{name}**: {model['model']['name']}, SHA-256 `{model['model']['hash']}`, on {model['device']}"
         + (f"; profile {model['model']['profile']}" if "profile" in model["model"] else "")
         + ("; **is shown the target, so it is no rival**" if model["oracle"] else "")
+        + (f"; its user {model['user']}, and so sees the target" if model.get("user") else "")
         for name, model in summary["models"].items()
     )
     made_by = f"\n\n```\n{command}\n```" if command else ""

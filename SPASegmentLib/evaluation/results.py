@@ -58,7 +58,12 @@ def course(records: Sequence[CaseRecord], user: str) -> Course:
 
 
 def stops_at(record: CaseRecord) -> int:
-    """The iteration (from 0) at which the `approve` user approves, the last one at the latest."""
+    """The iteration (from 0) at which the `approve` user approves, the last one at the latest.
+
+    A user who corrects with prompts instead of picking goes on to the end.
+    """
+    if record.prompted:
+        return len(record.dice) - 1
     for iteration, shown in enumerate(record.candidates):
         if approves(record.dice[iteration], shown):
             return iteration

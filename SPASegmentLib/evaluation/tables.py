@@ -147,8 +147,10 @@ def unseen_table(found: Mapping[str, Any]) -> Table:
 
 
 def title_of(name: str, model: Mapping[str, Any]) -> str:
-    """The model's name, and that it is no rival where it is shown the target."""
-    return f"{name} (oracle)" if model["oracle"] else name
+    """The model's name, and what it or its user is told of the target."""
+    if model["oracle"]:
+        return f"{name} (oracle)"
+    return f"{name} (user {model['user']})" if model.get("user") else name
 
 
 def number(value: float | None, digits: int) -> str:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from SPASegmentLib.datasets.case import MultiRaterDataset
 from SPASegmentLib.engine.messages import Engine
 from SPASegmentLib.errors import SPASegmentError
-from SPASegmentLib.evaluation.interaction import OracleEngine
+from SPASegmentLib.evaluation.interaction import OracleEngine, PromptedEngine
 
 EngineFactory = Callable[[], Engine]
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -33,7 +33,8 @@ Job = TypeVar("Job")
 class ModelReport:
     """Which model an engine runs and on what.
 
-    oracle: whether it is shown the target. profile: the one its requests carry, in a line, or "".
+    oracle: whether it is shown the target. profile: the one its requests carry, in a line, or "". user: what
+    its user does who does not pick, but sees the target and shows it, or "".
     """
 
     name: str
@@ -42,6 +43,7 @@ class ModelReport:
     device: str
     oracle: bool = False
     profile: str = ""
+    user: str = ""
 
 
 class Bench:
@@ -69,7 +71,8 @@ class Bench:
         info = engine.model
         device = str(getattr(engine, "device", "cpu"))
         oracle, profile = isinstance(engine, OracleEngine), str(getattr(engine, "profile", ""))
-        return ModelReport(info.name, info.hash, info.components, device, oracle, profile)
+        user = engine.user if isinstance(engine, PromptedEngine) else ""
+        return ModelReport(info.name, info.hash, info.components, device, oracle, profile, user)
 
 
 Work = Callable[[Bench, Any], Any]

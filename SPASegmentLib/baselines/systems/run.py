@@ -65,8 +65,11 @@ class SystemRun:
         torch.manual_seed(options.seed)
         self.config = system_config(name, options.network, data.masks.shape[1])
         self.system = build_system(self.config).to(memory_format=torch.channels_last)
+        self.begun: dict[str, Any] = {}
         if self.spec.start:
-            start_from(self.system, Path(options.start) if options.start else find_start(self.spec))
+            self.begun = start_from(
+                self.system, Path(options.start) if options.start else find_start(self.spec)
+            )
         trained = [p for p in self.system.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=options.learning_rate, weight_decay=options.weight_decay)
         self.module, self.optimizer = self.fabric.setup(self.system, optimizer)
@@ -172,6 +175,7 @@ class SystemRun:
             "batch": self.options.batch,
             "learning_rate": self.options.learning_rate,
             "seconds": round(self.progress.seconds, 1),
+            **({"started_from": self.begun} if self.begun else {}),
             "validation_score": round(score, 5),
             "date": date.today().isoformat(),
         }

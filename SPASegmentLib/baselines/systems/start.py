@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -28,12 +29,14 @@ def find_start(spec: SystemSpec) -> Path:
 
 
 @torch.no_grad()
-def start_from(system: System, path: Path) -> list[str]:
-    """Fill a system from a checkpoint; returns the names of tensors that keep their own start (adapters).
+def start_from(system: System, path: Path) -> dict[str, Any]:
+    """Fill a system from a checkpoint; returns what is known of that one's training.
+
+    Tensors of adapters keep their own start.
 
     Raises CheckpointError where anything else is not filled or has another shape.
     """
-    state, _ = load_checkpoint(path)
+    state, header = load_checkpoint(path)
     kept, wrong = [], []
     for name, value in system.state_dict().items():
         found = state.pop(name.replace(_WRAPPED, "."), None)
@@ -51,4 +54,6 @@ def start_from(system: System, path: Path) -> list[str]:
             f"{path.name} does not fit the network that should start from it (at {odd}); start from a"
             " checkpoint of the same sizes."
         )
-    return kept
+    about = header.provenance
+    steps = about.get("steps_of_run", about.get("steps", 0))
+    return {"hash": header.hash, "steps": steps, "seconds": about.get("seconds", 0)}

@@ -27,7 +27,7 @@ def click_on_errors(engine: Engine, case: Case, draw: Draw, *, iterations: int, 
 
     Ends where nothing is wrong any more.
     """
-    image, trace = slice_image(case), Trace()
+    image, trace = slice_image(case), Trace(prompted=True)
     points: tuple[PointPrompt, ...] = (draw.click,)
     for iteration in range(1, iterations + 1):
         request = ProposalRequest(image, points, seed=proposal_seed(seed, iteration))
@@ -44,7 +44,7 @@ def draw_boxes(engine: Engine, case: Case, draw: Draw, *, iterations: int, seed:
 
     The protocol's click is given too; only the region's position needs it.
     """
-    image, trace = slice_image(case), Trace()
+    image, trace = slice_image(case), Trace(prompted=True)
     boxes: tuple[Box, ...] = ()
     for iteration in range(1, iterations + 1):
         rng = generator(case.dataset, case.case_id, seed, f"box {iteration}")

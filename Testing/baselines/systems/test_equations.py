@@ -166,9 +166,9 @@ def test_msa_answers_as_sam_until_its_adapters_have_learnt(tmp_path):
     sam, msa = small("sam"), small("msa")
     assert isinstance(sam, Sam) and isinstance(msa, Msa)
     save_checkpoint(tmp_path / "sam.safetensors", sam.state_dict(), CheckpointHeader(sam.config.to_dict()))
-    kept = start_from(msa, tmp_path / "sam.safetensors")
-    learnt = {name for name, p in msa.named_parameters() if p.requires_grad}
-    assert learnt == set(kept)
+    start_from(msa, tmp_path / "sam.safetensors")
+    learnt = [name for name, p in msa.named_parameters() if p.requires_grad]
+    assert len(msa.state_dict()) == len(sam.state_dict()) + len(learnt)
     prompts = Prompts(torch.tensor([[[8.0, 8.0]]]), torch.ones(1, 1))
     image = torch.rand(1, 1, 32, 32, generator=generator())
     with torch.inference_mode():

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 
 import numpy as np
 import pytest
 import torch
 from rich.console import Console
 
+from SPASegmentLib.baselines.systems.cost import count_macs
+from SPASegmentLib.baselines.systems.loading import SystemFactory, load_system
+from SPASegmentLib.baselines.systems.prompted import BoxedEngine, BoxRequest
 from SPASegmentLib.baselines.systems.run import SystemRun, train_system
-from SPASegmentLib.baselines.systems.specs import SYSTEMS, get_system, system_options
-from SPASegmentLib.engine.messages import ProposalRequest
+from SPASegmentLib.baselines.systems.specs import (
+    SYSTEMS,
+    build_system,
+    get_system,
+    system_config,
+    system_options,
+)
+from SPASegmentLib.baselines.systems.user import click_on_errors, draw_boxes
+from SPASegmentLib.engine.messages import Engine, Proposal, ProposalRequest
 from SPASegmentLib.errors import CheckpointError, InputError
-from SPASegmentLib.evaluation.interaction import interact, slice_image
+from SPASegmentLib.evaluation.interaction import interact, run_case, slice_image
 from SPASegmentLib.evaluation.protocol import Draw
+from SPASegmentLib.evaluation.results import stops_at
 from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.network.checkpoint import load_checkpoint, read_header
+from SPASegmentLib.training.batches import Sealed
 from SPASegmentLib.training.options import TrainOptions
 
 QUIET = Console(quiet=True)
@@ -32,11 +45,16 @@ FROM_SCRATCH = [name for name in TRAINED if not SYSTEMS[name].start]
 
 
 @pytest.mark.parametrize("name", FROM_SCRATCH)
-def test_the_loss_falls_and_the_object_is_found(system_checkpoint, name):
+def test_the_loss_falls_and_the_object_is_found(tmp_path, tiny_data, tiny_options, system_checkpoint, name):
     best = system_checkpoint(name)
+    fresh = SystemRun(name, tiny_data, tmp_path, tiny_options(name), QUIET)
+    batch = Sealed(fresh.maker.batch(9, 0, 8))
+    before, after = (
+        float(net.train()(batch, 1, torch.Generator().manual_seed(0)).loss.detach())
+        for net in (fresh.system, load_system(best)[0])
+    )
+    assert after < 0.9 * before
     log = [json.loads(line) for line in (best.parent / "log.jsonl").read_text().splitlines()]
-    losses = [row["loss"] for row in log if "loss" in row]
-    assert losses[-1] < 0.9 * losses[0]
     scores = [row["validation"] for row in log if "validation" in row]
     assert scores[-1][0] > (0.2 if name in WITHOUT_DICE else 0.5)
     about = read_header(best).provenance
@@ -102,3 +120,81 @@ def test_an_unknown_system_is_refused_with_those_there_are():
     with pytest.raises(InputError, match="no comparison system called 'unett'") as refused:
         get_system("unett")
     assert all(name in str(refused.value) for name in SYSTEMS)
+
+
+PROMPTED = [spec.name for spec in SYSTEMS.values() if spec.category in ("Int", "Unc-Int")]
+
+
+class Recorder:
+    """What an engine is asked while its own user plays."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.model = engine, engine.model
+        self.requests: list[ProposalRequest] = []
+
+    def propose(self, request: ProposalRequest, cancel: object = None) -> Proposal:
+        self.requests.append(request)
+        return self.engine.propose(request)
+
+
+@pytest.mark.parametrize("name", PROMPTED)
+def test_a_prompted_system_gets_image_and_prompts_and_never_the_target(system_engine, case, name):
+    engine = system_engine(name)
+    play = draw_boxes if isinstance(engine, BoxedEngine) else click_on_errors
+    recorder = Recorder(engine)
+    trace = play(recorder, case, Draw(case.masks[3], (3,), CLICK), iterations=3, seed=0)
+    assert trace.prompted and trace.picks == []
+    assert 1 <= len(trace.proposals) == len(recorder.requests) <= 3
+    for number, request in enumerate(recorder.requests, 1):
+        assert request.points[0] == CLICK and request.answered == ()
+        given = request.boxes if isinstance(request, BoxRequest) else request.points
+        assert len(given) == number
+        known = {f.name for f in fields(ProposalRequest)} | {"boxes"}
+        assert {f.name for f in fields(request)} <= known
+        again = system_engine(name).propose(request)
+        assert np.array_equal(again.probability, trace.proposals[number - 1].probability)
+
+
+@pytest.mark.parametrize("name", PROMPTED)
+def test_the_protocol_runs_a_prompted_system_its_own_way(system_engine, case, name):
+    record = run_case(system_engine(name), case, Draw(case.masks[3], (3,), CLICK))
+    assert record.error == "" and record.prompted
+    assert len(record.dice) == 6 and record.picks == []
+    assert stops_at(record) == 5
+    assert all(0 <= value <= 1 for value in record.dice)
+
+
+def test_a_click_far_outside_makes_the_region_larger(system_engine, case):
+    engine = system_engine("sam")
+    image = slice_image(case)
+    near = engine.propose(ProposalRequest(image, (CLICK,)))
+    far = engine.propose(ProposalRequest(image, (CLICK, PointPrompt(2, 44, positive=False))))
+    assert far.feedback.region.size_mm > near.feedback.region.size_mm
+
+
+def test_sam_u_without_a_box_is_refused_in_a_sentence(system_engine, case):
+    with pytest.raises(InputError, match="asked with boxes"):
+        system_engine("sam-u-v1").propose(ProposalRequest(slice_image(case), (CLICK,)))
+
+
+def test_a_system_that_starts_from_another_says_which_to_train_first(
+    tmp_path, tiny_data, tiny_options, monkeypatch
+):
+    monkeypatch.setenv("SPASEGMENT_MODELS", str(tmp_path / "models"))
+    with pytest.raises(CheckpointError, match="msa starts from the weights of sam"):
+        SystemRun("msa", tiny_data, tmp_path, tiny_options("msa"), QUIET)
+
+
+def test_anothers_checkpoint_is_refused(system_checkpoint):
+    with pytest.raises(CheckpointError, match="is no checkpoint of mh-unet"):
+        SystemFactory("mh-unet", system_checkpoint("ls-unet"), "cpu")()
+
+
+def test_the_cost_counts_what_an_answer_multiplies():
+    sizes = {"grid": 32, "widths": [8, 8, 16, 16, 16, 8], "channels": 32, "decoder_mlp": 64}
+    unet, ensemble, sam = (
+        build_system(system_config(name, sizes, 4)) for name in ("unet", "ensemble-unet", "sam")
+    )
+    assert count_macs(unet) > 1_000_000
+    assert count_macs(ensemble) == 4 * count_macs(unet)
+    assert count_macs(sam, boxed=True) > count_macs(sam)

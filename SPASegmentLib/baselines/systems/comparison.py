@@ -1,0 +1,105 @@
+"""Train what is missing, measure everything on the same cases, and make the table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from SPASegmentLib.baselines.registry import checkpoint_path, keep_checkpoint, rival_factory, training_options
+from SPASegmentLib.baselines.systems.cost import Cost, cost_of
+from SPASegmentLib.baselines.systems.run import train_system
+from SPASegmentLib.baselines.systems.specs import SYSTEMS
+from SPASegmentLib.baselines.systems.table import Row, all_drew, make_row, markdown, rich_table, summary
+from SPASegmentLib.datasets.case import MultiRaterDataset
+from SPASegmentLib.engine.local import load_engine
+from SPASegmentLib.engine.messages import Engine
+from SPASegmentLib.evaluation.options import Options
+from SPASegmentLib.evaluation.records import write_whole
+from SPASegmentLib.evaluation.runner import evaluate
+from SPASegmentLib.network.registry import find_model
+from SPASegmentLib.training.loop import TrainingData
+from SPASegmentLib.training.options import TrainOptions
+
+TABLE_JSON, TABLE_MARKDOWN, RESULTS, RUNS = "table.json", "table.md", "results", "runs"
+
+
+@dataclass(frozen=True)
+class _Loader:
+    """Makes a model's engine; picklable."""
+
+    model: str
+    device: str
+
+    def __call__(self) -> Engine:
+        return load_engine(self.model, self.device)
+
+
+def missing(names: Sequence[str]) -> list[str]:
+    """The systems whose checkpoints have to be trained for these rows, in an order that can be trained."""
+    needed = {SYSTEMS[name].network or name for name in names if name in SYSTEMS}
+    needed |= {SYSTEMS[name].start for name in needed if SYSTEMS[name].start}
+    return [name for name in SYSTEMS if name in needed and not checkpoint_path(name).is_file()]
+
+
+def train_missing(
+    names: Sequence[str],
+    read: Callable[[], TrainingData],
+    out: Path,
+    options: TrainOptions,
+    console: Console,
+) -> None:
+    """Train the systems that are missing, one after the other; a run that was stopped goes on."""
+    todo = missing(names)
+    data = read() if todo else None
+    for name in todo:
+        assert data is not None
+        console.print(f"Training {name} ({SYSTEMS[name].meaning}).")
+        best = train_system(name, data, out / RUNS / name, training_options(name, options), True, console)
+        keep_checkpoint(name, best)
+
+
+def compare(
+    names: Sequence[str],
+    dataset: MultiRaterDataset,
+    out: Path,
+    options: Options,
+    console: Console,
+    device: str = "auto",
+) -> dict[str, list[Row]]:
+    """Measure every system on the same cases and write the table, by subset, to `out`.
+
+    All figures but the seconds follow from checkpoints, data and protocol; seconds are kept with the cases.
+    """
+    factories = {name: rival_factory(name, device) or _Loader(name, device) for name in names}
+    results = evaluate(factories, dataset, options, out=out / RESULTS, console=console)
+    costs = {name: _cost(name) for name in names}
+    found: dict[str, list[Row]] = {"all4": [], "any": []}
+    for name in names:
+        user = str(results.summary["models"][name].get("user", ""))
+        for subset, records in (("all4", all_drew(results.records[name])), ("any", results.records[name])):
+            if records:
+                found[subset].append(make_row(name, dataset.name, records, costs[name], user))
+    about = {
+        key: results.summary[key] for key in ("dataset", "target", "protocol_seed", "engine_seed", "limit")
+    }
+    write_whole(out / TABLE_JSON, json.dumps(summary(found, about), indent=1) + "\n")
+    titles = {subset: f"{dataset.name}, {subset}" for subset in found}
+    write_whole(
+        out / TABLE_MARKDOWN, "\n".join(markdown(titles[s], rows) for s, rows in found.items() if rows)
+    )
+    for subset, rows in found.items():
+        if rows:
+            console.print(rich_table(f"{titles[subset]}: {rows[0].cases} slices", rows))
+    return found
+
+
+def _cost(name: str) -> Cost:
+    """Of a system, a rival or a model."""
+    from SPASegmentLib.baselines.registry import RIVALS
+
+    known = name in SYSTEMS or name in RIVALS
+    return cost_of(name, checkpoint_path(name) if known else find_model(name))

@@ -1,0 +1,71 @@
+"""`spasegment compare`: the systems of the paper's Table 1, side by side on real data."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from SPASegmentLib.commands.shared import Device, Split, console
+from SPASegmentLib.commands.train import read_data, read_options
+
+
+def compare(
+    dataset: Annotated[
+        str, typer.Option(metavar="NAME", help="lidc, bu-bil, folder, ...; a wrong name lists them all.")
+    ],
+    path: Annotated[
+        list[Path], typer.Option(metavar="P", help="A zip or folder of the data set; may be repeated.")
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for runs, results and the table; goes on from it.")
+    ],
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="M", help="A row: a system, a rival or a model; may be repeated. Default: all, SPA first."
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="JSON with training options for all systems.")
+    ] = None,
+    train: Annotated[bool, typer.Option("--train/--no-train", help="Train what is missing.")] = True,
+    split: Annotated[Split, typer.Option(help="Which patients are measured.")] = Split.test,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="So many cases, the same for every system.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of each process.")] = 1,
+    protocol_seed: Annotated[int, typer.Option(min=0, help="Of targets and clicks.")] = 0,
+    device: Annotated[Device, typer.Option(help="Where the networks run.")] = Device.auto,
+) -> None:
+    """Train every system that is missing, measure all on the same cases, and show the table.
+
+    A run that is stopped goes on with the same command. From the same checkpoints every figure is the same.
+
+    Example:
+
+    spasegment compare --dataset lidc --path lidc-train-0.zip --path lidc-val-0.zip --path lidc-test-0.zip
+    --out comparison
+    """
+    from SPASegmentLib.baselines.systems.comparison import compare as run
+    from SPASegmentLib.baselines.systems.comparison import train_missing
+    from SPASegmentLib.baselines.systems.specs import SYSTEMS
+    from SPASegmentLib.datasets.registry import open_dataset
+    from SPASegmentLib.errors import Cancelled
+    from SPASegmentLib.evaluation.options import Options
+
+    names = list(dict.fromkeys(model or ["compact", *SYSTEMS]))
+    screen = console()
+    options = read_options(config)
+    try:
+        if train:
+            train_missing(names, partial(read_data, dataset, path, options, screen), out, options, screen)
+        cases = open_dataset(dataset, path, split=split.value, subset="any")
+        measured = Options(protocol_seed=protocol_seed, limit=limit, workers=workers, threads=threads)
+        run(names, cases, out, measured, console(tables=True), device.value)
+    except KeyboardInterrupt:
+        raise Cancelled("Stopped; the same command goes on from here.") from None
+    screen.print(f"Table: {out / 'table.md'}")
