@@ -156,13 +156,13 @@ def unseen_factories(given: list[str], device: str) -> dict[str, dict[str, Calla
 def engine_factories(models: list[str], device: str) -> dict[str, Callable[[], Engine]]:
     """What makes the engine of each model or rival. Raises InputError and CheckpointError if none does."""
     from SPASegmentLib.baselines.registry import rival_factory
-    from SPASegmentLib.baselines.systems.specs import SYSTEMS
+    from SPASegmentLib.baselines.systems.specs import TABLE
     from SPASegmentLib.engine.local import load_engine
     from SPASegmentLib.network.registry import find_model
 
     names: list[str] = []
     makers: list[Callable[[], Engine]] = []
-    every = ["compact", *SYSTEMS]
+    every = ["compact", *TABLE]
     for model in (name for asked in models for name in (every if asked == "all" else [asked])):
         rival = rival_factory(model, device)
         if rival is None:

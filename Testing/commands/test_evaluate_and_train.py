@@ -202,6 +202,10 @@ def test_profiles_taught_on_other_patients_are_judged_on_the_split(run, a_folder
     assert wrong.code == 2
     assert "judged on another" in wrong.err
     assert run(*given, "--unseen", "bob").code == 2
+    assert run(*given, "--transfer-user", "largest").code == 2
+    nobody = run(*given, "--transfer", "--transfer-user", "tallest", "--samples", 8)
+    assert nobody.code == 1
+    assert "'tallest' is no target" in nobody.err
 
 
 @pytest.mark.parametrize(
