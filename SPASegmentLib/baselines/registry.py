@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from SPASegmentLib.baselines.ladder import Levels
-from SPASegmentLib.baselines.systems.loading import SystemFactory
+from SPASegmentLib.baselines.systems.loading import SystemFactory, system_path
 from SPASegmentLib.baselines.systems.specs import SYSTEMS, get_system, system_options
 from SPASegmentLib.engine.messages import Engine
 from SPASegmentLib.errors import CheckpointError, InputError
@@ -115,7 +115,7 @@ def training_options(name: str, options: TrainOptions) -> TrainOptions:
 def checkpoint_path(name: str) -> Path:
     """Where a rival's checkpoint lies, or would lie. Raises as `find_model` does for a known model's."""
     if name in SYSTEMS:
-        return models_dir() / f"{SYSTEMS[name].network or name}.safetensors"
+        return system_path(name)
     rival = get_rival(name)
     network = rival.network or rival.name
     return models_dir() / f"{network}.safetensors" if network in RIVALS else find_model(network)
@@ -143,6 +143,8 @@ def find_checkpoint(name: str, path: str | Path | None = None) -> Path:
         return found
     if path is not None:
         raise CheckpointError(f"There is no checkpoint at {path}: check the path.")
+    if name in SYSTEMS and SYSTEMS[name].official and not SYSTEMS[name].is_trained:
+        return find_model(SYSTEMS[name].official)
     network = (get_system(name) if name in SYSTEMS else get_rival(name)).network or name
     raise CheckpointError(
         f"{name} is not trained yet: run `spasegment train --model {network} --dataset lidc --path DATA --out"

@@ -52,12 +52,12 @@ def compare(
     """
     from SPASegmentLib.baselines.systems.comparison import compare as run
     from SPASegmentLib.baselines.systems.comparison import train_missing
-    from SPASegmentLib.baselines.systems.specs import SYSTEMS
+    from SPASegmentLib.baselines.systems.specs import TABLE
     from SPASegmentLib.datasets.registry import open_dataset
     from SPASegmentLib.errors import Cancelled
     from SPASegmentLib.evaluation.options import Options
 
-    names = list(dict.fromkeys(model or ["compact", *SYSTEMS]))
+    names = list(dict.fromkeys(model or ["compact", *TABLE]))
     screen = console()
     options = read_options(config)
     try:

@@ -42,7 +42,8 @@ def missing(names: Sequence[str]) -> list[str]:
     """The systems whose checkpoints have to be trained for these rows, in an order that can be trained."""
     needed = {SYSTEMS[name].network or name for name in names if name in SYSTEMS}
     needed |= {SYSTEMS[name].start for name in needed if SYSTEMS[name].start}
-    return [name for name in SYSTEMS if name in needed and not checkpoint_path(name).is_file()]
+    trained = [name for name in SYSTEMS if name in needed and SYSTEMS[name].is_trained]
+    return [name for name in trained if not checkpoint_path(name).is_file()]
 
 
 def train_missing(

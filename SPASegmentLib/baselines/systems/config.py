@@ -24,6 +24,7 @@ class SystemConfig:
     members: networks of an ensemble. latent: dimensions of the Probabilistic U-Net's z. kl_weight: its beta.
     embed, depth, heads: of transformers; with Swin stages, of the first. window: cells of a Swin window.
     encoder: of a prompted system, the compact one of SPA or the official ViT-B of SAM or MedSAM.
+    vit_side, vit_embed, vit_depth, vit_heads: of that ViT, and the pixels it is given.
     adapter: width of MSA's adapters. boxes: boxes SAM-U asks for. jitter: how far their sides are moved, in
     sides of the box.
     zoom_factor, default_region: as in `SPAConfig`.
@@ -51,6 +52,10 @@ class SystemConfig:
     adapter: int = 32
     boxes: int = 8
     jitter: float = 0.1
+    vit_side: int = 1024
+    vit_embed: int = 768
+    vit_depth: int = 12
+    vit_heads: int = 12
     zoom_factor: float = 2.75
     default_region: float = 64.0
 

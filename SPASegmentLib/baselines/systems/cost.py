@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from SPASegmentLib.baselines.systems.base import MapSystem
-from SPASegmentLib.baselines.systems.loading import load_system
+from SPASegmentLib.baselines.systems.loading import load_official, load_system
 from SPASegmentLib.baselines.systems.sam import Prompts, Sam
 from SPASegmentLib.baselines.systems.specs import SYSTEMS
 from SPASegmentLib.engine.local import load_engine
@@ -35,18 +35,25 @@ class Cost:
 
 def cost_of(name: str, path: Path) -> Cost:
     """The cost of a comparison system, or of an SPA checkpoint. Raises CheckpointError as loading does."""
+    spec = SYSTEMS.get(name)
+    boxed = spec is not None and spec.category == "Unc-Int"
+    if spec is not None and spec.official and not spec.is_trained:
+        official = load_official(spec.config, path)
+        return Cost(_count(official), count_macs(official.eval(), boxed), 0, 0.0)
     about = read_header(path).provenance
     steps = int(about.get("steps_of_run", about.get("steps", 0)))
     earlier = about.get("started_from", {})
     steps += int(earlier.get("steps", 0))
     seconds = float(about.get("seconds", 0)) + float(earlier.get("seconds", 0))
-    if name in SYSTEMS:
+    if spec is not None:
         system: nn.Module = load_system(path)[0]
     else:
         system = load_engine(path, "cpu").network
-    boxed = name in SYSTEMS and SYSTEMS[name].category == "Unc-Int"
-    parameters = sum(p.numel() for p in system.parameters())
-    return Cost(parameters, count_macs(system.eval(), boxed), steps, seconds)
+    return Cost(_count(system), count_macs(system.eval(), boxed), steps, seconds)
+
+
+def _count(system: nn.Module) -> int:
+    return sum(p.numel() for p in system.parameters())
 
 
 def count_macs(system: nn.Module, boxed: bool = False) -> int:

@@ -8,16 +8,35 @@ from typing import Any
 
 from SPASegmentLib.baselines.systems.base import MapSystem, System
 from SPASegmentLib.baselines.systems.config import SystemConfig
+from SPASegmentLib.baselines.systems.sam import Sam, vit_layout
 from SPASegmentLib.baselines.systems.specs import SYSTEMS, build_system, get_system
 from SPASegmentLib.engine.messages import Engine, ModelInfo
 from SPASegmentLib.errors import CheckpointError
 from SPASegmentLib.network.checkpoint import CheckpointHeader, load_checkpoint
-from SPASegmentLib.network.registry import models_dir
+from SPASegmentLib.network.registry import file_sha256, get_model, model_path, models_dir
+from SPASegmentLib.network.sam_backbone import load_sam_state
 
 
 def system_path(name: str) -> Path:
-    """Where a system's checkpoint lies, or would lie."""
-    return models_dir() / f"{get_system(name).network or name}.safetensors"
+    """Where a system's weights lie, or would lie."""
+    spec = get_system(name)
+    if spec.official and not spec.is_trained:
+        return model_path(spec.official)
+    return models_dir() / f"{spec.network or name}.safetensors"
+
+
+def load_official(config: SystemConfig, path: Path) -> Sam:
+    """SAM or MedSAM with the weights of an official file. Raises CheckpointError where they do not fit."""
+    system = build_system(config)
+    assert isinstance(system, Sam)
+    load_sam_state(
+        path,
+        image_encoder=system.image_encoder,
+        prompt_encoder=system.prompt_encoder,
+        mask_decoder=system.mask_decoder,
+        layout=vit_layout(config),
+    )
+    return system
 
 
 def load_system(path: Path) -> tuple[System, CheckpointHeader]:
@@ -45,9 +64,13 @@ class SystemFactory:
         """Load the checkpoint. Raises CheckpointError where it cannot be a checkpoint of this system."""
         from SPASegmentLib.baselines.systems.engine import MapEngine
         from SPASegmentLib.baselines.systems.prompted import BoxedEngine, ClickedEngine
-        from SPASegmentLib.baselines.systems.sam import Sam
 
         spec = get_system(self.name)
+        boxed = spec.category == "Unc-Int"
+        if spec.official and not spec.is_trained:
+            about = ModelInfo(self.name, file_sha256(self.path), 1, get_model(spec.official).description)
+            official = load_official(spec.config, self.path)
+            return (BoxedEngine if boxed else ClickedEngine)(official, about, self.device)
         system, header = load_system(self.path)
         trained = SYSTEMS[spec.network] if spec.network else spec
         if system.config.kind != trained.config.kind:
@@ -57,8 +80,7 @@ class SystemFactory:
             )
         info = _info(self.name, header)
         if isinstance(system, Sam):
-            kind = BoxedEngine if spec.category == "Unc-Int" else ClickedEngine
-            return kind(system, info, self.device)
+            return (BoxedEngine if boxed else ClickedEngine)(system, info, self.device)
         assert isinstance(system, MapSystem)
         return MapEngine(system, info, self.device)
 

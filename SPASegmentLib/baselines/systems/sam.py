@@ -16,10 +16,10 @@ from torch.nn import functional as F
 from SPASegmentLib.baselines.systems.base import StepResult, System, dice_bce, mean_dice
 from SPASegmentLib.baselines.systems.config import SystemConfig
 from SPASegmentLib.network.compact import CompactImageEncoder
+from SPASegmentLib.network.sam_backbone import SamLayout, build_sam_image_encoder
 from SPASegmentLib.network.sam_modules import MaskDecoder, PromptEncoder, TwoWayTransformer
 from SPASegmentLib.training.batches import Sealed
 
-OFFICIAL_INPUT = 1024
 BOX_NOISE = 0.1
 """Deviation of a box's sides in training, in sides of the box (Kirillov et al., Appendix A)."""
 
@@ -61,7 +61,7 @@ class Sam(System):
     def __init__(self, config: SystemConfig) -> None:
         super().__init__(config)
         self.compact = config.encoder == "compact"
-        self.side = config.grid if self.compact else OFFICIAL_INPUT
+        self.side = config.grid if self.compact else config.vit_side
         self.image_encoder = self._encoder(config)
         embedded = self.side // (4 if self.compact else 16)
         self.prompt_encoder = PromptEncoder(
@@ -73,9 +73,7 @@ class Sam(System):
     def _encoder(config: SystemConfig) -> nn.Module:
         if config.encoder == "compact":
             return CompactImageEncoder(config.image_channels, config.encoder_widths, config.channels)
-        from SPASegmentLib.network.sam_backbone import build_sam_image_encoder
-
-        return build_sam_image_encoder(OFFICIAL_INPUT, config.encoder)
+        return build_sam_image_encoder(config.vit_side, config.encoder, vit_layout(config))
 
     def encode(self, image: Tensor) -> Encoded:
         """Once per region. image: (B, C, G, G) in [0, 1]."""
@@ -144,6 +142,13 @@ class Sam(System):
             least, best = each.min(dim=1)
             wrong = (quality - iou(masks, target)).square().gather(1, best[:, None])[:, 0]
             return (least + wrong).mean()
+
+
+def vit_layout(config: SystemConfig) -> SamLayout:
+    """The ViT's shape; every quarter of its depth ends with global attention, as in ViT-B."""
+    quarter = max(1, config.vit_depth // 4)
+    blocks = tuple(range(quarter - 1, config.vit_depth, quarter))
+    return SamLayout(config.vit_embed, config.vit_depth, config.vit_heads, blocks)
 
 
 class MedSam(Sam):

@@ -23,6 +23,7 @@ class SystemSpec:
     name: on the command line. label, category: in the table. meaning: one line. config: its sizes.
     training: entries over the training options, where the options do not name them. network: the system whose
     checkpoint it answers with, where it is not trained itself. start: the one whose weights it starts from.
+    official: the known file of SAM or MedSAM it answers with as it is, or, with `start`, starts from.
     """
 
     name: str
@@ -33,8 +34,21 @@ class SystemSpec:
     training: Mapping[str, Any] = field(default_factory=dict)
     network: str = ""
     start: str = ""
+    official: str = ""
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it has a checkpoint of its own that is trained here."""
+        return not self.network and (not self.official or bool(self.start))
 
 
+_VIT: dict[str, Any] = {
+    "grid": 256,
+    "image_channels": 3,
+    "channels": 256,
+    "decoder_heads": 8,
+    "decoder_mlp": 2048,
+}
 _THIN = (16, 16, 32, 64, 128, 16)
 
 _ALL = (
@@ -109,8 +123,53 @@ _ALL = (
         SystemConfig("medsam"),
         network="medsam",
     ),
+    SystemSpec(
+        "sam-vit-b",
+        "SAM (ViT-B)",
+        "Int",
+        "SAM's official weights; clicks on errors",
+        SystemConfig("sam", encoder="sam_vit_b", **_VIT),
+        official="sam_vit_b",
+    ),
+    SystemSpec(
+        "medsam-vit-b",
+        "MedSAM (ViT-B)",
+        "Int",
+        "MedSAM's official weights; clicks on errors",
+        SystemConfig("medsam", encoder="medsam_vit_b", **_VIT),
+        official="medsam_vit_b",
+    ),
+    SystemSpec(
+        "msa-vit-b",
+        "MSA (ViT-B)",
+        "Int",
+        "SAM's official weights frozen, with adapters; clicks on errors",
+        SystemConfig("msa", encoder="sam_vit_b", adapter=64, **_VIT),
+        start="sam-vit-b",
+        official="sam_vit_b",
+    ),
+    SystemSpec(
+        "sam-u-v1-vit-b",
+        "SAM-U V1 (ViT-B)",
+        "Unc-Int",
+        "SAM's official weights asked with several jittered boxes",
+        SystemConfig("sam", encoder="sam_vit_b", **_VIT),
+        network="sam-vit-b",
+        official="sam_vit_b",
+    ),
+    SystemSpec(
+        "sam-u-v2-vit-b",
+        "SAM-U V2 (ViT-B)",
+        "Unc-Int",
+        "MedSAM's official weights asked with several jittered boxes",
+        SystemConfig("medsam", encoder="medsam_vit_b", **_VIT),
+        network="medsam-vit-b",
+        official="medsam_vit_b",
+    ),
 )
 SYSTEMS: dict[str, SystemSpec] = {spec.name: spec for spec in _ALL}
+TABLE = tuple(spec.name for spec in _ALL if not spec.official)
+"""The rows of the table: the systems that are all trained with the same effort."""
 
 
 def get_system(name: str) -> SystemSpec:
@@ -129,10 +188,9 @@ def system_options(name: str, options: TrainOptions) -> TrainOptions:
     from SPASegmentLib.training.options import TrainOptions
 
     spec = get_system(name)
-    if spec.network:
-        raise InputError(
-            f"{name} needs no training of its own: it answers with the checkpoint of {spec.network}."
-        )
+    if not spec.is_trained:
+        used = f"the checkpoint of {spec.network}" if spec.network else "its official weights"
+        raise InputError(f"{name} needs no training of its own: it answers with {used}.")
     named = {key: value for key, value in options.model_dump().items() if key in options.model_fields_set}
     return TrainOptions.model_validate({**spec.training, **named})
 

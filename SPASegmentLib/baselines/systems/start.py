@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from SPASegmentLib.baselines.systems.base import System
+from SPASegmentLib.baselines.systems.loading import load_official
 from SPASegmentLib.baselines.systems.specs import SystemSpec
 from SPASegmentLib.errors import CheckpointError
 from SPASegmentLib.network.checkpoint import load_checkpoint
-from SPASegmentLib.network.registry import models_dir
+from SPASegmentLib.network.registry import find_model, models_dir
 
 _WRAPPED = ".inner."
 """What the name of a frozen part's tensor has more where an adapter stands beside it."""
@@ -19,6 +22,8 @@ _WRAPPED = ".inner."
 
 def find_start(spec: SystemSpec) -> Path:
     """The checkpoint a system starts from. Raises CheckpointError, with what to do, where there is none."""
+    if spec.official:
+        return find_model(spec.official)
     path = models_dir() / f"{spec.start}.safetensors"
     if not path.is_file():
         raise CheckpointError(
@@ -36,7 +41,7 @@ def start_from(system: System, path: Path) -> dict[str, Any]:
 
     Raises CheckpointError where anything else is not filled or has another shape.
     """
-    state, header = load_checkpoint(path)
+    state, about = _read(system, path)
     kept, wrong = [], []
     for name, value in system.state_dict().items():
         found = state.pop(name.replace(_WRAPPED, "."), None)
@@ -54,6 +59,16 @@ def start_from(system: System, path: Path) -> dict[str, Any]:
             f"{path.name} does not fit the network that should start from it (at {odd}); start from a"
             " checkpoint of the same sizes."
         )
+    return about
+
+
+def _read(system: System, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of a checkpoint, or of an official SAM file, and what is known of their training."""
+    config = system.config
+    if config.encoder != "compact":
+        official = load_official(replace(config, kind="sam"), path)
+        return official.state_dict(), {"file": path.name}
+    state, header = load_checkpoint(path)
     about = header.provenance
     steps = about.get("steps_of_run", about.get("steps", 0))
-    return {"hash": header.hash, "steps": steps, "seconds": about.get("seconds", 0)}
+    return state, {"hash": header.hash, "steps": steps, "seconds": about.get("seconds", 0)}

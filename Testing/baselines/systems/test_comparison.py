@@ -13,7 +13,7 @@ import SimpleITK as sitk  # noqa: N813
 from SPASegmentLib import cli
 from SPASegmentLib.baselines.systems.comparison import missing
 from SPASegmentLib.baselines.systems.cost import Cost
-from SPASegmentLib.baselines.systems.specs import SYSTEMS
+from SPASegmentLib.baselines.systems.specs import TABLE
 from SPASegmentLib.baselines.systems.table import COLUMNS, all_drew, cells, make_row, markdown
 from SPASegmentLib.evaluation.records import CaseRecord
 
@@ -93,7 +93,7 @@ def test_one_command_trains_what_is_missing_and_shows_the_table_and_again_the_sa
 
 def test_what_is_missing_is_trained_in_an_order_that_works():
     assert missing(["sam-u-v2", "msa", "compact"]) == ["sam", "medsam", "msa"]
-    assert "sam-u-v1" not in missing(list(SYSTEMS))
+    assert "sam-u-v1" not in missing(TABLE)
 
 
 def test_a_row_says_what_the_records_say():

@@ -16,6 +16,7 @@ from SPASegmentLib.baselines.systems.prompted import BoxedEngine, BoxRequest
 from SPASegmentLib.baselines.systems.run import SystemRun, train_system
 from SPASegmentLib.baselines.systems.specs import (
     SYSTEMS,
+    TABLE,
     build_system,
     get_system,
     system_config,
@@ -34,9 +35,9 @@ from SPASegmentLib.training.options import TrainOptions
 
 QUIET = Console(quiet=True)
 CLICK = PointPrompt(23, 23)
-TRAINED = [spec.name for spec in SYSTEMS.values() if not spec.network]
-ONE_ITERATION = [spec.name for spec in SYSTEMS.values() if spec.category in ("Det", "Unc")]
-UNCERTAIN = [spec.name for spec in SYSTEMS.values() if spec.category == "Unc"]
+TRAINED = [name for name in TABLE if SYSTEMS[name].is_trained]
+ONE_ITERATION = [name for name in TABLE if SYSTEMS[name].category in ("Det", "Unc")]
+UNCERTAIN = [name for name in TABLE if SYSTEMS[name].category == "Unc"]
 
 
 WITHOUT_DICE = ("probunet", "mrnet")
@@ -122,7 +123,7 @@ def test_an_unknown_system_is_refused_with_those_there_are():
     assert all(name in str(refused.value) for name in SYSTEMS)
 
 
-PROMPTED = [spec.name for spec in SYSTEMS.values() if spec.category in ("Int", "Unc-Int")]
+PROMPTED = [name for name in TABLE if SYSTEMS[name].category in ("Int", "Unc-Int")]
 
 
 class Recorder:
