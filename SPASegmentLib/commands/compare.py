@@ -32,6 +32,9 @@ def compare(
         Path | None, typer.Option(metavar="FILE", help="JSON with training options for all systems.")
     ] = None,
     train: Annotated[bool, typer.Option("--train/--no-train", help="Train what is missing.")] = True,
+    search: Annotated[
+        bool, typer.Option("--search", help="Try three learning rates on val before each training.")
+    ] = False,
     split: Annotated[Split, typer.Option(help="Which patients are measured.")] = Split.test,
     limit: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="So many cases, the same for every system.")
@@ -62,7 +65,8 @@ def compare(
     options = read_options(config)
     try:
         if train:
-            train_missing(names, partial(read_data, dataset, path, options, screen), out, options, screen)
+            read = partial(read_data, dataset, path, options, screen)
+            train_missing(names, read, out, options, screen, search)
         cases = open_dataset(dataset, path, split=split.value, subset="any")
         measured = Options(protocol_seed=protocol_seed, limit=limit, workers=workers, threads=threads)
         run(names, cases, out, measured, console(tables=True), device.value)

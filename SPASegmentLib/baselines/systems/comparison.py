@@ -12,6 +12,7 @@ from rich.console import Console
 from SPASegmentLib.baselines.registry import checkpoint_path, keep_checkpoint, rival_factory, training_options
 from SPASegmentLib.baselines.systems.cost import Cost, cost_of
 from SPASegmentLib.baselines.systems.run import train_system
+from SPASegmentLib.baselines.systems.search import search_rate
 from SPASegmentLib.baselines.systems.specs import SYSTEMS
 from SPASegmentLib.baselines.systems.table import Row, all_drew, make_row, markdown, rich_table, summary
 from SPASegmentLib.datasets.case import MultiRaterDataset
@@ -24,7 +25,8 @@ from SPASegmentLib.network.registry import find_model
 from SPASegmentLib.training.loop import TrainingData
 from SPASegmentLib.training.options import TrainOptions
 
-TABLE_JSON, TABLE_MARKDOWN, RESULTS, RUNS = "table.json", "table.md", "results", "runs"
+TABLE_JSON, TABLE_MARKDOWN = "table.json", "table.md"
+RESULTS, RUNS, SEARCH = "results", "runs", "search"
 
 
 @dataclass(frozen=True)
@@ -52,14 +54,22 @@ def train_missing(
     out: Path,
     options: TrainOptions,
     console: Console,
+    search: bool = False,
 ) -> None:
-    """Train the systems that are missing, one after the other; a run that was stopped goes on."""
+    """Train the systems that are missing, one after the other; a run that was stopped goes on.
+
+    search: try learning rates on the val split first.
+    """
     todo = missing(names)
     data = read() if todo else None
     for name in todo:
         assert data is not None
         console.print(f"Training {name} ({SYSTEMS[name].meaning}).")
-        best = train_system(name, data, out / RUNS / name, training_options(name, options), True, console)
+        chosen = training_options(name, options)
+        if search:
+            rate = search_rate(name, data, out / SEARCH, chosen, console)
+            chosen = chosen.model_copy(update={"learning_rate": rate})
+        best = train_system(name, data, out / RUNS / name, chosen, True, console)
         keep_checkpoint(name, best)
 
 

@@ -59,6 +59,7 @@ _ALL = (
         "Det",
         "U-Net around a transformer, on the majority vote",
         SystemConfig("transunet", encoder_widths=(16, 32, 64, 128), embed=128, depth=4, heads=4),
+        {"learning_rate": 1e-3},
     ),
     SystemSpec(
         "swinunet",
@@ -66,6 +67,7 @@ _ALL = (
         "Det",
         "U of shifted-window transformers, on the majority vote",
         SystemConfig("swinunet", embed=32, heads=2, window=8),
+        {"learning_rate": 1e-3},
     ),
     SystemSpec(
         "ensemble-unet",
@@ -90,13 +92,21 @@ _ALL = (
         "U-Net asked with an expertness of each rater",
         SystemConfig("mrnet", widths=(16, 32, 64, 96, 128, 16)),
     ),
-    SystemSpec("sam", "SAM", "Int", "SAM on the compact encoder; clicks on errors", SystemConfig("sam")),
+    SystemSpec(
+        "sam",
+        "SAM",
+        "Int",
+        "SAM on the compact encoder; clicks on errors",
+        SystemConfig("sam"),
+        {"learning_rate": 1e-3},
+    ),
     SystemSpec(
         "medsam",
         "MedSAM",
         "Int",
         "SAM tuned as MedSAM is; clicks on errors",
         SystemConfig("medsam"),
+        {"learning_rate": 5e-4},
         start="sam",
     ),
     SystemSpec(
