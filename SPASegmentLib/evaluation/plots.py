@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from SPASegmentLib.evaluation.alignment import EXCLUDED, INCLUDED
@@ -101,17 +102,24 @@ def calibration(summary: Mapping[str, Any], path: Path) -> None:
 
 
 def alignment_by_iteration(found: Mapping[str, Any], path: Path) -> None:
-    """Change of the Dice with each rater since iteration 1: full lines included, broken ones excluded."""
-    figure, axes = _figure(6.4, 4.2)
-    for number, (name, sides) in enumerate(found["raters"].items()):
-        for side, line in ((INCLUDED, "-"), (EXCLUDED, "--")):
+    """Change of the Dice with each rater since iteration 1, thick for their mean: full lines where they are
+    included in the target, broken ones where they are not."""
+    raters = found["raters"]
+    figure, axes = _figure(6.4, 4.2 + 0.18 * (len(raters) // 3))
+    styles = {INCLUDED: "-", EXCLUDED: "--"}
+    for number, (_, sides) in enumerate([*raters.items(), ("mean", found["mean"])]):
+        look = _look(number) if number < len(raters) else {"color": "black", "linewidth": 3.2}
+        for side in (INCLUDED, EXCLUDED):
             if side in sides:
                 values = np.array(list(sides[side]["dice"].values()))
-                look = {**_look(number), "linestyle": line}
-                axes.plot(range(1, len(values) + 1), values - values[0], label=f"{name}, {side}", **look)
+                change = values - values[0]
+                axes.plot(range(1, len(values) + 1), change, **{**look, "linestyle": styles[side]})
     axes.axhline(0, color="0.6", linewidth=0.8)
     axes.set(xlabel="iteration", ylabel="change of Dice since iteration 1")
-    _finish(figure, axes, path, columns=4)
+    keys = [Line2D([], [], label=name, **{**_look(n), "linestyle": ""}) for n, name in enumerate(raters)]
+    keys += [Line2D([], [], color="black", linewidth=3.2, label="mean of all")]
+    keys += [Line2D([], [], color="black", linestyle=line, label=side) for side, line in styles.items()]
+    _finish(figure, axes, path, keys=keys)
 
 
 def alignment_picture(
@@ -184,7 +192,7 @@ def _look(number: int) -> dict[str, Any]:
     """Colour, marker and line of the n-th of several."""
     return {
         "color": COLOURS[number % len(COLOURS)],
-        "marker": MARKERS[number % len(MARKERS)],
+        "marker": MARKERS[(number + number // len(COLOURS)) % len(MARKERS)],
         "linestyle": LINES[number % len(LINES)],
         "markersize": 5,
         "linewidth": 1.6,
@@ -196,9 +204,13 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
-def _finish(figure: Figure, axes: Axes, path: Path, columns: int = 3) -> None:
+def _finish(
+    figure: Figure, axes: Axes, path: Path, columns: int = 3, keys: Sequence[Line2D] | None = None
+) -> None:
+    """keys: of the legend, else everything that has a label."""
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", frameon=False, fontsize=8, ncols=columns)
+    handles = axes.get_legend_handles_labels()[0] if keys is None else keys
+    figure.legend(handles=handles, loc="outside lower center", frameon=False, fontsize=8, ncols=columns)
     _save(figure, path)
 
 
