@@ -175,7 +175,9 @@ class Interaction:
             return
         self._ahead.forget()
         current = self.trail.current
-        if self.trail.drop(lambda w: w.view.volume_id == node.GetID()) and self.trail.current is not current:
+        dropped = self.trail.drop(lambda w: w.view.volume_id == node.GetID())
+        self._target.keep(dropped)
+        if dropped and self.trail.current is not current:
             self.asking.stop()
             self._say("The volume was removed; choose another one.", "problem")
 
@@ -185,7 +187,7 @@ class Interaction:
         self._ahead.forget()
         self._pictures.forget()
         self.trail.clear()
-        self._target.choose_segmentation(None)
+        self._target.forget_all()
 
     def restore(self, works: list[Work], current: Work | None) -> None:
         """Take up saved works; the current one is shown, and computed again."""

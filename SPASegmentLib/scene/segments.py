@@ -63,11 +63,13 @@ class SegmentWriter:
         if mask.shape != view_slice.shape:
             raise InputError(f"A mask of {mask.shape} pixels does not fit a slice of {view_slice.shape}.")
         grid = self._grid()
-        if keep_apart:
-            mask = mask | _apart(self.slab_mask(view_slice), mask)
         slab = slab_of(mask, view_slice, grid, self._node, self._segment_id)
         now = read_box(self._node, self._segment_id, slab.start, slab.mask.shape)
-        allowed = slab.owned & self._editable(slab, grid, (now ^ slab.mask) & slab.owned)
+        owned = slab.owned
+        if keep_apart:
+            # Told in voxels: off their planes the pixels of a slice do not say all that lies in it.
+            owned = owned & ~_apart(now & owned, slab.mask)
+        allowed = owned & self._editable(slab, grid, (now ^ slab.mask) & owned)
         gained, lost = slab.mask & ~now & allowed, now & ~slab.mask & allowed
         parts = self._overwritten(gained, slab, grid)
         if gained.any() or lost.any():
@@ -192,8 +194,9 @@ def ensure_segment(node: Any, name: str) -> str:
 
 
 def _apart(before: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Parts of `before` that do not touch the mask."""
-    labels, _ = ndimage.label(before, structure=np.ones((3, 3)))
-    near = ndimage.binary_dilation(mask, structure=np.ones((3, 3)))
+    """(dk, dj, di) bool: parts of `before` that do not touch the mask."""
+    touching = np.ones((3, 3, 3))
+    labels, _ = ndimage.label(before, structure=touching)
+    near = ndimage.binary_dilation(mask, structure=touching)
     touched = np.unique(labels[near & before])
     return before & ~np.isin(labels, touched[touched > 0])

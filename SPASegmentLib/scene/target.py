@@ -11,7 +11,7 @@ from scipy import ndimage
 from SPASegmentLib.errors import StepError
 from SPASegmentLib.imaging.geometry import Slab, SlicePlane
 from SPASegmentLib.scene.cut import ViewSlice
-from SPASegmentLib.scene.grid import Grid, read_box, slab_of
+from SPASegmentLib.scene.grid import Grid, labelmap_of, read_box, slab_of
 from SPASegmentLib.scene.segment_undo import BeforeChange, Part, SegmentChange
 from SPASegmentLib.scene.segments import SegmentWriter, ensure_segment, ensure_segmentation
 from SPASegmentLib.scene.work import Work
@@ -35,6 +35,7 @@ class Target:
         self._segmentation: Any = None
         self._segment = self._name = ""
         self._editor: Any = None
+        self._kept: list[Work] = []
         self.before_change: BeforeChange | None = None
 
     @property
@@ -75,6 +76,20 @@ class Target:
         if node is self._editor:
             self._editor = None
 
+    def keep(self, works: list[Work]) -> None:
+        """Works that cannot be undone any more: what was approved on them stays when others are."""
+        for work in works:
+            if work.finished and work.target is not None:
+                work.rest()
+                hollow = np.broadcast_to(np.uint8(0), work.view.volume.array.shape)
+                volume = replace(work.view.volume, array=hollow)  # its voxels are not held in memory
+                work.view = replace(work.view, volume=volume)
+                self._kept.append(work)
+
+    def forget_all(self) -> None:
+        """The scene is closed."""
+        self._segmentation, self._kept = None, []
+
     def write(self, mask: np.ndarray, work: Work, volume_node: Any, others: list[Work]) -> None:
         """Write an approved mask; what was approved before on this slice in this segment stays.
 
@@ -106,7 +121,7 @@ class Target:
         node = self._written_to(work)
         held = [
             (other, slab, read_box(node, segment_id, slab.start, slab.mask.shape))
-            for other in others
+            for other in (*others, *self._kept)
             if (slab := self._shared(work, other, node, volume_node)) is not None
             for segment_id in (_of(other)[1],)
         ]
@@ -137,11 +152,12 @@ class Target:
     def _shared(self, work: Work, other: Work, node: Any, volume_node: Any) -> Slab | None:
         """What another work approved in the same segment, if the two slices can share voxels."""
         mask = other.approved() if other is not work and other.target == work.target else None
-        if mask is None or other.stale or not is_alive(volume_node):
-            return None
-        if other.view.volume_id != volume_node.GetID() or not _may_share(work.view, other.view):
+        if mask is None or not _may_share(work.view, other.view):
             return None
         segment_id = _of(other)[1]
+        image = labelmap_of(node, segment_id)
+        if image is None or image.IsEmpty():
+            return None
         grid = Grid.of(node, segment_id, volume_node)
         place = grid.to_world.tobytes()
         if other.voxels is None or other.voxels[0] != place:
@@ -209,9 +225,11 @@ def trimmed(view: ViewSlice, used: np.ndarray) -> tuple[ViewSlice, tuple[slice, 
 
 def _may_share(one: ViewSlice, other: ViewSlice) -> bool:
     """Whether slices may own the same voxels: all but parallel ones that are a step apart."""
-    if abs(one.plane.normal @ other.plane.normal) < 1 - 1e-9:
+    normals = [np.cross(view.pixel_to_world[:3, 0], view.pixel_to_world[:3, 1]) for view in (one, other)]
+    first, second = (normal / np.linalg.norm(normal) for normal in normals)
+    if abs(first @ second) < 1 - 1e-9:
         return True
-    apart = abs(one.plane.normal @ (one.plane.pixel_to_ras[:3, 3] - other.plane.pixel_to_ras[:3, 3]))
+    apart = abs(first @ (one.pixel_to_world[:3, 3] - other.pixel_to_world[:3, 3]))
     return bool(apart < 0.99 * min(one.step_mm, other.step_mm))
 
 

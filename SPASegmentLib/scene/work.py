@@ -186,13 +186,13 @@ class Trail:
         """Something new was done: forget the works that hold nothing but undone steps."""
         self._works = [work for work in self._works if work is self.current or not work.empty]
 
-    def drop(self, unwanted: Callable[[Work], bool]) -> int:
-        """Forget works. Returns how many."""
-        before = len(self._works)
-        self._works = [work for work in self._works if not unwanted(work)]
+    def drop(self, unwanted: Callable[[Work], bool]) -> list[Work]:
+        """Forget works. Returns them."""
+        dropped = [work for work in self._works if unwanted(work)]
+        self._works = [work for work in self._works if work not in dropped]
         if self.current not in self._works:
             self.current = None
-        return before - len(self._works)
+        return dropped
 
     def latest(self, key: str) -> Work | None:
         """The object worked on last on a slice; an empty one only where there is no other."""

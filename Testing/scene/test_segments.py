@@ -154,6 +154,26 @@ def test_a_second_object_on_the_slice_can_be_kept(view, a_volume_node, segmentat
     np.testing.assert_array_equal(writer.slab_mask(cut), smaller)
 
 
+def test_an_object_kept_on_an_oblique_slice_is_not_changed_by_a_voxel(view, a_volume_node, segmentation):
+    volume = volume_of_node(a_volume_node)
+    cut = cut_view(a_volume_node, view(a_volume_node, "oblique"))
+    segment = ensure_segment(segmentation, "a")
+    writer = SegmentWriter(segmentation, segment, a_volume_node)
+    one, two = blob(cut.shape, (0.35, 0.35), 0.1), blob(cut.shape, (0.65, 0.65), 0.1)
+    writer.write(one, cut)
+    first = voxels_of(segmentation, segment, volume)
+    # One voxel of it is missing: writing its pixels again would bring it back.
+    k, j, i = np.argwhere(first)[len(np.argwhere(first)) // 2]
+    first[k, j, i] = False
+    slicer.util.updateSegmentBinaryLabelmapFromArray(
+        first.astype(np.uint8), segmentation, segment, a_volume_node
+    )
+    writer.write(two, cut, keep_apart=True)
+    after = voxels_of(segmentation, segment, volume)
+    assert (after & ~first).any() and (after & first).sum() == first.sum()
+    np.testing.assert_array_equal(after & ~paste_mask(two, cut.voxel_plane, volume), first)
+
+
 def test_undo_of_a_first_mask_leaves_an_empty_segment(view, a_volume_node, segmentation):
     volume = volume_of_node(a_volume_node)
     segment = ensure_segment(segmentation, "a")

@@ -41,6 +41,35 @@ def test_removing_the_segmentation_costs_nothing_but_the_segmentation(a_bench, a
     assert a_bench.voxels().any()
 
 
+@pytest.mark.parametrize("removed", [False, True])
+def test_undo_spares_what_was_approved_on_another_volume_even_if_that_is_removed(a_bench, removed):
+    workbench, first = a_bench.workbench, a_bench.volume
+    a_bench.add_volume()  # a second volume in the same place
+    workbench.set_segment("nodule")
+    a_bench.click()
+    workbench.approve()
+    segmentation, earlier = a_bench.segmentation, a_bench.voxels("nodule")
+    workbench.set_volume(first)
+    workbench.set_segmentation(segmentation)
+    a_bench.app.show_volume(first)
+    a_bench.look("sagittal")
+    a_bench.click()
+    later = a_bench.on_grid(a_bench.work.proposal.recommendation, a_bench.work.view)
+    workbench.approve()
+    assert (later & earlier).any(), "the slices cross in the object"
+    workbench.set_volume(a_bench.volume)
+    a_bench.look("axial")
+    if removed:
+        a_bench.scene.RemoveNode(first)
+    a_bench.large.JumpSliceByOffsetting(*a_bench.nodules[0])
+    a_bench.settle()
+    assert a_bench.work.view.volume_id == a_bench.volume.GetID() and a_bench.work.finished
+    workbench.undo()
+    a_bench.settle()
+    assert not a_bench.work.finished
+    np.testing.assert_array_equal(a_bench.voxels("nodule"), later)
+
+
 def test_closing_the_scene_leaves_a_workbench_that_can_begin_anew(a_bench):
     a_bench.click()
     a_bench.workbench.pick(0)
