@@ -64,7 +64,11 @@ class SceneLink:
 
     def scene_read(self) -> None:
         """Another scene was read: if its node holds another state than ours, it is the one that counts."""
-        if self.parameters is not None and self.parameters.state != self._state:
+        if self.parameters is None:
+            return
+        # Slicer looked for the nodes it names while they were not there yet, and remembers None.
+        self.parameters.parameterNode.Modified()
+        if self.parameters.state != self._state:
             self.release()
 
     def push(self) -> None:

@@ -106,7 +106,7 @@ def _is_node(kind: Any) -> bool:
 def _property(name: str, kind: Any, default: Any) -> property:
     def read(self: Any) -> Any:
         if _is_node(kind):
-            return self.parameterNode.GetNodeReference(name)
+            return self._nodes[name]  # as Slicer does: what it was when the parameter node last changed
         text = self.parameterNode.GetParameter(name)
         if kind is bool:
             return text == "True"
@@ -116,7 +116,10 @@ def _property(name: str, kind: Any, default: Any) -> property:
         if _is_node(kind):
             if value is not None and not isinstance(value, kind):
                 raise ValueError(f"{name} takes a {kind.__name__}")
+            was = self.parameterNode.StartModify()
             self.parameterNode.SetNodeReferenceID(name, value.GetID() if value is not None else None)
+            self._nodes[name] = self.parameterNode.GetNodeReference(name)
+            self.parameterNode.EndModify(was)
             return
         if not isinstance(value, kind):
             raise ValueError(f"{name} takes a {kind.__name__}")
@@ -133,6 +136,7 @@ def parameterNodeWrapper(cls: type) -> type:
         self.parameterNode = node
         self._guis: dict[int, dict[str, Any]] = {}
         self._updating = False
+        self._nodes = {name: node.GetNodeReference(name) for name, kind in kinds.items() if _is_node(kind)}
         for name, kind in kinds.items():
             if not _is_node(kind) and not node.GetParameter(name):
                 setattr(self, name, getattr(cls, f"_default_{name}"))
@@ -156,6 +160,8 @@ def parameterNodeWrapper(cls: type) -> type:
 
 
 def _refresh(wrapper: Any) -> None:
+    for name in wrapper._nodes:
+        wrapper._nodes[name] = wrapper.parameterNode.GetNodeReference(name)
     if wrapper._updating:
         return
     wrapper._updating = True
