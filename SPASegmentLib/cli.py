@@ -15,6 +15,7 @@ from SPASegmentLib.commands import (
     compare,
     evaluate,
     models,
+    partial,
     profile,
     sample,
     segment,
@@ -47,6 +48,7 @@ app.command("benchmark")(benchmark.benchmark)
 app.command("view")(view.view)
 app.command("sample", no_args_is_help=True)(sample.sample)
 app.add_typer(profile.app, name="profile")
+app.command("partial", no_args_is_help=True)(partial.partial)
 app.command("wong", no_args_is_help=True)(wong.wong)
 
 

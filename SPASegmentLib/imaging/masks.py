@@ -19,7 +19,8 @@ from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.atomic import atomic_file
 from SPASegmentLib.imaging.types import Volume
 
-COLOUR = (0.90, 0.62, 0.0)
+Colour = tuple[float, float, float]
+COLOUR: Colour = (0.90, 0.62, 0.0)
 TISSUE = (
     "Segmentation category and type - 3D Slicer General Anatomy list~SCT^85756007^Tissue~SCT^85756007^Tissue"
     "~^^~Anatomic codes - DICOM master list~^^~^^"
@@ -50,25 +51,47 @@ def write_mask(
     if mask.shape != volume.shape:
         raise InputError(f"A mask of {mask.shape} voxels does not fit a volume of {volume.shape}.")
     mask = mask if mask.dtype == bool else mask != 0
+    slicer = path.name.lower().endswith(".seg.nrrd")
+    keys = _slicer_keys(mask, volume, segment_name, colour, terminology) if slicer else {}
+    _write(path, mask, volume, {**keys, **(metadata or {})})
+
+
+def write_labels(
+    path: str | Path, labels: np.ndarray, volume: Volume, segments: Mapping[int, tuple[str, Colour]]
+) -> None:
+    """Write (K, J, I) uint8 labels on the volume's voxel grid, as `write_mask` writes a mask.
+
+    segments: of each value but 0, its name and colour (RGB in [0, 1]); .seg.nrrd becomes a segmentation with
+    these segments. Raises InputError for labels of another shape, an unknown suffix, or a full disk.
+    """
+    path, labels = Path(path), np.asarray(labels, dtype=np.uint8)
+    if labels.shape != volume.shape:
+        raise InputError(f"Labels of {labels.shape} voxels do not fit a volume of {volume.shape}.")
+    keys: dict[str, str] = {}
+    if path.name.lower().endswith(".seg.nrrd"):
+        for number, (value, (name, colour)) in enumerate(sorted(segments.items())):
+            own = _slicer_keys(labels == value, volume, name, colour, TISSUE)
+            own |= {"Segment0_ID": f"Segment_{number + 1}", "Segment0_LabelValue": str(value)}
+            keys |= {key.replace("Segment0_", f"Segment{number}_"): text for key, text in own.items()}
+    _write(path, labels, volume, keys)
+
+
+def _write(path: Path, labels: np.ndarray, volume: Volume, keys: Mapping[str, str]) -> None:
+    """Write labels in the format of the suffix. keys: of an NRRD header."""
     name = path.name.lower()
     if name.endswith(".nrrd"):
-        keys = (
-            _slicer_keys(mask, volume, segment_name, colour, terminology)
-            if name.endswith(".seg.nrrd")
-            else {}
-        )
-        header = _nrrd_header(volume, {**keys, **(metadata or {})})
+        header = _nrrd_header(volume, keys)
         with atomic_file(path) as file:
             file.write(header)
-            _write_zipped(file, b"", mask)
+            _write_zipped(file, b"", labels)
     elif name.endswith((".nii", ".nii.gz")):
         header = _nifti_header(volume)
         with atomic_file(path) as file:
             if name.endswith(".gz"):
-                _write_zipped(file, header, mask)
+                _write_zipped(file, header, labels)
             else:
                 file.write(header)
-                for plane in mask:
+                for plane in labels:
                     file.write(plane.astype(np.uint8).tobytes())
     else:
         raise InputError(

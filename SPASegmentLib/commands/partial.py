@@ -1,0 +1,210 @@
+"""`spasegment partial`: a rough partial labelling grows through proposals. Experimental."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from SPASegmentLib.commands.shared import Device, Orientation, console, warn
+
+if TYPE_CHECKING:
+    from SPASegmentLib.commands.opening_labels import OpenedLabels
+    from SPASegmentLib.partial.session import PartialSession
+
+SUFFIXES = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii")
+
+
+def partial(
+    volume: Annotated[
+        Path,
+        typer.Argument(
+            metavar="VOLUME", help="NRRD, NIfTI, MHA, PNG, JPEG, TIFF, or a DICOM folder.", show_default=False
+        ),
+    ],
+    labels: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="The rough labelling on the volume's grid (.seg.nrrd with one layer, .nrrd, .nii.gz, ...): "
+            "0 is unknown.",
+        ),
+    ],
+    foreground: Annotated[int, typer.Option(metavar="VALUE", help="The value of the object in it.")] = 1,
+    background: Annotated[int, typer.Option(metavar="VALUE", help="The value of what is not.")] = 2,
+    orientation: Annotated[Orientation, typer.Option(help="The slices that were labelled.")] = (
+        Orientation.axial
+    ),
+    slice_index: Annotated[
+        int | None,
+        typer.Option(
+            "--slice", min=0, metavar="N", help="Which slice. Default: the one with most object labelled."
+        ),
+    ] = None,
+    window: Annotated[
+        tuple[float, float] | None,
+        typer.Option(metavar="LOW HIGH", help="Intensities shown black and white. Default: as `segment`."),
+    ] = None,
+    model: Annotated[str, typer.Option(metavar="NAME_OR_PATH", help="See `spasegment models`.")] = "compact",
+    picks: Annotated[
+        str | None,
+        typer.Option(
+            metavar="2,g,...",
+            help="Candidates to pick, g to go on from the recommendation, n for none of these; then approve. "
+            "Without it, a terminal is asked; without a terminal the recommendation is approved.",
+        ),
+    ] = None,
+    reach: Annotated[
+        float | None,
+        typer.Option(metavar="MM", help="How far a proposal may grow. Default: a quarter of the object."),
+    ] = None,
+    certainty: Annotated[
+        float, typer.Option(metavar="P", help="Share of the network's samples that must agree.")
+    ] = 0.9,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The larger labelling: 1 object, 2 background, 0 still unknown."),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder for one picture per iteration.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="What every iteration added.")] = None,
+    device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.auto,
+    seed_value: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+) -> None:
+    """EXPERIMENTAL. Grow a rough partial labelling of one slice through proposals to pick from.
+
+    Mark a part of the object, and where you like a part of what is not, in any editor. Each proposal labels
+    more of the slice, where the model's samples that fit your labels agree, and leaves the rest unknown; no
+    label of yours is ever changed. The idea is Wong et al.'s, but the proposals are made by SPA's network,
+    which learnt whole masks from points: theirs has only ever seen made-up discs (`spasegment wong`). It
+    has not been tested with users. Correct the result by hand and give it as --labels again.
+
+    Examples:
+
+    spasegment partial chest.nrrd --labels rough.nii.gz --out more.seg.nrrd
+
+    spasegment partial chest.nrrd --labels rough.seg.nrrd --picks 2,g --out more.seg.nrrd --report pictures
+    """
+    from SPASegmentLib.commands.growing import Growing, parse_growth
+
+    answers = None if picks is None else parse_growth(picks)
+    _check_outputs(out, json, report, (volume, labels))
+    screen = console()
+    asks = answers is None and sys.stdin.isatty() and sys.stdout.isatty()
+
+    from SPASegmentLib.commands.opening_labels import open_labels
+    from SPASegmentLib.engine.local import load_engine
+    from SPASegmentLib.partial.session import PartialSession
+
+    with screen.status("Loading the model..."):
+        engine = load_engine(model, device.value)
+    opened = open_labels(
+        volume,
+        labels,
+        values=(foreground, background),
+        orientation=orientation.value,
+        index=slice_index,
+        window=window,
+        model_window=engine.model.window,
+    )
+    for line in opened.words():
+        screen.print(line)
+    screen.print(f"Model {engine.model.name}, trained on {engine.model.trained_on}; growing is experimental")
+    warn(opened.slice.image.warnings)
+    session = PartialSession.start(
+        opened.slice.image,
+        engine.model,
+        opened.labels,
+        random_seed=seed_value,
+        reach=reach,
+        certainty=certainty,
+    )
+    with ExitStack() as stack:
+        folder = report
+        if folder is None and asks:
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="spasegment-")))
+        session = Growing(engine, screen, folder, ask=asks).run(session, answers or [])
+    _finish(session, opened, out, json)
+    warn(w for done in session.done if done.proposal for w in done.proposal.warnings)
+    for line in _summary(session, out, report, json):
+        screen.print(line)
+
+
+def _check_outputs(out: Path | None, json: Path | None, report: Path | None, read: tuple[Path, Path]) -> None:
+    """Refuse outputs that cannot be, before anything is computed."""
+    from SPASegmentLib.errors import InputError
+
+    if out is not None and not out.name.lower().endswith(SUFFIXES):
+        raise InputError(f"Labels cannot be written as {out.name}; choose .seg.nrrd, .nrrd or .nii.gz.")
+    for path in (out, json):
+        if path is None:
+            continue
+        if any(path.exists() and given.exists() and path.samefile(given) for given in read):
+            raise InputError(f"{path} is one of the given files; choose another file for the output.")
+        if path.is_dir():
+            raise InputError(f"{path} is a folder; give the name of a file in it.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+    if report is not None and report.exists() and not report.is_dir():
+        raise InputError(f"{report} is a file; give a folder for the pictures.")
+
+
+def _finish(session: PartialSession, opened: OpenedLabels, out: Path | None, json: Path | None) -> None:
+    """Write what was asked for."""
+    if out is not None:
+        opened.write(out, session.result().labels)
+    if json is not None:
+        from SPASegmentLib.reporting.record import write_record
+
+        write_record(_record(session, opened), json)
+
+
+def _record(session: PartialSession, opened: OpenedLabels) -> dict[str, Any]:
+    """Every iteration in numbers; seconds apart from everything else."""
+    from dataclasses import asdict
+
+    from SPASegmentLib.reporting.record import answer_words
+
+    steps = [done.step for done in session.done[1:]]
+    iterations = [
+        {
+            "recommendation": asdict(done.proposal.recommendation.growth),
+            "candidates": [asdict(candidate.growth) for candidate in done.proposal.candidates],
+            "fewer_reason": done.proposal.fewer_reason,
+            "warnings": list(done.proposal.warnings),
+            "answer": "went on" if step.kind == "pick" and step.candidate is None else answer_words(step),
+            "seconds": round(done.proposal.seconds, 6),
+        }
+        for done, step in zip(session.done, steps, strict=False)
+        if done.proposal is not None
+    ]
+    return {
+        "experimental": True,
+        "model": {"name": session.model.name, "hash": session.model.hash},
+        "random_seed": session.random_seed,
+        "certainty": session.certainty,
+        "reach_mm": session.reach,
+        "slice": {
+            "index": opened.slice.plane.index,
+            "shape": list(session.image.shape),
+            "spacing_mm": list(session.image.spacing),
+        },
+        "given_pixels": opened.counts(session.labels),
+        "iterations": iterations,
+        "result": {"how": session.state, **opened.counts(session.result().labels)},
+    }
+
+
+def _summary(session: PartialSession, out: Path | None, report: Path | None, json: Path | None) -> list[str]:
+    how = "Approved" if session.state == "approved" else "Took a candidate"
+    lines = [f"{how}: {session.added} pixels more are labelled after {session.iteration} proposals"]
+    lines += [
+        f"{word}: {path}" for word, path in (("Labels", out), ("Pictures", report), ("Numbers", json)) if path
+    ]
+    if out is None:
+        lines.append("The labels were not written; add --out FILE.seg.nrrd to keep them.")
+    return lines
