@@ -150,9 +150,10 @@ class Viewer:
                 state.flush()
                 state.volume = self.choice.key if self.choice is not None else ""
 
-    async def open_upload(self, path: Path) -> None:
+    async def open_upload(self, path: Path, title: str) -> None:
         """Read and show what was sent. Raises InputError for what is no volume."""
-        choice = file_choice(path, key=f"upload:{path.parent.name}", is_upload=True)
+        folder = path if path.is_dir() else path.parent
+        choice = file_choice(path, key=f"upload:{folder.name}", label=title, is_upload=True)
         await self.show(choice)
         self.library.add(choice)
         with self.server.state as state:

@@ -169,6 +169,7 @@ async def serve(options: ViewerOptions, say: Say) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_unless_gone)
+    logging.getLogger("wslink.protocol").addFilter(_is_of_interest)
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(number, stopped.set)
@@ -184,16 +185,27 @@ async def serve(options: ViewerOptions, say: Say) -> None:
             "Whoever has this address, token included, can see the images. Without https it can be overheard."
         )
     say("Press Ctrl+C to stop; uploads are then deleted, and the same command offers to go on.")
-    if options.browser:
+    if options.browser and _has_screen():
         await asyncio.to_thread(webbrowser.open, service.address)
     await stopped.wait()
     await service.stop()
+
+
+def _has_screen() -> bool:
+    """Whether a browser can show itself; without one Python would start a text browser in the terminal."""
+    return not sys.platform.startswith("linux") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
 
 
 def _unless_gone(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """A page that was closed while a picture was on its way is no error."""
     if not isinstance(context.get("exception"), ConnectionError):
         loop.default_exception_handler(context)
+
+
+def _is_of_interest(record: logging.LogRecord) -> bool:
+    """The same where wslink has logged it already, in three records; the middle one says what it was."""
+    said = record.getMessage()
+    return said != "Exception raised" and "closing transport" not in said
 
 
 @contextlib.contextmanager

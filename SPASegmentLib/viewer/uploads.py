@@ -20,7 +20,8 @@ MOST_FILES = 5000
 """Of one upload, as of a DICOM series."""
 _UPLOAD_ID = re.compile(r"[0-9a-f]{8,32}")
 
-Opened = Callable[[Path], Awaitable[None]]
+Opened = Callable[[Path, str], Awaitable[None]]
+"""Called with the volume's path and what the user calls it."""
 
 
 class Uploads:
@@ -45,11 +46,13 @@ class Uploads:
         return web.json_response({})
 
     async def finish(self, request: web.Request) -> web.Response:
-        """POST /api/upload/ID: all files are here; open what they hold."""
+        """POST /api/upload/ID?title=NAME: all files are here; open what they hold."""
         folder: Path | None = None
         try:
             folder = self._folder_of(request)
-            await self._opened(_what_was_sent(folder))
+            path = _what_was_sent(folder)
+            title = _safe(request.query.get("title", "")) if path.is_dir() else path.name
+            await self._opened(path, title)
         except SPASegmentError as error:
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -81,17 +81,24 @@ def built_in_samples() -> list[Choice]:
     return choices
 
 
-def file_choice(path: Path, *, key: str | None = None, is_upload: bool = False) -> Choice:
-    """A file or DICOM folder as an entry; reading it raises InputError with the file's name only."""
+def file_choice(
+    path: Path, *, key: str | None = None, label: str | None = None, is_upload: bool = False
+) -> Choice:
+    """A file or DICOM folder as an entry; reading it raises InputError with the label for the path.
+
+    label: None for the file's name.
+    """
     from SPASegmentLib.imaging.files import read_volume
+
+    label = label or path.name
 
     def load() -> Volume:
         try:
             return read_volume(path)
         except InputError as error:
-            raise InputError(str(error).replace(str(path), path.name)) from error
+            raise InputError(str(error).replace(str(path), label)) from error
 
-    return Choice(key or f"file:{path.resolve()}", path.name, load, path, is_upload=is_upload)
+    return Choice(key or f"file:{path.resolve()}", label, load, path, is_upload=is_upload)
 
 
 def add_volume_node(scene: Any, volume: Volume, name: str | None = None) -> Any:

@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ ARGUMENTS = [
     "--disable-quic",
     "--no-first-run",
 ]
-PATIENCE = 40_000
+PATIENCE = 90_000
 """ms a page may take on a busy computer."""
 
 
@@ -93,13 +94,25 @@ class Server:
         """What the server's scene holds: about it, and one (K, J, I) mask for each segment."""
         self.truth_file.unlink(missing_ok=True)
         self.process.send_signal(signal.SIGUSR1)
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while not self.truth_file.exists():
             assert time.monotonic() < until and self.process.poll() is None, self.errors[-3000:]
             time.sleep(0.05)
         with np.load(self.truth_file) as found:
             about = json.loads(str(found["about"]))
             return about, [found[f"mask{i}"] for i in range(len(about["segments"]))]
+
+    def kept(self, last_step: str) -> None:
+        """Wait until what a restart finds ends with a step of that kind on the slice on the screen."""
+        until = time.monotonic() + 60
+        while last_step not in [self._last_step_in(path) for path in self.home.rglob("state.json")]:
+            assert time.monotonic() < until, self.errors[-3000:]
+            time.sleep(0.05)
+
+    @staticmethod
+    def _last_step_in(path: Path) -> str:
+        works = json.loads(json.loads(path.read_text())["workbench"])["works"]
+        return str(works[-1]["log"]["steps"][-1]["kind"])
 
     def resident_mb(self) -> float:
         """Memory the process holds."""
@@ -111,7 +124,7 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:
-            return int(self.process.wait(30))
+            return int(self.process.wait(60))
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise
@@ -121,6 +134,9 @@ class Server:
 
 class Page:
     """The viewer's page as a person sees it."""
+
+    begun: ClassVar[dict[tuple[str, int], int]] = {}
+    """How often a server's place was begun at."""
 
     def __init__(self, page: Any) -> None:
         self.page = page
@@ -134,6 +150,10 @@ class Page:
     def open(self, address: str) -> Page:
         """Open the page and wait for the image in all five views."""
         self.page.goto(address)
+        return self.drawn()
+
+    def drawn(self) -> Page:
+        """Wait for the image in all five views."""
         self.page.wait_for_selector(".spa", timeout=PATIENCE)
         self.wait("() => trame.state.get('volume') !== '' && !trame.state.get('job')")
         self.wait(
@@ -158,16 +178,20 @@ class Page:
         return self.state("screen")
 
     def begin(self, place: int = 0) -> Page:
-        """Go to a place of the sample and undo what is open there."""
-        self.page.evaluate("(place) => trame.trigger('go_to', [place])", place)
-        quiet = 0
-        while quiet < 3:
-            self.page.wait_for_timeout(120)
-            self.wait("() => !trame.state.get('screen').busy")
-            quiet += 1
-            if self.screen["iteration"] > 0:
-                self.page.evaluate("() => trame.trigger('act', ['undo'])")
-                quiet = 0
+        """Go to a place of the sample, on a slice no test of this server has worked on."""
+        server = urlsplit(self.page.url).netloc
+        n = self.begun[server, place] = self.begun.get((server, place), -1) + 1
+        aside = (n + 1) // 2 * (1 if n % 2 else -1)
+        self.page.evaluate(
+            "async ([place, aside]) => {"
+            " await trame.trigger('go_to', [place]); await trame.trigger('scroll', [aside]); }",
+            [place, aside],
+        )
+        self.wait(
+            "() => { const s = trame.state.get('screen');"
+            " return !s.busy && s.iteration === 0 && s.cards.length === 0; }"
+        )
+        self.page.wait_for_timeout(200)
         return self
 
     def click_at(self, right: float = 0.5, down: float = 0.5) -> None:
@@ -186,6 +210,13 @@ class Page:
     def said(self, words: str) -> None:
         """Wait until the status line holds these words."""
         self.wait("(words) => document.querySelector('#status').innerText.includes(words)", words)
+
+    def changed(self, before: list[str], which: range = range(5)) -> None:
+        """Wait until those views show another picture."""
+        until = time.monotonic() + PATIENCE / 1000
+        while not all(now != before[i] for i, now in enumerate(self.pictures()) if i in which):
+            assert time.monotonic() < until, f"not all of the views {list(which)} have changed"
+            self.page.wait_for_timeout(50)
 
     def pictures(self) -> list[str]:
         """A fingerprint of what each of the five views shows."""
@@ -253,16 +284,21 @@ def new_page(chromium: Any) -> Iterator[Callable[..., Page]]:
         context.close()
 
 
+USUAL_SECONDS = 0.28
+"""What the sums below take on one of two quiet cores of 2.5 GHz."""
+
+
 @pytest.fixture
 def busy() -> Callable[[], float]:
-    """Says how much longer things take now because others use this computer: 1 where nobody does."""
+    """Says how much longer things take now, as this computer is slow or used by others: 1 where neither."""
 
     def measure() -> float:
-        wall, own = time.perf_counter(), time.process_time()
-        while time.process_time() - own < 0.2:
+        began, used = time.perf_counter(), time.process_time()
+        for _ in range(3000):
             sum(range(10_000))
-        stretched = (time.perf_counter() - wall) / (time.process_time() - own)
+        own = time.process_time() - used
+        stretched = (time.perf_counter() - began) / own
         load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-        return max(1.0, stretched, load / (os.cpu_count() or 1))
+        return max(1.0, own / USUAL_SECONDS) * max(1.0, stretched, load / (os.cpu_count() or 1))
 
     return measure

