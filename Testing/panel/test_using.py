@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -180,21 +177,22 @@ def test_the_module_reloads_with_a_session_open(user: Any, application: Any) -> 
 
 def test_the_interface_never_stands_still(user: Any, application: Any) -> None:
     user.seed(user.ras)
-    # Other programs may take the computer's time: the best of three tries counts, and where the computer is
-    # overloaded only what the interface itself computes.
-    stalls = [_longest_gap(user) for _ in range(3)]
-    wall, own = (min(values) for values in zip(*stalls, strict=True))
-    assert own < 0.1, f"the interface computed for {1000 * own:.0f} ms"
-    if os.getloadavg()[0] < (os.cpu_count() or 1):
-        assert wall < 0.1, f"the interface stood still for {1000 * wall:.0f} ms"
+    stalls = []
+    for _ in range(3):  # a disk or the kernel may be slow once; what we do wrong ourselves comes every time
+        stalls.append(_longest_stall(user))
+        if stalls[-1] < 0.1:
+            return
+    pytest.fail(f"the interface stood still for {[f'{1000 * stall:.0f} ms' for stall in stalls]}")
 
 
-def _longest_gap(user: Any) -> tuple[float, float]:
-    """Seconds, on the clock and of the interface's own computing, between two beats while a user works."""
-    beats: list[tuple[float, float]] = []
+def _longest_stall(user: Any) -> float:
+    """Seconds between two beats of the interface while a user works."""
+    from stalls import Beats
+
+    beats = Beats()
     timer = QtCore.QTimer()
     timer.setInterval(5)
-    timer.timeout.connect(lambda: beats.append((time.perf_counter(), time.thread_time())))
+    timer.timeout.connect(beats.beat)
     timer.start()
     for name in (
         "pickButton1",
@@ -207,8 +205,7 @@ def _longest_gap(user: Any) -> tuple[float, float]:
         user.press(name)
     timer.stop()
     assert len(beats) > 20
-    gaps = [(b[0] - a[0], b[1] - a[1]) for a, b in itertools.pairwise(beats)]
-    return max(gap[0] for gap in gaps), max(gap[1] for gap in gaps)
+    return beats.longest()
 
 
 def test_nothing_is_left_behind_when_the_module_is_closed(user: Any, application: Any) -> None:

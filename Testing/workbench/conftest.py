@@ -101,7 +101,7 @@ class Bench:
             node.GetSliceToRAS().DeepCopy(matrix.ravel())
             node.UpdateMatrices()
 
-    def settle(self, seconds: float = 60) -> Any:
+    def settle(self, seconds: float = 180) -> Any:
         """Wait until all is computed; the screen then."""
         assert self.workbench.wait(seconds)
         return self.workbench.screen

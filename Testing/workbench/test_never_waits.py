@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
+from stalls import Beats
 
 STALL = 0.1
 """Seconds."""
 ATTEMPTS = 4
-"""Another program may hold the processor; what we do wrong ourselves comes every time."""
+"""A disk or the kernel may be slow once; what we do wrong ourselves comes every time."""
 
 
 class Loop:
-    """A face's event loop: does what is posted, and notes how long it was away."""
+    """A face's event loop: does what is posted, and notes when it was there."""
 
     def __init__(self, bench) -> None:
-        self.bench, self.gaps = bench, []
+        self.bench, self.beats = bench, Beats()
 
     def turn(self) -> None:
-        began = time.perf_counter()
         while not self.bench.posted.empty():
             self.bench.posted.get()()
         time.sleep(0.001)
-        self.gaps.append(time.perf_counter() - began)
+        self.beats.beat()
 
     def do(self, action) -> None:
         """A user's action, and turns of the loop until its outcome is on the screen."""
-        began = time.perf_counter()
+        self.beats.beat()
         action()
-        self.gaps.append(time.perf_counter() - began)
-        until = time.monotonic() + 60
+        self.beats.beat()
+        until = time.monotonic() + 120
         self.turn()
         while not self.bench.workbench.idle:
             self.turn()
@@ -58,42 +59,67 @@ def test_no_stall_above_a_tenth_of_a_second_while_proposals_are_computed(a_bench
     for attempt in range(ATTEMPTS):
         loop = Loop(a_bench)
         session(a_bench, loop, attempt)
-        assert len(loop.gaps) > 100, "the loop turned while the worker computed"
-        worst.append(max(loop.gaps))
+        assert len(loop.beats) > 50, "the loop turned while the worker computed"
+        worst.append(loop.beats.longest())
         if worst[-1] < STALL:
             return
     pytest.fail(f"the longest stalls of {ATTEMPTS} sessions: {[f'{w * 1000:.0f} ms' for w in worst]}")
 
 
-def test_the_neighbouring_slices_are_encoded_while_the_user_looks(a_bench):
+def test_the_neighbouring_slices_are_encoded_while_the_user_looks(a_bench, monkeypatch):
+    encoded, asked = [], threading.Event()
+    encode, propose = a_bench.engine.network.encode_image, a_bench.engine.propose
+
+    def counted(*args, **more):
+        encoded.append("for a proposal" if asked.is_set() else "ahead")
+        return encode(*args, **more)
+
+    def watched(*args, **more):
+        asked.set()
+        try:
+            return propose(*args, **more)
+        finally:
+            asked.clear()
+
+    a_bench.engine._embeddings.clear()
+    a_bench.engine._regions.clear()
+    monkeypatch.setattr(a_bench.engine.network, "encode_image", counted)
+    monkeypatch.setattr(a_bench.engine, "propose", watched)
     a_bench.click()
+    assert "for a proposal" in encoded
     a_bench.workbench.approve()
     a_bench.settle()
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while a_bench.workbench._worker.idling and time.monotonic() < until:
         time.sleep(0.01)
+    assert "ahead" in encoded
+    encoded.clear()
     a_bench.workbench.next_slice()
-    encode = a_bench.settle() and a_bench.work.proposal.seconds["encode"]
-    cold = a_bench.engine
-    cold._embeddings.clear()
-    cold._regions.clear()
-    a_bench.workbench.undo()
-    a_bench.settle()
-    a_bench.workbench._work._ahead._worker.idle([])
-    cold._embeddings.clear()
-    cold._regions.clear()
-    a_bench.workbench.set_samples(12)
-    a_bench.workbench.next_slice(-1)
-    a_bench.settle()
-    assert encode < 0.5 * a_bench.work.proposal.seconds["encode"] + 0.01
+    assert a_bench.settle().iteration == 1
+    assert "for a proposal" not in encoded, "the next slice was encoded before it was asked for"
 
 
-def test_a_click_while_neighbours_are_encoded_does_not_wait_for_them(a_bench):
+class Slow:
+    """The shipped model, which never ends encoding ahead unless it is told to stop."""
+
+    def __init__(self, engine) -> None:
+        self.engine, self.model, self.began = engine, engine.model, threading.Event()
+
+    def propose(self, request, cancel=None):
+        return self.engine.propose(request, cancel)
+
+    def warm(self, image, request, cancel):
+        self.began.set()
+        while not cancel.wait(0.01):
+            pass
+
+
+def test_a_click_while_neighbours_are_encoded_does_not_wait_for_them(a_bench, an_engine):
+    a_bench.workbench.close()
+    slow = Slow(an_engine)
+    a_bench.workbench = a_bench.open(engine=slow)
     a_bench.click()
-    a_bench.workbench.approve()
-    while not a_bench.workbench._worker.idling:
-        a_bench.workbench.wait(0.01)
-    a_bench.workbench.undo()
+    assert slow.began.wait(60) and a_bench.workbench._worker.idling
     a_bench.workbench.pick(0)
     assert a_bench.settle().iteration == 2
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import gc
 import os
 import threading
@@ -378,14 +380,17 @@ def test_interactions_do_not_fill_the_memory(a_bench, a_store):
             workbench.to_state()
         a_bench.screens.clear()
 
-    interact(30)
+    interact(30)  # by then every cache and pool has its size
     before = resident_mb()
     interact(60)
-    assert resident_mb() - before < 30
+    # 13 MB for 200 interactions were measured; the measurement itself wavers by about as much.
+    assert resident_mb() - before < 20
 
 
 def resident_mb() -> float:
-    """Memory this process holds."""
+    """Memory this process holds, without what the allocator could give back."""
     gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
     fields = Path("/proc/self/statm").read_text().split()
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20

@@ -29,7 +29,7 @@ class Desk:
 
         return done
 
-    def settle(self, seconds: float = 5) -> None:
+    def settle(self, seconds: float = 60) -> None:
         until = time.monotonic() + seconds
         while self.worker.busy:
             self.posted.get(timeout=until - time.monotonic())()
@@ -48,7 +48,7 @@ class Desk:
 def a_desk() -> Iterator[Desk]:
     desk = Desk()
     yield desk
-    assert desk.worker.close(timeout=5)
+    assert desk.worker.close(timeout=60)
 
 
 class Gate:
@@ -75,7 +75,7 @@ def test_a_request_runs_elsewhere_and_its_value_comes_back_here(a_desk):
 
 def test_nothing_arrives_before_the_owner_of_the_scene_takes_it(a_desk):
     a_desk.worker.request(lambda token: 1, a_desk.to("one"))
-    deliver = a_desk.posted.get(timeout=5)
+    deliver = a_desk.posted.get(timeout=60)
     assert a_desk.outcomes == {} and a_desk.worker.busy
     deliver()
     assert a_desk.value("one") == 1
@@ -84,7 +84,7 @@ def test_nothing_arrives_before_the_owner_of_the_scene_takes_it(a_desk):
 def test_the_newest_request_supersedes_the_running_and_the_waiting_one(a_desk):
     first, second = Gate(), Gate()
     a_desk.worker.request(first, a_desk.to("first"))
-    assert first.began.wait(5)
+    assert first.began.wait(60)
     a_desk.worker.request(second, a_desk.to("second"))
     a_desk.worker.request(lambda token: "newest", a_desk.to("newest"))
     a_desk.settle()
@@ -97,7 +97,7 @@ def test_cancelling_stops_what_runs_and_says_whether_there_was_anything(a_desk):
     assert not a_desk.worker.cancel()
     gate = Gate()
     a_desk.worker.request(gate, a_desk.to("one"))
-    assert gate.began.wait(5)
+    assert gate.began.wait(60)
     assert a_desk.worker.cancel()
     a_desk.settle()
     assert isinstance(a_desk.error("one"), Cancelled)
@@ -110,7 +110,7 @@ def test_chores_are_neither_superseded_nor_cancelled_and_keep_their_order(a_desk
     for n in range(5):
         a_desk.worker.chore(lambda token, n=n: done.append(n), a_desk.to("chore"))
     a_desk.worker.request(lambda token: done.append(99), a_desk.to("request"))
-    assert gate.began.wait(5)
+    assert gate.began.wait(60)
     a_desk.worker.cancel()
     a_desk.worker.request(lambda token: done.append(100), a_desk.to("again"))
     gate.open.set()
@@ -122,7 +122,7 @@ def test_chores_are_neither_superseded_nor_cancelled_and_keep_their_order(a_desk
 def test_idle_jobs_run_only_when_nothing_waits_and_make_room_at_once(a_desk):
     encoded = Gate()
     a_desk.worker.idle([encoded, lambda token: pytest.fail("this idle job was replaced")])
-    assert encoded.began.wait(5)
+    assert encoded.began.wait(60)
     assert a_desk.worker.idling and not a_desk.worker.busy
     a_desk.worker.request(lambda token: "answer", a_desk.to("request"))
     a_desk.worker.idle([])
@@ -139,7 +139,7 @@ def test_an_idle_job_that_fails_disturbs_nobody(a_desk, caplog):
 
     with caplog.at_level(logging.WARNING):
         a_desk.worker.idle([broken, lambda token: ran.set()])
-        assert ran.wait(5)
+        assert ran.wait(60)
     assert not caplog.records
 
 
@@ -175,10 +175,10 @@ def test_closing_joins_the_thread_finishes_the_chores_and_delivers_nothing_more(
     desk = Desk()
     gate, taught = Gate(), []
     desk.worker.request(gate, desk.to("request"))
-    assert gate.began.wait(5)
+    assert gate.began.wait(60)
     desk.worker.chore(lambda token: taught.append("a slice"), desk.to("chore"))
     before = threading.active_count()
-    assert desk.worker.close(timeout=5)
+    assert desk.worker.close(timeout=60)
     assert threading.active_count() == before - 1
     assert taught == ["a slice"]
     while not desk.posted.empty():
@@ -186,7 +186,7 @@ def test_closing_joins_the_thread_finishes_the_chores_and_delivers_nothing_more(
     assert desk.outcomes == {}
     desk.worker.request(lambda token: pytest.fail("closed"), desk.to("late"))
     desk.worker.chore(lambda token: pytest.fail("closed"), desk.to("late"))
-    assert desk.worker.close(timeout=5)
+    assert desk.worker.close(timeout=60)
 
 
 def test_closing_a_worker_that_never_ran_is_fine_twice():

@@ -146,6 +146,8 @@ class Ledger:
 
     def _approve(self, was: Held, now: Held, changed: list[Key], drawn: Drawn) -> None:
         key = self.target()
+        if key is None and len(changed) == 1 and changed[0] not in self.voxels:
+            key = changed[0]  # none was chosen, nor a volume: a new one was made
         if key is None or any(other != key for other in changed):
             raise LostVoxelsError(f"an approval into {key} changed {_told(was, now, changed)}")
         before, after = was[key], now[key]

@@ -8,6 +8,7 @@ exception in a slot is only printed. What PythonQt would only print is kept in `
 
 from __future__ import annotations
 
+import ctypes
 import enum
 import inspect
 import sys
@@ -314,4 +315,18 @@ class Application(QtWidgets.QApplication):
 def application() -> Application:
     """The one QApplication, off screen."""
     found = QtWidgets.QApplication.instance()
-    return found if isinstance(found, Application) else Application(sys.argv[:1])
+    if isinstance(found, Application):
+        return found
+    _keep_truth()
+    return Application(sys.argv[:1])
+
+
+def _keep_truth() -> None:
+    """Give True and False references to spare, where Python counts them (before 3.12).
+
+    PySide6 6.12 hands out False without a reference of its own: after some ten thousand calls nobody would
+    hold it any more, and Python would end with "deallocating True or False".
+    """
+    if sys.version_info < (3, 12) and sys.implementation.name == "cpython":
+        for value in (True, False):
+            ctypes.c_ssize_t.from_address(id(value)).value += 2**40
