@@ -12,7 +12,7 @@ class Beats:
     """Moments at which the thread was there.
 
     Other programs take the processor, too, and nothing here can help that: the kernel says how long our
-    Other programs take the processor, too, and nothing here can help that: the kernel says how long our
+    threads had to wait for one (`/proc`, schedstat), and that is taken off. On a quiet computer it is none.
     """
 
     def __init__(self) -> None:
