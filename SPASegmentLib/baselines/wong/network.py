@@ -11,6 +11,10 @@ from torch.nn import functional as F
 SHRINK = 8
 """Image pixels per cell of z: three times two-fold down-sampling."""
 
+FIRST_LOG_VARIANCE = -4.0
+"""Of z before training. From 0 some seeds learn to tell the decoder by the variance, not the mean, what to
+segment; z drawn from the prior then says nothing."""
+
 
 class Inputs(NamedTuple):
     """x: image [x_0], partialness mask [x_m] and segmentation [x_s], each (B, 1, H, W) float."""
@@ -39,6 +43,9 @@ class Encoder(nn.Module):
         self.first = nn.Conv2d(5, 32, 3, padding=1)
         self.second = nn.Conv2d(32, 16, 3, padding=1)
         self.third = nn.Conv2d(16, 2, 3, padding=1)
+        assert self.third.bias is not None
+        with torch.no_grad():
+            self.third.bias[1] = FIRST_LOG_VARIANCE
 
     def forward(self, x: Inputs, y: Partial) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of z, each (B, 1, H / 8, W / 8)."""
