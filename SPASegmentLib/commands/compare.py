@@ -35,6 +35,9 @@ def compare(
     search: Annotated[
         bool, typer.Option("--search", help="Try three learning rates on val before each training.")
     ] = False,
+    pictures: Annotated[
+        bool, typer.Option("--pictures", help="Also draw masks of every system, and iterations to a Dice.")
+    ] = False,
     split: Annotated[Split, typer.Option(help="Which patients are measured.")] = Split.test,
     limit: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="So many cases, the same for every system.")
@@ -69,7 +72,7 @@ def compare(
             train_missing(names, read, out, options, screen, search)
         cases = open_dataset(dataset, path, split=split.value, subset="any")
         measured = Options(protocol_seed=protocol_seed, limit=limit, workers=workers, threads=threads)
-        run(names, cases, out, measured, console(tables=True), device.value)
+        run(names, cases, out, measured, console(tables=True), device.value, pictures)
     except KeyboardInterrupt:
         raise Cancelled("Stopped; the same command goes on from here.") from None
     screen.print(f"Table: {out / 'table.md'}")

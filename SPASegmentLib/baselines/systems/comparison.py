@@ -25,7 +25,7 @@ from SPASegmentLib.network.registry import find_model
 from SPASegmentLib.training.loop import TrainingData
 from SPASegmentLib.training.options import TrainOptions
 
-TABLE_JSON, TABLE_MARKDOWN = "table.json", "table.md"
+TABLE_JSON, TABLE_MARKDOWN, CASES = "table.json", "table.md", "cases.png"
 RESULTS, RUNS, SEARCH = "results", "runs", "search"
 
 
@@ -80,10 +80,12 @@ def compare(
     options: Options,
     console: Console,
     device: str = "auto",
+    pictures: bool = False,
 ) -> dict[str, list[Row]]:
     """Measure every system on the same cases and write the table, by subset, to `out`.
 
     All figures but the seconds follow from checkpoints, data and protocol; seconds are kept with the cases.
+    pictures: also draw effort and masks, as the paper's Figs. 4 and 3, beside the table.
     """
     factories = {name: rival_factory(name, device) or _Loader(name, device) for name in names}
     results = evaluate(factories, dataset, options, out=out / RESULTS, console=console)
@@ -105,6 +107,12 @@ def compare(
     for subset, rows in found.items():
         if rows:
             console.print(rich_table(f"{titles[subset]}: {rows[0].cases} slices", rows))
+    if pictures:
+        from SPASegmentLib.baselines.systems.pictures import draw_cases, draw_effort, typical
+
+        draw_effort(results.summary, out)
+        first = results.records[names[0]]
+        draw_cases(factories, dataset, typical(all_drew(first) or first), out / CASES, options)
     return found
 
 

@@ -49,6 +49,8 @@ _VIT: dict[str, Any] = {
     "decoder_heads": 8,
     "decoder_mlp": 2048,
 }
+_CLICKS = (0.4, 0.3, 0.3)
+"""How often prompted systems play one, two or three rounds in training."""
 _THIN = (16, 16, 32, 64, 128, 16)
 
 _ALL = (
@@ -98,7 +100,7 @@ _ALL = (
         "Int",
         "SAM on the compact encoder; clicks on errors",
         SystemConfig("sam"),
-        {"learning_rate": 1e-3},
+        {"learning_rate": 1e-3, "rounds": _CLICKS},
     ),
     SystemSpec(
         "medsam",
@@ -106,7 +108,7 @@ _ALL = (
         "Int",
         "SAM tuned as MedSAM is; clicks on errors",
         SystemConfig("medsam"),
-        {"learning_rate": 5e-4},
+        {"learning_rate": 5e-4, "rounds": _CLICKS},
         start="sam",
     ),
     SystemSpec(
@@ -115,6 +117,7 @@ _ALL = (
         "Int",
         "SAM frozen, with adapters; clicks on errors",
         SystemConfig("msa"),
+        {"rounds": _CLICKS},
         start="sam",
     ),
     SystemSpec(
@@ -155,6 +158,7 @@ _ALL = (
         "Int",
         "SAM's official weights frozen, with adapters; clicks on errors",
         SystemConfig("msa", encoder="sam_vit_b", adapter=64, **_VIT),
+        {"rounds": _CLICKS, "learning_rate": 1e-4, "batch": 4},
         start="sam-vit-b",
         official="sam_vit_b",
     ),

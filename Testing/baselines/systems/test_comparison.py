@@ -75,7 +75,9 @@ def test_one_command_trains_what_is_missing_and_shows_the_table_and_again_the_sa
     assert missing(rows) == ["mh-unet"]
     asked = ["compare", "--dataset", "folder", "--path", a_folder, "--config", tmp_path / "options.json"]
     asked += [part for name in rows for part in ("--model", name)]
-    assert spasegment(*asked, "--search", "--out", tmp_path / "first") == 0
+    assert spasegment(*asked, "--search", "--pictures", "--out", tmp_path / "first") == 0
+    for name in ("noi.png", "failures.png", "cases.png"):
+        assert sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "first" / name))).std() > 10
     tried = json.loads((tmp_path / "first" / "search" / "mh-unet.json").read_text())
     assert len(tried["scores"]) == 3 and f"{tried['chosen']:g}" in tried["scores"]
     assert missing(rows) == []
