@@ -86,6 +86,8 @@ class SPASegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
+        if getattr(self.parent, "isEntered", False):
+            self.enter()  # reloaded while it is open: Slicer does not say so again
 
     def enter(self) -> None:
         """The module was opened."""

@@ -126,9 +126,19 @@ class Clinician:
     def click_in_view(self, ras: tuple) -> None:
         """What a click in a slice view does while placing goes on: a point, and placing ends."""
         identity = slicer.app.applicationLogic().GetSelectionNode().GetActivePlaceNodeID()
+        self._cursor_to(ras)
         slicer.mrmlScene.GetNodeByID(identity).AddControlPointWorld(vtk.vtkVector3d(*ras))
         interaction = slicer.app.applicationLogic().GetInteractionNode()
         interaction.SetCurrentInteractionMode(interaction.ViewTransform)
+
+    def _cursor_to(self, ras: tuple) -> None:
+        """Where the mouse is when it clicks in the large view."""
+        large, _small = self.panel.views.chosen()
+        crosshair = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+        if large is not None and crosshair is not None:
+            to_view = vtk.vtkMatrix4x4()
+            vtk.vtkMatrix4x4.Invert(large.GetXYToRAS(), to_view)
+            crosshair.SetCursorPositionXYZ(list(to_view.MultiplyPoint((*ras, 1.0))[:3]), large)
 
     def press(self, name: str) -> None:
         """A button that asks for a proposal; waits for it."""

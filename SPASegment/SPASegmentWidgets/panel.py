@@ -73,6 +73,7 @@ class Panel:
         self.advanced.fill({**OWN_KEYS, **KEYS}, self.logic.shipped_colors())
         self.workbench = self.logic.start_workbench(self.settings, self.queue.post)
         self.workbench.subscribe(self.render)
+        self.workbench.set_before_change(self.scene.before_change)
         for name in ("learn", "samples", "window", "colors"):
             self._push_setting(name)
         if self._entered:
@@ -263,6 +264,7 @@ class Panel:
         self.profiles.render(screen)
         self.advanced.show_learn(screen.learn)
         self.render_placing()
+        self.views.show_titles([f"{card.number}  {card.name}" for card in screen.cards])
         self._render_points(screen)
         self._remember_profile(screen)
         self.scene.keep(screen.profile or "")

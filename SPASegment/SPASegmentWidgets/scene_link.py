@@ -125,6 +125,15 @@ class SceneLink:
             self.parameters.segment = ensure_segment(self.parameters.segmentation, _("Object"))
             self.push()
 
+    def before_change(self) -> None:
+        """Let Ctrl+Z in the Segment Editor take an approval back, where it works on the same segmentation."""
+        widget = getattr(slicer.modules, "SegmentEditorWidget", None)
+        editor = getattr(widget, "editor", None)
+        if editor is None or self.parameters is None or self.parameters.segmentation is None:
+            return
+        if editor.segmentationNode() is self.parameters.segmentation:
+            editor.saveStateForUndo()
+
     def new_segment(self) -> None:
         """Add a segment and go on in it."""
         if self.volume is None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import slicer
 import vtk
 from slicer.util import VTKObservationMixin
+
+from .titles import Titles
 
 if TYPE_CHECKING:
     from SPASegmentLib.scene.layout import ViewLink
@@ -19,6 +21,8 @@ ROOM = 3.0
 """A view that is brought to an object shows this many times its extent."""
 TOO_SMALL = 0.12
 """An object that takes less than this of a view's shorter side cannot be judged in a small view."""
+NEAR_PIXELS = 3.0
+"""A point and the cursor are at one place where they lie closer than this."""
 
 
 class Views(VTKObservationMixin):
@@ -46,8 +50,13 @@ class Views(VTKObservationMixin):
         self._link: ViewLink | None = None
         self._large = None
         self._layout_before: int | None = None
+        self._titles = Titles()
 
     # The layout
+
+    def show_titles(self, titles: Sequence[str]) -> None:
+        """What is written over the small views, in their order."""
+        self._titles.show(titles)
 
     @property
     def own_layout(self) -> bool:
@@ -87,6 +96,7 @@ class Views(VTKObservationMixin):
         small = [node for node in found if node is not None]
         if large is not None:
             self._link = layout.link_views(scene, large.GetID(), [node.GetID() for node in small])
+        self._titles.put_up()
         return large, small
 
     def show_volume(self, volume) -> None:
@@ -180,6 +190,7 @@ class Views(VTKObservationMixin):
 
     def close(self) -> None:
         """Leave nothing behind: no observer, no node, no mode."""
+        self._titles.take_down()
         self.stop_placing()
         self.removeObservers()
         watched = self._watched
@@ -205,14 +216,22 @@ class Views(VTKObservationMixin):
     def _on_point(self, seed) -> None:
         if self._showing:
             return
-        view = self._view_under_cursor()
+        view = self._view_under_cursor(seed.ras)
         # Not within the event: Slicer is not done with the point yet.
         self._soon(lambda: self._placed(seed.ras, seed.positive, view))
 
-    def _view_under_cursor(self):
-        """The slice node that was clicked in, as the crosshair knows it; None where it does not."""
+    def _view_under_cursor(self, ras: tuple):
+        """The slice node that was clicked in, as the crosshair knows it; None where it does not.
+
+        ras: the point. Where the cursor is elsewhere, a script or a list placed it, and no click.
+        """
         crosshair = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
-        return crosshair.GetCursorPositionXYZ([0.0, 0.0, 0.0]) if crosshair is not None else None
+        node = crosshair.GetCursorPositionXYZ([0.0, 0.0, 0.0]) if crosshair is not None else None
+        at = [0.0, 0.0, 0.0]
+        if node is None or not crosshair.GetCursorPositionRAS(at):
+            return None
+        pixel = node.GetFieldOfView()[0] / max(node.GetDimensions()[0], 1)
+        return node if math.dist(at, ras) < NEAR_PIXELS * pixel else None
 
     def _on_mode(self, caller, event) -> None:
         self._mode_changed()

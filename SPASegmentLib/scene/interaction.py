@@ -222,7 +222,8 @@ class Interaction:
             self._pictures.clear()
             return
         small = [n.GetID() for n in self._chosen.small] if node is self._chosen.large else []
-        self._pictures.show(work, [node.GetID()], small)
+        large = dict.fromkeys(n.GetID() for n in (node, self._chosen.large) if n is not None)
+        self._pictures.show(work, list(large), small)
 
     # Seeds
 

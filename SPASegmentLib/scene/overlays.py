@@ -135,7 +135,7 @@ class ProposalOverlays:
         if self.node is not None:
             self._scene.RemoveNode(self._node)
             for display in self._displays:
-                self._scene.RemoveNode(display)
+                _take_away(self._scene, display)
         self._node, self._displays, self._layers = None, [], []
 
     def set_colors(self, colors: OverlayColors) -> None:
@@ -303,7 +303,13 @@ def _sweep(scene: Any) -> None:
         found.UnRegister(None)
         for node in [found.GetItemAsObject(n) for n in range(found.GetNumberOfItems())]:
             if node.GetAttribute(_MARK):
-                scene.RemoveNode(node)
+                _take_away(scene, node)
+
+
+def _take_away(scene: Any, node: Any) -> None:
+    """Remove a node; Slicer takes some display nodes away with their segmentation."""
+    if node.GetScene() is scene:
+        scene.RemoveNode(node)
 
 
 def _empty_image() -> Any:

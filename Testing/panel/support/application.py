@@ -13,6 +13,7 @@ from typing import Any
 import pythonqt
 import slicer
 import slicer_modules
+import vtk
 from mrml_widgets import WIDGETS
 from PySide6 import QtCore, QtWidgets
 from slicer_stand_in import StandIn
@@ -203,6 +204,7 @@ class LayoutManager:
         self._logic = slicer.vtkMRMLLayoutLogic()
         self._logic.SetMRMLScene(app.scene)
         self._views: dict[str, Any] = {}
+        self._windows: dict[str, Any] = {}
         self.setLayout(FOUR_UP)
 
     def close(self) -> None:
@@ -231,8 +233,20 @@ class LayoutManager:
         if logic is None:
             return None
         return SimpleNamespace(
-            sliceLogic=lambda: logic, mrmlSliceNode=lambda: logic.GetSliceNode(), objectName=name
+            sliceLogic=lambda: logic,
+            mrmlSliceNode=lambda: logic.GetSliceNode(),
+            sliceController=lambda: SimpleNamespace(setVisible=lambda visible: None),
+            sliceView=lambda: self._view(name),
+            objectName=name,
         )
+
+    def _view(self, name: str) -> Any:
+        """A slice view, as far as scripts put their own actors in it; it draws nothing."""
+        if name not in self._windows:
+            self._windows[name] = vtk.vtkRenderWindow()
+            self._windows[name].AddRenderer(vtk.vtkRenderer())
+        window = self._windows[name]
+        return SimpleNamespace(renderWindow=lambda: window, scheduleRender=lambda: None)
 
     def _make_views(self) -> dict[str, Any]:
         views = self._logic.GetViewNodes()
