@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from SPASegmentLib.engine.messages import Proposal
-from SPASegmentLib.errors import InputError, StepError
+from SPASegmentLib.errors import InputError, SPASegmentError, StepError
 from SPASegmentLib.imaging.geometry import Slab
 from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.scene.cut import ViewSlice
@@ -237,7 +237,15 @@ def session_of(work: Work) -> Session:
 def light(view: ViewSlice) -> ViewSlice:
     """The slice without its pixels, where `whole` can cut them again to the last bit."""
     if view.plane.index is None:
+        # Resampled between voxels: not every plane comes out the same to the last bit.
+        with contextlib.suppress(SPASegmentError):
+            if np.array_equal(view.moved(0).image.pixels, view.image.pixels):
+                return _hollow(view)
         return view
+    return _hollow(view)
+
+
+def _hollow(view: ViewSlice) -> ViewSlice:
     pixels = np.broadcast_to(np.float32(0), view.image.pixels.shape)
     return replace(view, image=replace(view.image, pixels=pixels))
 
