@@ -18,9 +18,9 @@ FIRST = 30
 """Clicks until every cache and pool has its size."""
 CLICK_SECONDS = 0.060
 GROWTH_MB = 50.0
-"""For a thousand clicks. Fewer are held to their share of it and to what caches still gain and lose meanwhile:
+"""For a thousand clicks. Fewer are held to their share of it and to what caches gain and lose meanwhile.
 
-so few catch what keeps a volume or many pictures; only the long run proves the limit.
+They catch what keeps volumes or many pictures; only the long run proves the limit.
 """
 WAVERS_MB = 25.0
 
