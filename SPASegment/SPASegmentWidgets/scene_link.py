@@ -99,11 +99,18 @@ class SceneLink:
         selector, segment = self._ui.segmentSelector, self.parameters.segment
         if segment and segment != selector.currentSegmentID():
             selector.setCurrentSegmentID(segment)
-        segment = str(selector.currentSegmentID() or "")
+        segment = self._selected()
         if segment != self.parameters.segment:
             self.parameters.segment = segment
         if self._changed("segment", segment):
             workbench.set_segment(segment or None)
+
+    def _selected(self) -> str:
+        """The segment in the selector, which goes on naming one that went with its scene; "" then."""
+        segment, node = str(self._ui.segmentSelector.currentSegmentID() or ""), self.parameters.segmentation
+        if node is None or not segment or node.GetSegmentation().GetSegment(segment) is None:
+            return ""
+        return segment
 
     def segment_chosen(self, identity: str) -> None:
         """The user chose another segment."""
@@ -121,7 +128,7 @@ class SceneLink:
             name = _("{volume} segmentation").format(volume=self.volume.GetName())
             self.parameters.segmentation = ensure_segmentation(slicer.mrmlScene, self.volume, name)
             self.push()
-        if not self._ui.segmentSelector.currentSegmentID():
+        if not self._selected():
             self.parameters.segment = ensure_segment(self.parameters.segmentation, _("Object"))
             self.push()
 
