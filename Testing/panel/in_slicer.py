@@ -56,7 +56,11 @@ def main():
         scenarios.look(user, "axial", ras)
         user.seed(ras)
         screenshot("own-layout")
+        results["width"] = slicer.util.mainWindow().width
         user.click("layoutButton")
+        shown, _small = user.panel.views.chosen()
+        shown.JumpSliceByOffsetting(*ras)
+        user.wait()
         screenshot("four-up")
         user.click("layoutButton")
 

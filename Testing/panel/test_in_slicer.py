@@ -14,7 +14,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 1500
 ERROR_LINE = re.compile(
-    r"Traceback|^\w*(Error|Exception): |ERROR|\bERR\||PythonQt: .*does not exist|\[CRITICAL\]", re.M
+    r"Traceback|^\w*(Error|Exception): |ERROR|\bERR\||PythonQt: .*does not exist|\[CRITICAL\]"
+    r"|Unable to find|Failed to|no display properties|Warning: In",
+    re.M,
 )
 pytestmark = [pytest.mark.slicer, pytest.mark.timeout(SECONDS + 60)]
 
@@ -64,6 +66,10 @@ def test_every_scenario_ran_and_passed(run: tuple[dict[str, Any], str, Path]) ->
 
 def test_the_module_opens_in_two_seconds(run: tuple[dict[str, Any], str, Path]) -> None:
     assert run[0]["loading"] < 2.0
+
+
+def test_the_five_views_fit_a_small_screen(run: tuple[dict[str, Any], str, Path]) -> None:
+    assert run[0]["width"] <= 1280
 
 
 def test_slicer_wrote_no_error(run: tuple[dict[str, Any], str, Path]) -> None:

@@ -74,6 +74,22 @@ def test_the_points_of_the_slice_are_shown_and_go_with_an_undo(user: Any, applic
     assert points() == 0
 
 
+def test_a_new_scene_gets_a_segment_of_its_own(user: Any, application: Any) -> None:
+    import scenarios
+    import slicer
+
+    user.seed(user.ras)
+    user.press("approveButton")
+    slicer.mrmlScene.Clear()
+    volume, ras = scenarios.rotated_volume()
+    user.choose_volume(volume)
+    user.seed(ras)
+    untouched = scenarios.neighbour_segment(user, volume)
+    user.press("approveButton")
+    assert (scenarios.voxels_of(user, volume, "neighbour") == untouched).all()
+    assert user.voxels().any()
+
+
 def test_keys_live_only_while_the_module_is_open(user: Any, application: Any) -> None:
     user.seed(user.ras)
     user.widget.exit()

@@ -193,7 +193,8 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         wanted = self._current if self._current in nodes else None
         if wanted is None and nodes and not self.noneEnabled:
             wanted = nodes[0]
-        self._choose(wanted)
+        if wanted or self.noneEnabled:  # else the real one goes on naming the segment that is gone
+            self._choose(wanted)
 
     def _choose(self, node: Any) -> None:
         offset = 1 if self.noneEnabled else 0
@@ -291,7 +292,8 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
         wanted = self._current if self._current in ids else (ids[0] if ids and not self.noneEnabled else "")
         if wanted:
             self._box.setCurrentIndex(ids.index(wanted) + (1 if self.noneEnabled else 0))
-        self._choose(wanted)
+        if wanted or self.noneEnabled:  # else the real one goes on naming the segment that is gone
+            self._choose(wanted)
 
     def _choose(self, identity: str) -> None:
         if identity != self._current:
