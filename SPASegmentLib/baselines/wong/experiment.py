@@ -21,12 +21,14 @@ def run_experiment(
 ) -> dict[str, Any]:
     """Runs with the seeds options.seed, +1, ...; returns what wong.json holds.
 
-    Every run has a folder of its own in `out`; finished ones are read, not trained again. Raises
+    Every run has a folder of its own in `out`; finished ones are read, not trained again, and the report is
+    written after each. Raises
     CheckpointError where one of them has other options, InputError where the report cannot be written.
     """
     held_out = make_discs(options, HELD_OUT)
     pairs = fixed_pairs(held_out, HELD_OUT, options)
     found: list[Run] = []
+    result: dict[str, Any] = {}
     for seed in range(options.seed, options.seed + runs):
         folder = out / f"seed-{seed}"
         network = train(folder, options.model_copy(update={"seed": seed}), console)
@@ -41,6 +43,6 @@ def run_experiment(
             draw_predictions(
                 out / "wong.png", network, pairs, inputs=inputs, samples=samples, seed=options.seed
             )
-    result = summary(found, options)
-    write_report(out, result)
+        result = summary(found, options)
+        write_report(out, result)
     return result
