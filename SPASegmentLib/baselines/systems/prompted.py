@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from SPASegmentLib.baselines.systems.engine import TAKEN, MapEngine
+from SPASegmentLib.baselines.systems.engine import MapEngine
 from SPASegmentLib.baselines.systems.sam import Encoded, Prompts, Sam
 from SPASegmentLib.engine.checks import network_pixels
 from SPASegmentLib.engine.messages import CancelToken, ModelInfo, ProposalRequest
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from SPASegmentLib.datasets.case import Case
     from SPASegmentLib.evaluation.interaction import Trace
     from SPASegmentLib.evaluation.protocol import Draw
-
-__all__ = ["TAKEN", "Box", "BoxRequest", "BoxedEngine", "ClickedEngine"]
 
 ROOM = 1.25
 """How far a region reaches beyond the outermost click, where clicks lie outside of it."""

@@ -187,7 +187,7 @@ def legend(rows: Sequence[Row]) -> str:
     told = "; ".join(f"of {', '.join(labels)}: {user}" for user, labels in users.items())
     stars = f" * the user sees the target ({told})." if users else ""
     return (
-        "Dice in %, below it the 95% interval by patient. Best of 4: of the candidates shown at iteration 1. "
+        "Dice in % and its 95% interval by patient. Best of 4: of the candidates shown at iteration 1. "
         f"The paper's figures are of another split, zoom and user, and not comparable.{stars}"
     )
 
