@@ -153,6 +153,10 @@ class Work:
         mask = self.approved()
         self.packed = None if mask is None else pack(mask)
         self.log = log_of(self.session)
+        if self.saved is not None:
+            stood, record = self.saved
+            rests = (None, self.log, *stood[2:]) if stood[0] is self.session else None
+            self.saved = (rests, record) if rests else None  # the record is the same, and holds no session
         self.session, self.cards = None, {}
         self.view = light(self.view)
         if self.teaching is not None and self.teaching.receipt is not None:

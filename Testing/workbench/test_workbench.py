@@ -7,6 +7,7 @@ import ctypes
 import gc
 import os
 import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,20 @@ def test_taking_a_candidate_writes_exactly_it(a_bench):
     screen = a_bench.settle()
     assert screen.status.startswith("Taken") and screen.tone == "done"
     np.testing.assert_array_equal(a_bench.voxels(), a_bench.on_grid(candidate, a_bench.work.view))
+
+
+def test_a_slice_at_rest_holds_no_proposal(a_bench):
+    a_bench.click()
+    a_bench.workbench.approve()
+    a_bench.settle()
+    a_bench.workbench.to_state()
+    work, proposal = a_bench.work, weakref.ref(a_bench.work.proposal)
+    record = work.saved[1]
+    work.rest()
+    gc.collect()
+    assert work.session is None and proposal() is None
+    a_bench.workbench.to_state()
+    assert work.saved[1] is record  # what is saved of it has not changed
 
 
 def test_steps_without_a_proposal_say_to_click_first(a_bench):
