@@ -106,7 +106,7 @@ def alignment_by_iteration(found: Mapping[str, Any], path: Path) -> None:
     included in the target, broken ones where they are not."""
     raters = found["raters"]
     figure, axes = _figure(6.4, 4.2 + 0.18 * (len(raters) // 3))
-    styles = {INCLUDED: "-", EXCLUDED: "--"}
+    styles: dict[str, Any] = {INCLUDED: "-", EXCLUDED: "--"}
     for number, (_, sides) in enumerate([*raters.items(), ("mean", found["mean"])]):
         look = _look(number) if number < len(raters) else {"color": "black", "linewidth": 3.2}
         for side in (INCLUDED, EXCLUDED):
