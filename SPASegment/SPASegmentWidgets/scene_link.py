@@ -148,8 +148,10 @@ class SceneLink:
         if self.parameters.segmentation is None:
             self.ensure_target()
             return
+        from SPASegmentLib.scene.colours import add_segment
+
         segments = self.parameters.segmentation.GetSegmentation()
-        self.parameters.segment = segments.AddEmptySegment("", segments.GenerateUniqueSegmentID(_("Object")))
+        self.parameters.segment = add_segment(segments, segments.GenerateUniqueSegmentID(_("Object")))
         self.push()
 
     def keep(self, profile: str) -> None:

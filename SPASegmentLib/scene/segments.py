@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.geometry import Slab
+from SPASegmentLib.scene.colours import add_segment
 from SPASegmentLib.scene.cut import ViewSlice
 from SPASegmentLib.scene.grid import (
     Grid,
@@ -190,7 +191,7 @@ def ensure_segment(node: Any, name: str) -> str:
     """The ID of the segment of that name, or of a new empty one in a colour of its own."""
     segmentation = node.GetSegmentation()
     found = segmentation.GetSegmentIdBySegmentName(name)
-    return str(found or segmentation.AddEmptySegment("", name))
+    return str(found or add_segment(segmentation, name))
 
 
 def _apart(before: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -399,3 +399,14 @@ def test_names_are_found_again(slicer_app, a_volume_node, segmentation):
     first = ensure_segment(segmentation, "nodule")
     assert ensure_segment(segmentation, "nodule") == first
     assert ensure_segment(segmentation, "other") != first
+
+
+def test_new_segments_take_their_colours_in_one_order(slicer_app, a_volume_node):
+    def colours(name: str) -> list[tuple[float, ...]]:
+        node = ensure_segmentation(slicer_app.scene, a_volume_node, name)
+        made = [node.GetSegmentation().GetSegment(ensure_segment(node, f"part {k}")) for k in range(5)]
+        return [segment.GetColor() for segment in made]
+
+    first = colours("once")
+    assert first == colours("again") and first[4] == first[0]
+    assert len({round(0.3 * r + 0.59 * g + 0.11 * b, 2) for r, g, b in first}) == 4  # lightness differs, too
