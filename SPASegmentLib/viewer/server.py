@@ -169,7 +169,8 @@ async def serve(options: ViewerOptions, say: Say) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_unless_gone)
-    logging.getLogger("wslink.protocol").addFilter(_is_of_interest)
+    for name in ("wslink.protocol", "aiohttp.server"):
+        logging.getLogger(name).addFilter(_is_of_interest)
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(number, stopped.set)
@@ -203,7 +204,9 @@ def _unless_gone(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> No
 
 
 def _is_of_interest(record: logging.LogRecord) -> bool:
-    """The same where wslink has logged it already, in three records; the middle one says what it was."""
+    """The same where wslink (in three records; the middle one says what it was) or aiohttp logs it."""
+    if record.exc_info and isinstance(record.exc_info[1], ConnectionError):
+        return False
     said = record.getMessage()
     return said != "Exception raised" and "closing transport" not in said
 
