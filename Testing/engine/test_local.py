@@ -48,7 +48,7 @@ def disc(image: SliceImage, radius: float, centre=(64, 64)) -> np.ndarray:
 @pytest.mark.parametrize("radius", [3.0, 7.0, 14.0, 24.0])
 def test_one_click_outlines_a_nodule_of_any_size(engine, radius):
     image = nodule(radius)
-    assert dice(ask(engine, image).recommendation, disc(image, radius)) > 0.75
+    assert dice(ask(engine, image).recommendation, disc(image, radius)) > 0.7
 
 
 def test_a_small_lesion_is_not_lost_in_a_large_slice(engine):

@@ -205,6 +205,11 @@ def test_loading_a_profile_and_proposing_with_it_adds_less_than_20_ms_to_a_click
     for n in range(3):
         image = a_nodule(5 + 2 * n, 200 + n)
         seconds(image, None)
-        rounds = [[seconds(image, name) for name in (None, *names)] for _ in range(6)]
-        plain, *carried = np.min(rounds, axis=0).tolist()
-        assert max(carried) - plain < max(0.020, plain), dict(zip(names, carried, strict=True))
+        rounds: list[list[float]] = []
+        for _ in range(5):  # a computer that is busy all the while needs more tries for a quiet one
+            rounds += [[seconds(image, name) for name in (None, *names)] for _ in range(6)]
+            plain, *carried = np.min(rounds, axis=0).tolist()
+            if max(carried) - plain < max(0.020, plain):
+                break
+        else:
+            pytest.fail(f"{plain:.3f} s without a profile, with {dict(zip(names, carried, strict=True))}")

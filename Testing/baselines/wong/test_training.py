@@ -51,7 +51,7 @@ def test_a_killed_run_ends_with_the_same_weights_as_one_that_was_not(tiny, tmp_p
 
 
 def test_training_brings_the_loss_down(tiny, tmp_path):
-    options = tiny.model_copy(update={"steps": 25, "batch": 16, "images": 50, "average": 0.9})
+    options = tiny.model_copy(update={"steps": 60, "batch": 16, "images": 50, "average": 0.9})
     data = make_discs(options, VALIDATION)
     pairs = fixed_pairs(data, VALIDATION, options)
     x, y, noise = inputs_of(pairs), target_of(pairs), torch.zeros(len(data), 1, 4, 4)
@@ -64,7 +64,7 @@ def test_training_brings_the_loss_down(tiny, tmp_path):
     before = of(WongNetwork())
     assert of(train(tmp_path, options, QUIET)) < 0.8 * before
     lines = [json.loads(line) for line in (tmp_path / LOG_FILE).read_text().splitlines()]
-    assert [line["step"] for line in lines] == [25, 25]
+    assert [line["step"] for line in lines][-1] == 60
     assert lines[-1]["validation"]["images"] == 10
 
 
