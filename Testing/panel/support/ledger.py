@@ -7,6 +7,8 @@ but what Slicer has is imported: the ledger runs in the application, too.
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import slicer
 import vtk
@@ -14,6 +16,8 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 OVERLAYS = "SPASegment proposal"
 """Name of the hidden segmentation that shows a proposal."""
+STRICT = bool(os.environ.get("SPASEGMENT_STRICT"))
+"""Whether every undone and redone step must be explained to the voxel."""
 EDGE = 0.02
 """Shares of half a slice's thickness, and of a cell, within which rounding decides."""
 Key = tuple[str, str]
@@ -80,7 +84,7 @@ class Ledger:
         self.voxels: Held = {}
         self._approved_before = False
         self._grid: tuple[np.ndarray, tuple] | None = None
-        self.compared = self.approved = self.undone = self.redone = 0
+        self.compared = self.approved = self.undone = self.redone = self.unclear = 0
 
     # What is seen
 
@@ -115,6 +119,12 @@ class Ledger:
         node = self._user.ui.segmentationSelector.currentNode()
         return (node.GetID(), str(self._user.ui.segmentSelector.currentSegmentID())) if node else None
 
+    def _target(self, changed: list[Key]) -> Key | None:
+        """The segment that is chosen; where none is, nor a volume, the volume's own, made anew if need be."""
+        if self._user.ui.volumeSelector.currentNode() is None and len(changed) == 1:
+            return changed[0]
+        return self.target()
+
     # What was done
 
     def check(self, did: str = "", drawn: Drawn | None = None, *, just: bool = False) -> None:
@@ -145,9 +155,7 @@ class Ledger:
         self.voxels, self._approved_before = now, self._says_approved()
 
     def _approve(self, was: Held, now: Held, changed: list[Key], drawn: Drawn) -> None:
-        key = self.target()
-        if key is None and len(changed) == 1 and changed[0] not in self.voxels:
-            key = changed[0]  # none was chosen, nor a volume: a new one was made
+        key = self._target(changed)
         if key is None or any(other != key for other in changed):
             raise LostVoxelsError(f"an approval into {key} changed {_told(was, now, changed)}")
         before, after = was[key], now[key]
@@ -185,8 +193,11 @@ class Ledger:
                 return
             if self._is_seen(approval):
                 approval.certain, unseen = False, True
-        if changed and not (did == "redo" and self._written_anew(was, now, changed)):
+        if changed and did == "redo" and self._written_anew(was, now, changed):
+            return
+        if changed and (STRICT or len(changed) > 1 or self._is_missed(was, now, changed[0])):
             raise LostVoxelsError(f"{_told(was, now, changed)} with {did}, which no approval explains")
+        self.unclear += bool(changed)
         screen = self._user.screen
         opened = screen.tone == "hint" and screen.recommendation is not None
         if just and back and self._approved_before and opened and not (changed or unseen):
@@ -212,7 +223,7 @@ class Ledger:
 
     def _written_anew(self, was: Held, now: Held, changed: list[Key]) -> bool:
         """Whether an approval whose segment was deleted was written into the one that is chosen."""
-        key = self.target()
+        key = self._target(changed)
         if key is None or changed != [key]:
             return False
         gained, lost = now[key] & ~was[key], was[key] & ~now[key]
@@ -225,6 +236,19 @@ class Ledger:
                 approval.claim = approval.sure
                 return True
         return False
+
+    def _is_missed(self, was: Held, now: Held, key: Key) -> bool:
+        """Whether voxels went that were approved on more than the one slice a step is of.
+
+        Which approval a step was of cannot always be told from the voxels, where several share a slice, edits
+        lie between them or a segmentation was deleted; then this is what remains to be asked.
+        """
+        lost = was[key] & ~now[key]
+        theirs = [one for one in self.approvals if one.stands and one.certain and one.key == key]
+        hurt = [one for one in theirs if lost.flat[one.claim].any()]
+        for one in hurt:
+            one.certain = False
+        return any(not one.is_on(hurt[0].normal, hurt[0].point) for one in hurt[1:])
 
     def _others(self, approval: Approval) -> list[Approval]:
         """What else stands in the same segment."""
