@@ -187,11 +187,20 @@ class Page:
             " await trame.trigger('go_to', [place]); await trame.trigger('scroll', [aside]); }",
             [place, aside],
         )
-        self.wait(
+        fresh = (
             "() => { const s = trame.state.get('screen');"
             " return !s.busy && s.iteration === 0 && s.cards.length === 0; }"
         )
-        self.page.wait_for_timeout(200)
+        for _ in range(8):
+            self.wait("() => !trame.state.get('screen').busy")
+            self.page.wait_for_timeout(600)
+            if self.page.evaluate(fresh):
+                break
+            # Somebody came here from a neighbouring slice: on to the next.
+            self.page.evaluate(
+                "async (by) => { await trame.trigger('scroll', [by]); }", 1 if aside > 0 else -1
+            )
+        self.wait(fresh)
         return self
 
     def click_at(self, right: float = 0.5, down: float = 0.5) -> None:
