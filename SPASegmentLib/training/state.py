@@ -33,6 +33,33 @@ class MovingAverage:
                 self.state[name].copy_(value)
 
 
+def run_tensors(
+    network: nn.Module, average: MovingAverage, optimizer: torch.optim.Optimizer
+) -> dict[str, Tensor]:
+    """All tensors a resumed run needs, by name, on the CPU."""
+    state: dict[str, Tensor] = {f"network.{k}": v for k, v in network.state_dict().items()}
+    state |= {f"average.{k}": v for k, v in average.state.items()}
+    for index, values in optimizer.state_dict()["state"].items():
+        state |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in values.items()}
+    return {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}
+
+
+def restore_tensors(
+    state: dict[str, Tensor], network: nn.Module, average: MovingAverage, optimizer: torch.optim.Optimizer
+) -> None:
+    """Put back what `run_tensors` gave."""
+    network.load_state_dict(_part(state, "network."))
+    for name, value in _part(state, "average.").items():
+        average.state[name].copy_(value)
+    values: dict[int, dict[str, Tensor]] = {}
+    for name, value in _part(state, "optimizer.").items():
+        index, key = name.split(".", 1)
+        values.setdefault(int(index), {})[key] = value
+    whole = optimizer.state_dict()
+    whole["state"] = values
+    optimizer.load_state_dict(whole)
+
+
 def save_run(
     path: Path,
     network: nn.Module,
@@ -43,11 +70,7 @@ def save_run(
     header: dict[str, Any],
 ) -> None:
     """Write model, average, optimiser and progress to one file."""
-    state: dict[str, Tensor] = {f"network.{k}": v for k, v in network.state_dict().items()}
-    state |= {f"average.{k}": v for k, v in average.state.items()}
-    for index, values in optimizer.state_dict()["state"].items():
-        state |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in values.items()}
-    state = {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}
+    state = run_tensors(network, average, optimizer)
     provenance = {"run": {"step": step, "best": best}}
     save_checkpoint(path, state, CheckpointHeader(config=header, provenance=provenance))
 
@@ -68,16 +91,7 @@ def load_run(
         raise CheckpointError(
             f"{path.name} belongs to a run with other options; give the same options or another --out folder."
         )
-    network.load_state_dict(_part(state, "network."))
-    for name, value in _part(state, "average.").items():
-        average.state[name].copy_(value)
-    values: dict[int, dict[str, Tensor]] = {}
-    for name, value in _part(state, "optimizer.").items():
-        index, key = name.split(".", 1)
-        values.setdefault(int(index), {})[key] = value
-    whole = optimizer.state_dict()
-    whole["state"] = values
-    optimizer.load_state_dict(whole)
+    restore_tensors(state, network, average, optimizer)
     run = found.provenance["run"]
     return int(run["step"]), float(run["best"])
 

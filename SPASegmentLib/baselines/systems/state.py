@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from SPASegmentLib.errors import CheckpointError
 from SPASegmentLib.network.checkpoint import CheckpointHeader, load_checkpoint, save_checkpoint
-from SPASegmentLib.training.state import MovingAverage
+from SPASegmentLib.training.state import MovingAverage, restore_tensors, run_tensors
 
 
 class Progress(NamedTuple):
@@ -30,10 +30,7 @@ def save_run(
     header: dict[str, Any],
 ) -> None:
     """Write network, average, optimiser and progress to one file."""
-    state: dict[str, Tensor] = {f"network.{k}": v for k, v in network.state_dict().items()}
-    state |= {f"average.{k}": v for k, v in average.state.items()}
-    for index, values in optimizer.state_dict()["state"].items():
-        state |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in values.items()}
+    state = run_tensors(network, average, optimizer)
     provenance = {"run": progress._asdict()}
     save_checkpoint(path, state, CheckpointHeader(config=header, provenance=provenance))
 
@@ -51,16 +48,5 @@ def load_run(
         raise CheckpointError(
             f"{path.name} belongs to a run with other options; give the same options or another --out folder."
         )
-    network.load_state_dict(_part(state, "network."))
-    for name, value in _part(state, "average.").items():
-        average.state[name].copy_(value)
-    values: dict[int, dict[str, Tensor]] = {}
-    for name, value in _part(state, "optimizer.").items():
-        index, key = name.split(".", 1)
-        values.setdefault(int(index), {})[key] = value
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": values})
+    restore_tensors(state, network, average, optimizer)
     return Progress(**found.provenance["run"])
-
-
-def _part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
