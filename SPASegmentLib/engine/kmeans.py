@@ -25,8 +25,10 @@ _LIBRARIES = ThreadpoolController()
 
 
 def one_thread() -> AbstractContextManager[Any]:
-    """One thread within: arrays this small only lose by more, and the order of sums stays the same."""
-    return _LIBRARIES.limit(limits=1)
+    """One thread of BLAS within: arrays this small only lose by more, which then wait for work in a loop that
+    takes a core from others, and the order of sums stays the same.
+    """
+    return _LIBRARIES.limit(limits=1, user_api="blas")
 
 
 def inner_products(samples: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from torch import Tensor
 from SPASegmentLib.engine.candidates import clean_mask, cluster, described, select, worth_showing
 from SPASegmentLib.engine.checks import check_request, input_warnings, network_pixels
 from SPASegmentLib.engine.history import History
-from SPASegmentLib.engine.kmeans import inner_products
+from SPASegmentLib.engine.kmeans import inner_products, one_thread
 from SPASegmentLib.engine.looks import find_region, room_for_pick
 from SPASegmentLib.engine.messages import (
     CancelToken,
@@ -138,7 +138,8 @@ class LocalEngine:
             request.n_samples or self.config.samples, np.random.default_rng(request.seed)
         )
         samples = self._shaped(self._decode(prepared, z, history, cancel), request)
-        proposal = self._answer(request, region, history, samples, components)
+        with one_thread():
+            proposal = self._answer(request, region, history, samples, components)
         done = time.perf_counter()
         seconds = {"encode": encoded - started, "propose": done - encoded, "total": done - started}
         return _with_seconds(proposal, seconds)
@@ -168,7 +169,8 @@ class LocalEngine:
         prepared = self.network.prepare(embedding, history.interaction)
         mixture = self._mixture(prepared, replace(request, log_prior=None), history)
         samples = self._decode(prepared, mixture.means, history, None).sigmoid().numpy()
-        mean = np.tensordot(mixture.weights.astype(np.float32), samples, axes=1)
+        with one_thread():
+            mean = np.tensordot(mixture.weights.astype(np.float32), samples, axes=1)
         found = zoom.unsample(mean, region, image.shape, image.spacing) >= 0.5
         likely = mean[mean > 0.1]
         certainty = float(np.abs(2 * likely - 1).mean()) if likely.size else 0.0
