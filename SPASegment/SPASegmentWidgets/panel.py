@@ -168,7 +168,7 @@ class Panel:
             return
         placing = self.views.placing is not None
         self.views.stop_placing()
-        if action.startswith(("approve", "take")) and action in self.workbench.screen.enabled:
+        if action.startswith(("approve", "take", "redo")) and action in self.workbench.screen.enabled:
             self.scene.ensure_target()  # the one that was chosen may be deleted by now
         if not (placing and action == "cancel"):
             self.workbench.act(action)

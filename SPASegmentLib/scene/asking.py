@@ -18,6 +18,7 @@ from SPASegmentLib.scene.worker import Outcome, Worker
 from SPASegmentLib.session import Session
 
 if TYPE_CHECKING:
+    from SPASegmentLib.engine.messages import Proposal
     from SPASegmentLib.scene.screen import Tone
 
 Then = Callable[[Work], None]
@@ -54,6 +55,7 @@ class Asking:
         self.room: EngineRoom
         self.loading: Callable[[], None] | None = None
         self.reviving: Work | None = None
+        self._drawing: Proposal | None = None
 
     def with_engine(self, call: Callable[[], None]) -> None:
         """Call now, or once the engine is loaded."""
@@ -124,8 +126,6 @@ class Asking:
         """Do something with a work's session, which is computed again from its log where it rests."""
         if work.session is not None:
             then(work)
-            if work.proposal is not None and work.proposal not in work.cards and not work.computing:
-                self._draw(work)
             return
         log = work.log
         if log is None:
@@ -154,6 +154,24 @@ class Asking:
                 then(work)
 
         self._worker.request(job, done)
+
+    def draw_cards(self, work: Work) -> None:
+        """See to the cards of what is on the screen: after a slice rested only its last proposal has any."""
+        session, proposal = work.session, work.proposal
+        if session is None or proposal is None or work.finished or work.computing:
+            return
+        if proposal in work.cards or proposal is self._drawing:
+            return
+        self._drawing = proposal
+
+        def done(outcome: Outcome) -> None:
+            self._drawing = None
+            if work.proposal is proposal:
+                work.cards[proposal] = outcome.value or ()
+            if outcome.error is not None:
+                raise outcome.error
+
+        self._worker.chore(lambda token: _cards(session), done)
 
     def stop(self) -> bool:
         """Do not wait for the model or a resting session any more. Returns whether one was awaited."""
@@ -199,18 +217,6 @@ class Asking:
         if work.proposal is not None and answer.cards:
             work.cards[work.proposal] = answer.cards
         work.doubts = (*work.doubts, *(d for d in answer.doubts if d not in work.doubts))
-
-    def _draw(self, work: Work) -> None:
-        """Cards of a proposal that has none, such as one before the last when a session was brought back."""
-        session, proposal = work.session, work.proposal
-        if session is None or proposal is None:
-            return
-
-        def done(outcome: Outcome) -> None:
-            if outcome.error is None and work.proposal is proposal:
-                work.cards[proposal] = outcome.value
-
-        self._worker.chore(lambda token: _cards(session), done)
 
 
 def _cards(session: Session) -> tuple[Card, ...]:

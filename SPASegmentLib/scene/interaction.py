@@ -217,6 +217,7 @@ class Interaction:
         if work is None or work.finished or work.proposal is None:
             self._pictures.clear()
             return
+        self.asking.draw_cards(work)
         node = self._scene.GetNodeByID(work.node_id)
         if node is None:
             self._pictures.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -52,13 +53,21 @@ class SegmentWriter:
         self._before_change = before_change
         self._grid()
 
-    def write(self, mask: np.ndarray, view_slice: ViewSlice, *, keep_apart: bool = False) -> SegmentChange:
+    def write(
+        self,
+        mask: np.ndarray,
+        view_slice: ViewSlice,
+        *,
+        keep_apart: bool = False,
+        kept: Sequence[Slab] = (),
+    ) -> SegmentChange:
         """Make the segment on that slice equal the mask; other slices and other segments stay.
 
         mask: (H, W) bool as the view shows it. keep_apart: parts of the segment on this slice that the mask
-        does not touch stay too (a second object on the same slice). What the editor node masks stays as it
-        is; other segments lose voxels only where its overwrite mode says so. Surfaces that exist are kept up
-        to date. Raises InputError as the constructor does, and for a mask of another shape.
+        does not touch stay too (a second object on the same slice). kept: voxels of the segment's grid that
+        stay as well, where they are set. What the editor node masks stays as it is; other segments lose
+        voxels only where its overwrite mode says so. Surfaces that exist are kept up to date. Raises
+        InputError as the constructor does, and for a mask of another shape.
         """
         mask = np.asarray(mask, dtype=bool)
         if mask.shape != view_slice.shape:
@@ -72,6 +81,8 @@ class SegmentWriter:
             owned = owned & ~_apart(now & owned, slab.mask)
         allowed = owned & self._editable(slab, grid, (now ^ slab.mask) & owned)
         gained, lost = slab.mask & ~now & allowed, now & ~slab.mask & allowed
+        for other in kept:
+            _clear(lost, slab.start, other)
         parts = self._overwritten(gained, slab, grid)
         if gained.any() or lost.any():
             parts.append(Part.of(self._segment_id, grid, slab.start, gained, lost))
@@ -192,6 +203,18 @@ def ensure_segment(node: Any, name: str) -> str:
     segmentation = node.GetSegmentation()
     found = segmentation.GetSegmentIdBySegmentName(name)
     return str(found or add_segment(segmentation, name))
+
+
+def _clear(voxels: np.ndarray, start: tuple[int, int, int], slab: Slab) -> None:
+    """Unset what a slab's mask holds in a box that starts at (k, j, i)."""
+    low = np.maximum(start, slab.start)
+    high = np.minimum(np.add(start, voxels.shape), np.add(slab.start, slab.mask.shape))
+    if (high > low).all():
+        here, there = (
+            tuple(slice(int(a), int(b)) for a, b in zip(low - first, high - first, strict=True))
+            for first in (start, slab.start)
+        )
+        voxels[here] &= ~slab.mask[there]
 
 
 def _apart(before: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -101,16 +101,14 @@ class Target:
             segmentation, segment_id, volume_node, editor, before_change=self.before_change
         )
         target = (segmentation.GetID(), segment_id)
-        before = writer.slab_mask(work.view)
-        if work.view.plane.index is None:
-            # Off the planes of voxels a pixel and the voxel it lies in need not agree at the outline.
-            before = ndimage.binary_dilation(before, structure=np.ones((3, 3)))
-        for other in others:
-            approved = other.approved() if other is not work and other.target == target else None
-            if approved is not None:
-                mask = mask | (approved & before)
-        part, box = trimmed(work.view, mask | before)
-        work.changes = [writer.write(mask[box], part, keep_apart=True)]
+        kept = [
+            slab
+            for other in others
+            if other is not work and other.target == target
+            if (slab := self._voxels_of(other, segmentation, volume_node)) is not None
+        ]
+        part, box = trimmed(work.view, mask | writer.slab_mask(work.view))
+        work.changes = [writer.write(mask[box], part, keep_apart=True, kept=kept)]
         work.target, work.voxels = target, None
 
     def take_back(self, work: Work, volume_node: Any, others: list[Work]) -> None:
@@ -151,19 +149,22 @@ class Target:
 
     def _shared(self, work: Work, other: Work, node: Any, volume_node: Any) -> Slab | None:
         """What another work approved in the same segment, if the two slices can share voxels."""
-        mask = other.approved() if other is not work and other.target == work.target else None
-        if mask is None or not _may_share(work.view, other.view):
+        if other is work or other.target != work.target or not _may_share(work.view, other.view):
             return None
-        segment_id = _of(other)[1]
+        return self._voxels_of(other, node, volume_node)
+
+    def _voxels_of(self, work: Work, node: Any, volume_node: Any) -> Slab | None:
+        """What was approved on a work's slice, in voxels of its segment's grid; None where nothing was."""
+        mask, segment_id = work.approved(), _of(work)[1]
         image = labelmap_of(node, segment_id)
-        if image is None or image.IsEmpty():
+        if mask is None or image is None or image.IsEmpty():
             return None
         grid = Grid.of(node, segment_id, volume_node)
         place = grid.to_world.tobytes()
-        if other.voxels is None or other.voxels[0] != place:
-            part, box = trimmed(other.view, mask)
-            other.voxels = (place, _cropped(slab_of(mask[box], part, grid, node, segment_id)))
-        return other.voxels[1]
+        if work.voxels is None or work.voxels[0] != place:
+            part, box = trimmed(work.view, mask)
+            work.voxels = (place, _cropped(slab_of(mask[box], part, grid, node, segment_id)))
+        return work.voxels[1]
 
     def _ready(self, volume_node: Any) -> tuple[Any, str]:
         if not is_alive(volume_node):

@@ -29,5 +29,4 @@ def test_no_order_of_actions_breaks_anything_or_loses_a_voxel(
     ledger = masher.ledger
     # The menu alone decides how often something is tried; these are far below what any pace gives.
     assert ledger.compared > share and ledger.approved > share / 100 and ledger.undone > share / 200
-    assert ledger.unclear <= share / 200
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]

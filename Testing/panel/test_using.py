@@ -90,6 +90,20 @@ def test_a_new_scene_gets_a_segment_of_its_own(user: Any, application: Any) -> N
     assert user.voxels().any()
 
 
+def test_what_is_done_again_after_its_segmentation_went_is_where_the_panel_says(
+    user: Any, application: Any
+) -> None:
+    import slicer
+
+    user.seed(user.ras)
+    user.press("approveButton")
+    user.press("undoButton")
+    slicer.mrmlScene.RemoveNode(user.ui.segmentationSelector.currentNode())
+    assert user.ui.segmentationSelector.currentNode() is None
+    user.press("redoButton")
+    assert user.status.startswith("Approved") and user.voxels().any()
+
+
 def test_keys_live_only_while_the_module_is_open(user: Any, application: Any) -> None:
     user.seed(user.ras)
     user.widget.exit()

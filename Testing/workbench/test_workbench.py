@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from SPASegmentLib.scene.interaction import MOST_STEPS
 from SPASegmentLib.scene.work import LIVE
@@ -139,6 +140,27 @@ def test_a_slice_at_rest_holds_no_proposal(a_bench):
     assert work.saved[1] is record  # what is saved of it has not changed
 
 
+def test_steps_undone_on_a_slice_at_rest_have_their_cards(a_bench):
+    workbench = a_bench.workbench
+    a_bench.click()
+    for _ in range(2):
+        workbench.pick(0)
+        a_bench.settle()
+    a_bench.work.rest()
+    workbench.undo()
+    screen = a_bench.settle()
+    assert screen.iteration == 2 and screen.recommendation is not None
+    assert len(screen.cards) == len([name for name in screen.enabled if name.startswith("pick")]) > 0
+
+    a_bench.work.rest()
+    workbench.redo()
+    a_bench.settle()
+    workbench.undo()
+    workbench.pick(0)
+    workbench.cancel()
+    assert a_bench.settle().recommendation is not None
+
+
 def test_steps_without_a_proposal_say_to_click_first(a_bench):
     for action in ("approve", "pick:0", "take:1", "none_of_these"):
         a_bench.workbench.act(action)
@@ -238,6 +260,33 @@ def test_a_second_object_on_the_same_slice_leaves_the_first_in_the_segment(a_ben
     a_bench.workbench.undo()
     a_bench.settle()
     np.testing.assert_array_equal(a_bench.voxels(), first)
+
+
+@pytest.mark.parametrize("orientation", ["axial", "oblique"])
+def test_a_second_object_does_not_bring_back_what_was_erased_from_the_first(a_bench, orientation):
+    from SPASegmentLib.scene.grid import Grid, change_box
+
+    a_bench.look(orientation)
+    a_bench.click()
+    a_bench.workbench.approve()
+    a_bench.settle()
+    node, view = a_bench.segmentation, a_bench.work.view
+    segment = node.GetSegmentation().GetSegmentIdBySegmentName("SPASegment")
+    first = a_bench.voxels()
+    rim = first & ~ndimage.binary_erosion(first, structure=np.ones((1, 3, 3)))
+    grid = Grid.of(node, segment, a_bench.volume)
+    change_box(node, segment, grid, (0, 0, 0), np.zeros_like(rim), rim)  # another tool
+    erased = a_bench.voxels()
+    assert rim.any() and not (erased & rim).any()
+
+    a_bench.workbench.seed(view.to_world(*(np.array(view.image.shape) * (0.5, 0.3))))
+    a_bench.settle()
+    assert a_bench.work.view.key == view.key and not a_bench.work.finished
+    a_bench.workbench.approve()
+    a_bench.settle()
+    second = a_bench.on_grid(a_bench.work.session.result().mask, a_bench.work.view)
+    assert not (a_bench.voxels() & ~(erased | second)).any()
+    assert not (erased & ~a_bench.voxels()).any()
 
 
 def test_undoing_one_slice_keeps_what_was_approved_on_a_slice_that_crosses_it(a_bench):

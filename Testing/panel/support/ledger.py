@@ -7,8 +7,6 @@ but what Slicer has is imported: the ledger runs in the application, too.
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import slicer
 import vtk
@@ -16,8 +14,6 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 OVERLAYS = "SPASegment proposal"
 """Name of the hidden segmentation that shows a proposal."""
-STRICT = bool(os.environ.get("SPASEGMENT_STRICT"))
-"""Whether every undone and redone step must be explained to the voxel."""
 EDGE = 0.02
 """Shares of half a slice's thickness, and of a cell, within which rounding decides."""
 Key = tuple[str, str]
@@ -58,8 +54,9 @@ class Drawn:
 class Approval:
     """One approval of `drawn` into a segment: what that gained and lost, as indices of voxels.
 
-    claim: voxels of its mask that nothing has taken since. stands: until it is undone. certain: unless
-    nobody can see whether it was undone, because it changed nothing.
+    claim: voxels of its mask that nothing has taken since. inherited: those an approval undone since left to
+    it. stands: until it is undone. certain: unless nobody can see whether it was undone, because it changed
+    nothing.
     """
 
     def __init__(self, key: Key, drawn: Drawn, before: np.ndarray, after: np.ndarray) -> None:
@@ -67,6 +64,7 @@ class Approval:
         self.sure, self.maybe = np.flatnonzero(drawn.sure), np.flatnonzero(drawn.maybe)
         self.gained, self.lost = np.flatnonzero(after & ~before), np.flatnonzero(before & ~after)
         self.claim = self.sure
+        self.inherited = self.sure[:0]
         self.stands = self.certain = True
 
     def is_on(self, normal: np.ndarray, point: np.ndarray, slack: float = 1e-3) -> bool:
@@ -84,7 +82,7 @@ class Ledger:
         self.voxels: Held = {}
         self._approved_before = False
         self._grid: tuple[np.ndarray, tuple] | None = None
-        self.compared = self.approved = self.undone = self.redone = self.unclear = 0
+        self.compared = self.approved = self.undone = self.redone = 0
 
     # What is seen
 
@@ -160,16 +158,16 @@ class Ledger:
             raise LostVoxelsError(f"an approval into {key} changed {_told(was, now, changed)}")
         before, after = was[key], now[key]
         approval = Approval(key, drawn, before, after)
-        allowed, kept = drawn.maybe.copy(), np.zeros_like(before)
+        kept = np.zeros_like(before)
         for one in self._others(approval):
             if one.is_on(drawn.normal, drawn.point):
-                allowed.flat[one.maybe] = True
                 kept.flat[one.claim] = True
         for voxels, why in (
             (drawn.sure & ~after, "approved voxels were not written"),
-            (after & ~before & ~allowed, "voxels were written beside the mask"),
+            (after & ~before & ~drawn.maybe, "voxels were written beside the mask"),
             (before & ~after & ~drawn.within, "voxels of other slices were lost"),
             (before & ~after & kept, "voxels approved on the same slice were lost"),
+            (~after & _apart(before & drawn.within, drawn.maybe), "what the mask does not touch was lost"),
         ):
             if voxels.any():
                 raise LostVoxelsError(f"{voxels.sum()} {why}: {key}")
@@ -187,6 +185,8 @@ class Ledger:
             if ((wanted ^ now[key]) & ~loose).any():
                 continue
             if changed:
+                if back:
+                    self._leave(approval, now[key])
                 approval.stands, approval.certain = not back, True
                 approval.claim = approval.sure
                 self.undone, self.redone = self.undone + back, self.redone + (not back)
@@ -195,12 +195,11 @@ class Ledger:
                 approval.certain, unseen = False, True
         if changed and did == "redo" and self._written_anew(was, now, changed):
             return
-        if changed and (STRICT or len(changed) > 1 or self._is_missed(was, now, changed[0])):
+        if changed:
             raise LostVoxelsError(f"{_told(was, now, changed)} with {did}, which no approval explains")
-        self.unclear += bool(changed)
         screen = self._user.screen
         opened = screen.tone == "hint" and screen.recommendation is not None
-        if just and back and self._approved_before and opened and not (changed or unseen):
+        if just and back and self._approved_before and opened and not unseen:
             raise LostVoxelsError("an approval was undone, and its voxels stayed")
 
     def _after(self, did: str, approval: Approval, was: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -209,8 +208,9 @@ class Ledger:
         if did == "redo":
             wanted.flat[approval.gained] = True
             wanted.flat[approval.lost] = False
+            loose.flat[approval.inherited] = True
             return wanted, loose
-        wanted.flat[approval.gained] = False
+        wanted.flat[approval.gained] = wanted.flat[approval.inherited] = False
         for one in self._others(approval):
             loose.flat[one.maybe] = True
         loose &= was & ~wanted
@@ -220,6 +220,14 @@ class Ledger:
                 loose.flat[one.claim] = False
         wanted.flat[approval.lost] = True
         return wanted, loose
+
+    def _leave(self, approval: Approval, now: np.ndarray) -> None:
+        """Voxels that stay as an approval is undone, since others hold them, go with the last of those."""
+        stayed = np.zeros_like(now)
+        stayed.flat[approval.gained] = stayed.flat[approval.inherited] = True
+        stayed &= now
+        for one in self._others(approval):
+            one.inherited = np.union1d(one.inherited, one.maybe[stayed.flat[one.maybe]])
 
     def _written_anew(self, was: Held, now: Held, changed: list[Key]) -> bool:
         """Whether an approval whose segment was deleted was written into the one that is chosen."""
@@ -236,19 +244,6 @@ class Ledger:
                 approval.claim = approval.sure
                 return True
         return False
-
-    def _is_missed(self, was: Held, now: Held, key: Key) -> bool:
-        """Whether voxels went that were approved on more than the one slice a step is of.
-
-        Which approval a step was of cannot always be told from the voxels, where several share a slice, edits
-        lie between them or a segmentation was deleted; then this is what remains to be asked.
-        """
-        lost = was[key] & ~now[key]
-        theirs = [one for one in self.approvals if one.stands and one.certain and one.key == key]
-        hurt = [one for one in theirs if lost.flat[one.claim].any()]
-        for one in hurt:
-            one.certain = False
-        return any(not one.is_on(hurt[0].normal, hurt[0].point) for one in hurt[1:])
 
     def _others(self, approval: Approval) -> list[Approval]:
         """What else stands in the same segment."""
@@ -292,6 +287,16 @@ class Ledger:
         if held.sum() != values.sum():
             raise LostVoxelsError(f"{identity} has voxels outside the volume")
         return held
+
+
+def _apart(held: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """(K, J, I) bool: the parts of what is held that do not touch a mask."""
+    from scipy import ndimage
+
+    around = np.ones((3, 3, 3))
+    labels, _count = ndimage.label(held, structure=around)
+    touched = np.unique(labels[ndimage.binary_dilation(mask, structure=around)])
+    return held & ~np.isin(labels, touched)
 
 
 def _told(was: Held, now: Held, changed: list[Key]) -> str:

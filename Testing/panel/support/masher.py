@@ -6,7 +6,6 @@ watches over every voxel after every action.
 
 from __future__ import annotations
 
-import os
 import random
 from collections import Counter
 from pathlib import Path
@@ -18,11 +17,6 @@ from ledger import Ledger
 
 FEW_SAMPLES = 8
 """N of most proposals: enough for four candidates, and quick."""
-HASTE = bool(os.environ.get("SPASEGMENT_HASTE"))
-"""Whether steps that write may come while something is computed; nobody can always foretell what they write.
-
-Seeds, picks and everything else come at any time anyway.
-"""
 SETTLED = {"approve": 0.5, "undo": 0.6, "redo": 0.6}
 """How often the user waits for what is computed before such an action."""
 PATIENCE = 0.15
@@ -86,7 +80,7 @@ class Masher:
         self._do(lambda: self.user.panel.act(action), kind if kind in SETTLED else "", action)
 
     def _do(self, act, kind: str, name: str) -> None:
-        if kind and (not HASTE or self._waiting or self.random.random() < SETTLED[kind]):
+        if kind and (self._waiting or self.random.random() < SETTLED[kind]):
             self._settle()
         digits = (
             name[-1] if name.startswith("takeButton") else str(int(name[-1]) + 1) if "take:" in name else ""
@@ -253,7 +247,7 @@ class Masher:
     def delete_segment(self) -> None:
         node = self.user.ui.segmentationSelector.currentNode()
         segment = str(self.user.ui.segmentSelector.currentSegmentID() or "")
-        if node is not None and segment:
+        if node is not None and node.GetSegmentation().GetSegment(segment) is not None:
             self._edit(lambda: node.GetSegmentation().RemoveSegment(segment), "delete")
 
     def delete_segmentation(self) -> None:
