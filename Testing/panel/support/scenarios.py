@@ -78,6 +78,8 @@ def look(user, plane: str, ras: tuple) -> None:
 
 def clinician(user, folder: Path, plane: str) -> None:
     """Seed, two picks, approve, next slice, approve, undo, save the scene, reopen it."""
+    for editor in slicer.util.getNodesByClass("vtkMRMLSegmentEditorNode"):
+        editor.SetOverwriteMode(editor.OverwriteNone)  # once the Segment Editor was open, approvals heed it
     volume, ras = rotated_volume()
     user.choose_volume(volume)
     user.answers.answers = [f"Dr. A, {plane}"]
