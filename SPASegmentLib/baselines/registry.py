@@ -16,6 +16,7 @@ from SPASegmentLib.errors import CheckpointError, InputError
 from SPASegmentLib.network.registry import find_model, models_dir
 
 if TYPE_CHECKING:
+    from SPASegmentLib.baselines.without import Part
     from SPASegmentLib.network.config import SPAConfig
     from SPASegmentLib.training.options import TrainOptions
 
@@ -28,7 +29,8 @@ class Rival:
 
     meaning: one line. training: entries over the training options that make it. answers: which engine.
     network: the rival, or known model, whose checkpoint it uses where it has none of its own. levels: of
-    level sets. samples: N, or None for the model's own.
+    level sets. samples: N, or None for the model's own. without: the part of SPA that is taken away, "" for
+    none.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Rival:
     network: str = ""
     levels: Levels = field(default_factory=Levels)
     samples: int | None = None
+    without: Part | Literal[""] = ""
 
 
 _POINT = {"components": 1, "preference": "point"}
@@ -48,6 +51,12 @@ _ONE_MAP = {
     "network": {**_POINT, "planes": ["positive", "negative"]},
 }
 _WITH_PROMPT = {"candidates": "levels", "mean_loss": 0.0, "candidate_loss": 0.0, "network": _POINT}
+_PARTS: dict[Part, str] = {
+    "mixture": "with z averaged over the components, as in the authors' code",
+    "memory": "that knows the last pick alone",
+    "shape": "without the shape part of z",
+    "looks": "with the first region around the seed alone",
+}
 
 _ALL = (
     Rival(
@@ -79,6 +88,10 @@ _ALL = (
     Rival("table3-weights", "row 3: weights learnt", {"network": {"preference": "weights"}}),
     Rival("table3-all", "row 4: all learnt, trained as long as the other rows"),
     Rival("paper-fusion", "z joins the embedding before SAM's decoder", {"network": {"fusion": "embedding"}}),
+    *(
+        Rival(f"without-{part}", f"compact {meaning}", network="compact", without=part)
+        for part, meaning in _PARTS.items()
+    ),
     *(Rival(f"n-{n}", f"compact with N = {n} samples", network="compact", samples=n) for n in (24, 36, 48)),
 )
 RIVALS: dict[str, Rival] = {rival.name: rival for rival in _ALL}
@@ -166,6 +179,7 @@ class RivalFactory:
         from SPASegmentLib.baselines.mask_prompt import MaskPromptEngine
         from SPASegmentLib.baselines.oracle_label import OracleLabelEngine
         from SPASegmentLib.baselines.single_map import NoInteractionEngine
+        from SPASegmentLib.baselines.without import without
         from SPASegmentLib.engine.local import LocalEngine, load_engine
         from SPASegmentLib.evaluation.samples import WithSamples
 
@@ -177,6 +191,8 @@ class RivalFactory:
                 f"{self.path.name} is no checkpoint of {self.name}: train it with `spasegment train --model"
                 f" {rival.network or self.name}`."
             )
+        if rival.without:
+            return without(rival.without, network, info, self.device)
         engine = LocalEngine(network, info, self.device)
         if rival.answers == "level-set":
             return LevelSetEngine(network, info, self.device, rival.levels)

@@ -1,0 +1,69 @@
+"""SPA with one of its parts taken away, on the same weights: what each is worth in use (docs/method.md)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+from torch import Tensor
+
+from SPASegmentLib.engine.history import History
+from SPASegmentLib.engine.local import LocalEngine
+from SPASegmentLib.engine.looks import seed_of
+from SPASegmentLib.engine.messages import CancelToken, Proposal, ProposalRequest
+from SPASegmentLib.imaging import zoom
+from SPASegmentLib.imaging.types import Region
+from SPASegmentLib.network.spa import Prepared
+from SPASegmentLib.preference.mixture import Mixture
+
+Part = Literal["mixture", "memory", "shape", "looks"]
+
+
+class WithoutMixtureEngine(LocalEngine):
+    """z averaged over the components, as the authors' code does: one Gaussian, whatever their number."""
+
+    def _mixture(self, prepared: Prepared, request: ProposalRequest, history: History) -> Mixture:
+        mixture = super()._mixture(prepared, request, history)
+        weights = np.exp(mixture.log_weights)[:, None]
+        mean = (weights * mixture.means).sum(axis=0)
+        variance = (weights**2 * mixture.variances).sum(axis=0)
+        shape = mixture.means.shape
+        return Mixture(mixture.log_weights, np.broadcast_to(mean, shape), np.broadcast_to(variance, shape))
+
+
+class WithoutMemoryEngine(LocalEngine):
+    """Each proposal knows the last pick alone, as in the paper: the belief forgets those before."""
+
+    def propose(self, request: ProposalRequest, cancel: CancelToken | None = None) -> Proposal:
+        """See `Engine.propose`."""
+        return super().propose(replace(request, answered=request.answered[-1:]), cancel)
+
+
+class WithoutShapeEngine(LocalEngine):
+    """z without its shape part."""
+
+    def _shaped(self, logits: Tensor, request: ProposalRequest) -> np.ndarray:
+        return logits.sigmoid().numpy()
+
+
+class WithoutLooksEngine(LocalEngine):
+    """The first region around the seed is the only one, whatever the size of the object."""
+
+    def _region(self, request: ProposalRequest, cancel: CancelToken | None) -> Region:
+        image = request.image
+        size = self.config.default_region * min(image.spacing)
+        return zoom.region_around(seed_of(request), size, self.config.grid, image.shape, image.spacing)
+
+
+_ENGINES: dict[Part, type[LocalEngine]] = {
+    "mixture": WithoutMixtureEngine,
+    "memory": WithoutMemoryEngine,
+    "shape": WithoutShapeEngine,
+    "looks": WithoutLooksEngine,
+}
+
+
+def without(part: Part, *args: Any) -> LocalEngine:
+    """SPA's engine without a part; the arguments are `LocalEngine`'s."""
+    return _ENGINES[part](*args)
