@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -28,6 +27,7 @@ from rich.progress import (
 from SPASegmentLib.network.checkpoint import CheckpointHeader, save_checkpoint
 from SPASegmentLib.network.config import build_config
 from SPASegmentLib.network.spa import SPANetwork
+from SPASegmentLib.training.ahead import BatchesAhead
 from SPASegmentLib.training.batches import Batch, BatchMaker, Sealed
 from SPASegmentLib.training.options import TrainOptions
 from SPASegmentLib.training.start import start_from
@@ -89,7 +89,7 @@ class _Run:
         self.validation = BatchMaker(data.validation_images, data.validation_masks, self.config, 1.0)
         about = {"network": self.config.to_dict(), "options": options.model_dump(mode="json")}
         self.header = json.loads(json.dumps(about))  # as a checkpoint gives it back
-        self.pool, self.ahead = ThreadPoolExecutor(1), dict[int, Future[Batch]]()
+        self.batch = BatchesAhead(self._make, options.steps)
         self.best = -1.0
         self.first_step = 0
 
@@ -122,7 +122,7 @@ class _Run:
             group["lr"] = one_cycle(step, options.steps, options.learning_rate)
         rng = np.random.default_rng((options.seed, step, 3))
         rounds = 1 + int(rng.choice(len(options.rounds), p=np.array(options.rounds) / sum(options.rounds)))
-        batch = self._batch(step)
+        batch = self.batch(step)
         generator = torch.Generator(device=self.fabric.device)
         generator.manual_seed(options.seed * 1_000_003 + step)
         self.module.train()
@@ -146,13 +146,6 @@ class _Run:
             self._validate(done)
         if done % options.checkpoint_every == 0 or done == options.steps:
             self._save(done)
-
-    def _batch(self, step: int) -> Batch:
-        """The step's batch; the next one is made beside the computation."""
-        batch = self.ahead.pop(step).result() if step in self.ahead else self._make(step)
-        if step + 1 < self.options.steps:
-            self.ahead[step + 1] = self.pool.submit(self._make, step + 1)
-        return batch
 
     def _make(self, step: int) -> Batch:
         return self.makers.batch(self.options.seed, step, self.options.batch, self.fabric.global_rank)

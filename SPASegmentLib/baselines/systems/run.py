@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from SPASegmentLib.baselines.systems.specs import build_system, get_system, syst
 from SPASegmentLib.baselines.systems.start import find_start, start_from
 from SPASegmentLib.baselines.systems.state import Progress, load_run, save_run
 from SPASegmentLib.network.checkpoint import CheckpointHeader, save_checkpoint
+from SPASegmentLib.training.ahead import BatchesAhead
 from SPASegmentLib.training.batches import Batch, Sealed
 from SPASegmentLib.training.loop import TrainingData, one_cycle
 from SPASegmentLib.training.options import TrainOptions
@@ -79,7 +79,7 @@ class SystemRun:
         self.validation = RaterBatchMaker(data.validation_images, data.validation_masks, view, 1.0)
         about = {"system": self.config.to_dict(), "options": options.model_dump(mode="json")}
         self.header: dict[str, Any] = json.loads(json.dumps(about))  # as a checkpoint gives it back
-        self.pool, self.ahead = ThreadPoolExecutor(1), dict[int, Future[Batch]]()
+        self.batch = BatchesAhead(self._make, options.steps)
         self.progress = Progress()
 
     def go(self, resume: bool) -> Path:
@@ -111,7 +111,7 @@ class SystemRun:
         generator = torch.Generator(device=self.fabric.device)
         generator.manual_seed(options.seed * 1_000_003 + step)
         self.module.train()
-        result = self.module(Sealed(self._place(self._batch(step))), rounds, generator)
+        result = self.module(Sealed(self._place(self.batch(step))), rounds, generator)
         self.fabric.backward(result.loss)
         self.fabric.clip_gradients(self.module, self.optimizer, max_norm=1.0, error_if_nonfinite=False)
         self.optimizer.step()
@@ -126,13 +126,6 @@ class SystemRun:
             self._validate()
         if done % options.checkpoint_every == 0 or end:
             self._save()
-
-    def _batch(self, step: int) -> Batch:
-        """The step's batch; the next one is made beside the computation."""
-        batch = self.ahead.pop(step).result() if step in self.ahead else self._make(step)
-        if step + 1 < self.options.steps:
-            self.ahead[step + 1] = self.pool.submit(self._make, step + 1)
-        return batch
 
     def _make(self, step: int) -> Batch:
         return self.maker.batch(self.options.seed, step, self.options.batch, self.fabric.global_rank)
