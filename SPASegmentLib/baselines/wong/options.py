@@ -20,7 +20,7 @@ class WongOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     seed: int = Field(default=0, ge=0)
-    steps: int = Field(default=1000, gt=0)
+    steps: int = Field(default=3000, gt=0)
     batch: int = Field(default=32, gt=0)
     learning_rate: float = Field(default=2e-3, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
@@ -39,7 +39,7 @@ class WongOptions(BaseModel):
     shape_grid: int = Field(default=4, ge=2)
     shapes: int = Field(default=6, ge=2)
     known: float = Field(default=0.5, ge=0, le=1)
-    added_inside: float = Field(default=0.45, ge=0, le=1)
-    added_outside: float = Field(default=0.044, ge=0, le=1)
+    added_inside: float = Field(default=0.525, ge=0, le=1)
+    added_outside: float = Field(default=0.055, ge=0, le=1)
     checkpoint_every: int = Field(default=500, gt=0)
     precision: Literal["32-true", "bf16-mixed"] = "bf16-mixed"
