@@ -263,6 +263,20 @@ def test_a_second_object_on_the_same_slice_leaves_the_first_in_the_segment(a_ben
 
 
 @pytest.mark.parametrize("orientation", ["axial", "oblique"])
+def test_a_smaller_mask_over_an_approved_one_takes_nothing_of_it(a_bench, orientation):
+    a_bench.look(orientation)
+    a_bench.click()
+    a_bench.workbench.act("take:0")
+    a_bench.settle()
+    first = a_bench.voxels()
+    screen = a_bench.click()
+    assert not a_bench.work.finished and screen.cards[-1].area_mm2 < a_bench.work.proposal.area_mm2
+    a_bench.workbench.act(f"take:{len(screen.cards) - 1}")
+    assert a_bench.settle().status.startswith("Taken")
+    assert not (first & ~a_bench.voxels()).any()
+
+
+@pytest.mark.parametrize("orientation", ["axial", "oblique"])
 def test_a_second_object_does_not_bring_back_what_was_erased_from_the_first(a_bench, orientation):
     from SPASegmentLib.scene.grid import Grid, change_box
 
