@@ -28,6 +28,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str, 
     if not executable:
         pytest.skip("SLICER_EXECUTABLE does not name a Slicer to run in")
     folder = Path(os.environ.get("SPASEGMENT_SCREENSHOTS") or tmp_path_factory.mktemp("slicer"))
+    folder.mkdir(parents=True, exist_ok=True)
     results = folder / "results.json"
     results.unlink(missing_ok=True)
     done = subprocess.run(
