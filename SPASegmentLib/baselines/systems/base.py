@@ -53,9 +53,23 @@ class MapSystem(System):
         return StepResult(loss, [self.score(batch, generator)])
 
     def score(self, batch: Batch, generator: torch.Generator) -> float:
-        """Mean Dice of the mean map, cut at 0.5, with the target of the protocol's draw."""
+        """Mean Dice of the mean map with the target of the protocol's draw.
+
+        Cut as an engine cuts it: at 0.5, or at half its peak where it would be empty.
+        """
         mean = self.maps(batch.image, batch.points[:, 0], 8, generator).mean(dim=1, keepdim=True)
-        return mean_dice(mean, batch.target)
+        peak = mean.amax(dim=(2, 3), keepdim=True)
+        return mean_dice(torch.where(peak >= 0.5, mean, mean / peak.clamp(min=1e-6)), batch.target)
+
+    def counted(self, batch: Batch) -> Tensor:
+        """Which raters' masks a loss counts: (B, R), 1 or 0; at least one of each image.
+
+        Somebody clicked, so who drew nothing is left out; with `absent` "empty" they count as empty masks.
+        """
+        drew = raters(batch).flatten(2).amax(dim=2)
+        if self.config.absent == "empty":
+            return torch.ones_like(drew)
+        return torch.where(drew.sum(dim=1, keepdim=True) > 0, drew, 1.0)
 
     @abstractmethod
     def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
@@ -71,24 +85,32 @@ def raters(batch: Batch) -> Tensor:
     return batch.users[:, 1:]
 
 
-def majority(batch: Batch) -> Tensor:
-    """The majority vote (at least half of the raters): (B, 1, G, G)."""
-    return (raters(batch).mean(dim=1, keepdim=True) >= 0.5).float()
+def majority(batch: Batch, counted: Tensor) -> Tensor:
+    """The majority vote (at least half) of the raters that count, (B, R): (B, 1, G, G)."""
+    shares = counted / counted.sum(dim=1, keepdim=True)
+    return (torch.einsum("br,brhw->bhw", shares, raters(batch)) >= 0.5 - 1e-6).float()[:, None]
 
 
-def random_rater(batch: Batch, generator: torch.Generator) -> Tensor:
-    """The mask of one rater per image, drawn uniformly: (B, 1, G, G)."""
-    masks = raters(batch)
-    device = masks.device
-    chosen = torch.randint(masks.shape[1], (len(masks),), generator=generator, device=device)
-    return masks[torch.arange(len(masks), device=device), chosen][:, None]
+def random_rater(batch: Batch, counted: Tensor, generator: torch.Generator) -> Tensor:
+    """The mask of one rater per image, drawn uniformly from those that count, (B, R): (B, 1, G, G)."""
+    chosen = torch.multinomial(counted, 1, generator=generator)[:, 0]
+    return raters(batch)[torch.arange(len(chosen), device=chosen.device), chosen][:, None]
 
 
-def dice_bce(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean Dice loss + BCE, map by map: (B, n, G, G), (B, n, G, G) -> scalar."""
+def dice_bce(logits: Tensor, targets: Tensor, counted: Tensor | None = None) -> Tensor:
+    """Mean Dice loss + BCE, map by map: (B, n, G, G), (B, n, G, G) -> scalar.
+
+    counted: (B, n), which maps count; all of them where it is not given.
+    """
     with torch.autocast(logits.device.type, enabled=False):  # sums over a map need their digits
         flat = logits.float().flatten(0, 1)[:, None]
-        return sample_loss(flat, targets.flatten(0, 1)[:, None]).mean()
+        losses = sample_loss(flat, targets.flatten(0, 1)[:, None]).flatten()
+        return losses.mean() if counted is None else weighted_mean(losses, counted.flatten())
+
+
+def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
+    """Mean of values (n,) with weights (n,): scalar."""
+    return (values * weights).sum() / weights.sum()
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from SPASegmentLib.errors import CheckpointError
 from SPASegmentLib.network.config import SPAConfig
@@ -11,6 +11,7 @@ from SPASegmentLib.network.config import SPAConfig
 Kind = Literal[
     "unet", "transunet", "swinunet", "ensemble", "probunet", "ls", "mh", "mrnet", "sam", "medsam", "msa"
 ]
+Absent = Literal["left-out", "empty"]
 Encoder = Literal["compact", "sam_vit_b", "medsam_vit_b"]
 
 
@@ -27,7 +28,8 @@ class SystemConfig:
     vit_side, vit_embed, vit_depth, vit_heads: of that ViT, and the pixels it is given.
     adapter: width of MSA's adapters. boxes: boxes SAM-U asks for. jitter: how far their sides are moved, in
     sides of the box.
-    zoom_factor, default_region: as in `SPAConfig`.
+    absent: what a rater who drew nothing is in training: left out, as in the protocol's targets, or an empty
+    mask, as in the systems' papers, where nobody has clicked. zoom_factor, default_region: as in `SPAConfig`.
     """
 
     kind: Kind
@@ -52,6 +54,7 @@ class SystemConfig:
     adapter: int = 32
     boxes: int = 8
     jitter: float = 0.1
+    absent: Absent = "left-out"
     vit_side: int = 1024
     vit_embed: int = 768
     vit_depth: int = 12
@@ -83,6 +86,10 @@ class SystemConfig:
         if unknown or "kind" not in values:
             named = ", ".join(sorted(unknown)) or "no kind"
             raise CheckpointError(f"This is not the configuration of a comparison system ({named}).")
+        if values.get("absent", "left-out") not in get_args(Absent):
+            raise CheckpointError(
+                f"absent is {values['absent']!r}: give one of {', '.join(get_args(Absent))}."
+            )
         cleaned: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return cls(**cleaned)
 

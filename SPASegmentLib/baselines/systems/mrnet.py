@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from SPASegmentLib.baselines.systems.base import MapSystem, raters
+from SPASegmentLib.baselines.systems.base import MapSystem, raters, weighted_mean
 from SPASegmentLib.baselines.systems.config import SystemConfig
 from SPASegmentLib.baselines.systems.unets import basic_unet
 from SPASegmentLib.network.compact import ConvBlock
@@ -39,14 +39,17 @@ class MRNet(MapSystem):
         As in the released code, no gradient goes from one module to the one before.
         """
         planes, masks = self.planes(batch.image, batch.points[:, 0]), raters(batch)
-        v = draw_expertness(len(masks), masks.shape[1], generator, masks.device)
+        counted = self.counted(batch)
+        v = among(draw_expertness(len(masks), masks.shape[1], generator, masks.device), counted)
         wanted = torch.einsum("br,brhw->bhw", v, masks)[:, None]
         coarse, features = self.infer(planes, self.infer.encode(planes), v)
         shown = coarse.detach().float().sigmoid()
         rebuilt = self.reconstruct(torch.cat([planes, shown], dim=1))
         final = self.perceive(features.detach(), rebuilt.detach().float().sigmoid(), shown)
         bce = F.binary_cross_entropy_with_logits
-        return bce(coarse.float(), wanted) + bce(rebuilt.float(), masks) + bce(final.float(), wanted)
+        each = bce(rebuilt.float(), masks, reduction="none").mean(dim=(2, 3))
+        alone = weighted_mean(each.flatten(), counted.flatten())
+        return bce(coarse.float(), wanted) + alone + bce(final.float(), wanted)
 
     def maps(self, image: Tensor, seed: Tensor, count: int, generator: torch.Generator) -> Tensor:
         """(B, R + 1, G, G): with all raters equally expert, then with each of them alone."""
@@ -70,6 +73,13 @@ def draw_expertness(count: int, number: int, generator: torch.Generator, device:
     equal = torch.full_like(one, 1 / number)
     mixed = whole / whole.sum(dim=1, keepdim=True)
     return torch.where(kind < SHARES[0], equal, torch.where(kind < SHARES[0] + SHARES[1], mixed, one))
+
+
+def among(v: Tensor, counted: Tensor) -> Tensor:
+    """Expertness of the raters that count alone, again with sum 1; all alike where it had none: (B, R)."""
+    kept = v * counted
+    kept = torch.where(kept.sum(dim=1, keepdim=True) > 0, kept, counted)
+    return kept / kept.sum(dim=1, keepdim=True)
 
 
 class ExpertiseInferring(nn.Module):

@@ -27,7 +27,8 @@ class ProbUNet(MapSystem):
 
     def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """Equation 4, the negative ELBO, per pixel: cross entropy under Q(z | Y, X) + beta KL(Q || P)."""
-        planes, label = self.planes(batch.image, batch.points[:, 0]), random_rater(batch, generator)
+        planes = self.planes(batch.image, batch.points[:, 0])
+        label = random_rater(batch, self.counted(batch), generator)
         prior = self.prior(planes)
         mean, log_deviation = posterior = self.posterior(torch.cat([planes, label - 0.5], dim=1))
         noise = torch.randn(mean.shape, generator=generator, device=mean.device)

@@ -39,7 +39,9 @@ class UNet(MapSystem):
 
     def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """Dice + BCE with the majority vote."""
-        return dice_bce(self.net(self.planes(batch.image, batch.points[:, 0])), majority(batch))
+        return dice_bce(
+            self.net(self.planes(batch.image, batch.points[:, 0])), majority(batch, self.counted(batch))
+        )
 
     def maps(self, image: Tensor, seed: Tensor, count: int, generator: torch.Generator) -> Tensor:
         """Its one map, (B, 1, G, G)."""
@@ -56,7 +58,7 @@ class LabelSamplingUNet(UNet):
     def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """Dice + BCE with the label of a random rater (label sampling)."""
         logits = self.net(self.planes(batch.image, batch.points[:, 0]))
-        return dice_bce(logits, random_rater(batch, generator))
+        return dice_bce(logits, random_rater(batch, self.counted(batch), generator))
 
     def maps(self, image: Tensor, seed: Tensor, count: int, generator: torch.Generator) -> Tensor:
         """`count` level sets of its map."""
@@ -72,7 +74,8 @@ class MultiHeadUNet(UNet):
 
     def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """Dice + BCE of each head with its own rater."""
-        return dice_bce(self.net(self.planes(batch.image, batch.points[:, 0])), raters(batch))
+        logits = self.net(self.planes(batch.image, batch.points[:, 0]))
+        return dice_bce(logits, raters(batch), self.counted(batch))
 
 
 class EnsembleUNet(MapSystem):
@@ -89,7 +92,8 @@ class EnsembleUNet(MapSystem):
     def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """Dice + BCE of every member with its own draw of a rater."""
         planes = self.planes(batch.image, batch.points[:, 0])
-        losses = [dice_bce(member(planes), random_rater(batch, generator)) for member in self.members]
+        counted = self.counted(batch)
+        losses = [dice_bce(net(planes), random_rater(batch, counted, generator)) for net in self.members]
         return torch.stack(losses).mean()
 
     def maps(self, image: Tensor, seed: Tensor, count: int, generator: torch.Generator) -> Tensor:

@@ -9,7 +9,7 @@ from torch.distributions import Independent, Normal, kl_divergence
 
 from SPASegmentLib.baselines.systems.base import majority, random_rater
 from SPASegmentLib.baselines.systems.batches import RaterBatchMaker
-from SPASegmentLib.baselines.systems.mrnet import MultiRaterPerception, draw_expertness
+from SPASegmentLib.baselines.systems.mrnet import MultiRaterPerception, among, draw_expertness
 from SPASegmentLib.baselines.systems.msa import Msa
 from SPASegmentLib.baselines.systems.probunet import gaussian_kl
 from SPASegmentLib.baselines.systems.sam import Prompts, Sam, error_click, focal_loss, noisy_boxes
@@ -18,7 +18,7 @@ from SPASegmentLib.baselines.systems.start import start_from
 from SPASegmentLib.baselines.systems.user import error_point, hand_drawn_box
 from SPASegmentLib.errors import CheckpointError
 from SPASegmentLib.network.checkpoint import CheckpointHeader, save_checkpoint
-from SPASegmentLib.training.batches import BatchMaker
+from SPASegmentLib.training.batches import Batch, BatchMaker
 
 SMALL = {
     "grid": 32,
@@ -55,9 +55,61 @@ def test_systems_learn_from_spas_batches_with_every_rater_beside(tiny_data):
     assert ours.users.shape == (4, 5, 32, 32)
     assert torch.equal(ours.users[:, 0], ours.target)
     vote = (ours.users[:, 1:].sum(dim=1) >= 2).float()
-    assert torch.equal(majority(ours)[:, 0], vote)
-    drawn = {float(random_rater(ours, generator(i)).sum()) for i in range(12)}
+    everyone = torch.ones(4, 4)
+    assert torch.equal(majority(ours, everyone)[:, 0], vote)
+    drawn = {float(random_rater(ours, everyone, generator(i)).sum()) for i in range(12)}
     assert len(drawn) > 3
+
+
+def some_drew_nothing() -> tuple[Batch, torch.Tensor]:
+    """Two images of four raters: of the first the last two drew nothing, of the second all but the first."""
+    masks = torch.zeros(2, 5, 32, 32)
+    masks[0, 1, 4:12, 4:12] = masks[0, 2, 4:12, 4:20] = masks[1, 1, 8:16, 8:16] = 1
+    masks[:, 0] = masks[:, 1]
+    points, labels = torch.full((2, 1, 2), 9.0), torch.ones(2, 1)
+    image = torch.rand(2, 1, 32, 32, generator=generator())
+    return Batch(image, masks[:, 0], points, labels, masks), torch.tensor([[1.0, 1, 0, 0], [1, 0, 0, 0]])
+
+
+def test_raters_who_drew_nothing_are_left_out():
+    batch, drew = some_drew_nothing()
+    counted = small("unet").counted(batch)
+    assert torch.equal(counted, drew)
+    assert torch.equal(majority(batch, counted)[:, 0], batch.users.amax(dim=1))  # of two, one is half
+    for seed in range(20):
+        assert random_rater(batch, counted, generator(seed)).flatten(1).any(dim=1).all()
+    v = among(torch.tensor([[0.1, 0.3, 0.6, 0.0], [0.0, 0.0, 0.0, 1.0]]), counted)
+    assert torch.allclose(v, torch.tensor([[0.25, 0.75, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]]))
+
+
+def test_the_papers_way_counts_them_as_empty_masks():
+    batch, _ = some_drew_nothing()
+    net = build_system(system_config("unet", {**SMALL, "absent": "empty"}, 4))
+    counted = net.counted(batch)
+    assert torch.equal(counted, torch.ones(2, 4))
+    assert not majority(batch, counted)[1].any()
+    with pytest.raises(CheckpointError, match="absent is 'gone'"):
+        system_config("unet", {"absent": "gone"}, 4)
+
+
+@pytest.mark.parametrize("name", ["unet", "ensemble-unet", "probunet", "ls-unet", "mh-unet", "mrnet"])
+def test_a_loss_does_not_hear_of_raters_who_drew_nothing(name):
+    """Heads of their own get no gradient; the loss is finite and depends on the others."""
+    batch, drew = some_drew_nothing()
+    net = small(name)
+    loss = net.loss(batch, generator())
+    assert torch.isfinite(loss)
+    loss.backward()
+    if name == "mh-unet":
+        head = net.net.final_conv.weight.grad.flatten(1).abs().sum(dim=1)
+        assert (head > 0).tolist() == [bool(d) for d in drew.amax(dim=0)]
+
+
+def test_validation_scores_the_mask_that_is_shown():
+    batch, _ = some_drew_nothing()
+    net = small("unet")
+    net.maps = lambda *_: 0.3 * batch.target[:, None]  # never reaches 0.5: shown at half its peak
+    assert net.score(batch, generator()) == pytest.approx(1)
 
 
 def test_the_kl_of_equation_4_is_that_of_gaussians():
