@@ -21,7 +21,8 @@ class TrainOptions(BaseModel):
     candidates: what the simulated user picks from, "clusters" of samples or "levels" of the one map of a
     network without a distribution. oracle_points: tell a label of the target per pick, `oracle-label` only.
     checkpoint_every, validate_every: steps. pretrained: official SAM or MedSAM file to start from.
-    start: a checkpoint of this project to start from, also of a network with other planes or preference.
+    start: a checkpoint of this project to start from, also of a network with other planes or preference; for
+    comparison systems also a folder with NAME.safetensors of each.
     network: entries of `SPAConfig`; {"preset": "compact" | "sam_vit_b" | "medsam_vit_b"} picks a whole one.
     """
 

@@ -32,7 +32,7 @@ def start_from(network: SPANetwork, path: Path) -> list[str]:
     theirs, ours = config.planes, network.config.planes
     if FIRST_LAYER in state:
         channels = config.image_channels, network.config.image_channels
-        state[FIRST_LAYER] = _for_channels(state[FIRST_LAYER], *channels)
+        state[FIRST_LAYER] = for_channels(state[FIRST_LAYER], *channels)
     kept = []
     for name, value in network.state_dict().items():
         found = state.get(name)
@@ -49,7 +49,7 @@ def start_from(network: SPANetwork, path: Path) -> list[str]:
     return kept
 
 
-def _for_channels(weight: Tensor, theirs: int, ours: int) -> Tensor:
+def for_channels(weight: Tensor, theirs: int, ours: int) -> Tensor:
     """The first layer's weights (out, image channels + rest, h, w) for another number of image channels."""
     image, rest = weight[:, :theirs], weight[:, theirs:]
     if theirs == 1 and ours == len(LUMINANCE):

@@ -14,6 +14,7 @@ from SPASegmentLib.baselines.systems.cost import Cost, cost_of
 from SPASegmentLib.baselines.systems.run import train_system
 from SPASegmentLib.baselines.systems.search import search_rate
 from SPASegmentLib.baselines.systems.specs import SYSTEMS
+from SPASegmentLib.baselines.systems.standing import gaps, sentences
 from SPASegmentLib.baselines.systems.table import Row, all_drew, make_row, markdown, rich_table, summary
 from SPASegmentLib.datasets.case import MultiRaterDataset
 from SPASegmentLib.engine.local import load_engine
@@ -90,23 +91,28 @@ def compare(
     factories = {name: rival_factory(name, device) or _Loader(name, device) for name in names}
     results = evaluate(factories, dataset, options, out=out / RESULTS, console=console)
     costs = {name: _cost(name) for name in names}
-    found: dict[str, list[Row]] = {"all4": [], "any": []}
-    for name in names:
-        user = str(results.summary["models"][name].get("user", ""))
-        for subset, records in (("all4", all_drew(results.records[name])), ("any", results.records[name])):
-            if records:
-                found[subset].append(make_row(name, dataset.name, records, costs[name], user))
+    found: dict[str, list[Row]] = {}
+    said: dict[str, str] = {}
+    for subset, part in (("all4", all_drew), ("any", list)):
+        records = {name: part(results.records[name]) for name in names}
+        users = {name: str(results.summary["models"][name].get("user", "")) for name in names}
+        rows = [make_row(n, dataset.name, records[n], costs[n], users[n]) for n in names if records[n]]
+        found[subset], said[subset] = rows, ""
+        if len(rows) > 1 and rows[0].category == "SPA":
+            said[subset] = sentences(rows[0].label, gaps(rows, records))
     about = {
         key: results.summary[key] for key in ("dataset", "target", "protocol_seed", "engine_seed", "limit")
     }
     write_whole(out / TABLE_JSON, json.dumps(summary(found, about), indent=1) + "\n")
     titles = {subset: f"{dataset.name}, {subset}" for subset in found}
     write_whole(
-        out / TABLE_MARKDOWN, "\n".join(markdown(titles[s], rows) for s, rows in found.items() if rows)
+        out / TABLE_MARKDOWN,
+        "\n".join(markdown(titles[s], rows, said[s]) for s, rows in found.items() if rows),
     )
     for subset, rows in found.items():
         if rows:
             console.print(rich_table(f"{titles[subset]}: {rows[0].cases} slices", rows))
+            console.print(said[subset])
     if pictures:
         from SPASegmentLib.baselines.systems.pictures import draw_cases, draw_effort, typical
 

@@ -17,7 +17,7 @@ from rich.progress import track
 
 from SPASegmentLib.baselines.systems.batches import RaterBatchMaker
 from SPASegmentLib.baselines.systems.specs import build_system, get_system, system_config
-from SPASegmentLib.baselines.systems.start import find_start, start_from
+from SPASegmentLib.baselines.systems.start import begin
 from SPASegmentLib.baselines.systems.state import Progress, load_run, save_run
 from SPASegmentLib.network.checkpoint import CheckpointHeader, save_checkpoint
 from SPASegmentLib.training.ahead import BatchesAhead
@@ -65,11 +65,7 @@ class SystemRun:
         torch.manual_seed(options.seed)
         self.config = system_config(name, options.network, data.masks.shape[1])
         self.system = build_system(self.config).to(memory_format=torch.channels_last)
-        self.begun: dict[str, Any] = {}
-        if self.spec.start:
-            self.begun = start_from(
-                self.system, Path(options.start) if options.start else find_start(self.spec)
-            )
+        self.begun = begin(self.system, self.spec, options.start)
         trained = [p for p in self.system.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=options.learning_rate, weight_decay=options.weight_decay)
         self.module, self.optimizer = self.fabric.setup(self.system, optimizer)

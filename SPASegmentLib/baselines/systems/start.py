@@ -1,4 +1,4 @@
-"""Starting a system from another's weights: MedSAM and MSA start from SAM's, as theirs do."""
+"""Starting a system from other weights: MedSAM and MSA from SAM's, any from its own of other data."""
 
 from __future__ import annotations
 
@@ -13,11 +13,58 @@ from SPASegmentLib.baselines.systems.base import System
 from SPASegmentLib.baselines.systems.loading import load_official
 from SPASegmentLib.baselines.systems.specs import SystemSpec
 from SPASegmentLib.errors import CheckpointError
-from SPASegmentLib.network.checkpoint import load_checkpoint
+from SPASegmentLib.network.checkpoint import load_checkpoint, read_header
 from SPASegmentLib.network.registry import find_model, models_dir
+from SPASegmentLib.training.start import for_channels
 
 _WRAPPED = ".inner."
 """What the name of a frozen part's tensor has more where an adapter stands beside it."""
+
+
+LEAST_FILLED = 0.5
+"""Share of a system's weights that have to come from the checkpoint it goes on from."""
+
+
+def begin(system: System, spec: SystemSpec, start: str | None) -> dict[str, Any]:
+    """Fill a system with what it starts from; returns what is known of that one's training, {} for none.
+
+    start: of the training options. A folder holds NAME.safetensors for each system, which goes on from its
+    own weights of other data; a file is that for one system, or what `SystemSpec.start` stands for.
+    Raises CheckpointError where it is missing or does not fit.
+    """
+    if start is None:
+        return start_from(system, find_start(spec)) if spec.start else {}
+    path = Path(start)
+    if not path.is_dir():
+        return start_from(system, path) if spec.start else go_on_from(system, path)
+    own = path / f"{spec.name}.safetensors"
+    if not own.is_file():
+        raise CheckpointError(f"There is no {own.name} in {path} for {spec.name} to start from.")
+    return go_on_from(system, own)
+
+
+@torch.no_grad()
+def go_on_from(system: System, path: Path) -> dict[str, Any]:
+    """Fill a system from its own checkpoint of other data; returns what is known of that one's training.
+
+    A network for colour starts as the grey one that sees the luminance; heads for other raters keep their
+    random start. Raises CheckpointError where less than half of the weights fit.
+    """
+    state, about = _read(system, path)
+    theirs = int(read_header(path).config.get("image_channels", 1))
+    filled = 0
+    for name, value in system.state_dict().items():
+        found = state.get(name)
+        if found is None:
+            continue
+        if found.ndim == 4 and found.shape[1] - theirs == value.shape[1] - system.config.image_channels:
+            found = for_channels(found, theirs, system.config.image_channels)
+        if found.shape == value.shape:
+            value.copy_(found)
+            filled += value.numel()
+    if filled < LEAST_FILLED * sum(value.numel() for value in system.state_dict().values()):
+        raise CheckpointError(f"{path.name} is of another system than the one that should start from it.")
+    return about
 
 
 def find_start(spec: SystemSpec) -> Path:

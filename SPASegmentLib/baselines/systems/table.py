@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -89,7 +90,7 @@ def make_row(
 ) -> Row:
     """One row. records: at least one, each with a target."""
     spec = SYSTEMS.get(name)
-    category = spec.category if spec else "SPA"
+    category = spec.category if spec else _category(name)
     patients = [record.patient for record in records]
     shown = [max(r.candidates[0], default=r.dice[0]) if r.candidates else r.dice[0] for r in records]
     columns = np.array([[r.dice[0], r.dice[LATER - 1], best] for r, best in zip(records, shown, strict=True)])
@@ -103,7 +104,7 @@ def make_row(
     paper = next((figures for key, figures in PAPER.items() if key in dataset), {})
     return Row(
         name=name,
-        label=spec.label if spec else ("SPA (compact)" if name == "compact" else name),
+        label=spec.label if spec else _label(name),
         category=category,
         user=user,
         cases=len(records),
@@ -116,8 +117,22 @@ def make_row(
         steps=cost.steps,
         seconds=cost.seconds,
         seconds_per_click=round(float(np.median(clicks)), 4) if clicks else None,
-        paper=paper.get("spa" if name == "compact" else name),
+        paper=paper.get("spa" if category == "SPA" else name),
     )
+
+
+def _category(name: str) -> str:
+    from SPASegmentLib.baselines.registry import RIVALS
+
+    return "Rival" if name in RIVALS else "SPA"
+
+
+def _label(name: str) -> str:
+    """Of a model or a rival; a checkpoint is called by its folder."""
+    if _category(name) == "Rival":
+        return name
+    path = Path(name)
+    return f"SPA ({path.resolve().parent.name if path.suffix else name})"
 
 
 def all_drew(records: Sequence[CaseRecord]) -> list[CaseRecord]:
@@ -174,11 +189,12 @@ def rich_table(title: str, rows: Sequence[Row]) -> Table:
     return table
 
 
-def markdown(title: str, rows: Sequence[Row]) -> str:
-    """The same as Markdown."""
+def markdown(title: str, rows: Sequence[Row], standing: str = "") -> str:
+    """The same as Markdown. standing: what is said below it."""
     lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * 2 + "---:|" * (len(COLUMNS) - 2)]
     lines += ["| " + " | ".join(cells(row)) + " |" for row in rows]
-    return f"## {title}\n\n" + "\n".join(lines) + f"\n\n{legend(rows)}\n"
+    below = f"\n{standing}\n" if standing else ""
+    return f"## {title}\n\n" + "\n".join(lines) + f"\n\n{legend(rows)}\n{below}"
 
 
 def legend(rows: Sequence[Row]) -> str:

@@ -14,6 +14,7 @@ from SPASegmentLib import cli
 from SPASegmentLib.baselines.systems.comparison import missing
 from SPASegmentLib.baselines.systems.cost import Cost
 from SPASegmentLib.baselines.systems.specs import TABLE
+from SPASegmentLib.baselines.systems.standing import gaps, sentences
 from SPASegmentLib.baselines.systems.table import COLUMNS, all_drew, cells, make_row, markdown
 from SPASegmentLib.evaluation.records import CaseRecord
 
@@ -114,3 +115,26 @@ def test_a_row_says_what_the_records_say():
     assert (shown["GED"], shown["s/click"], shown["paper 1-Iter"]) == ("0.300", "0.200", "48.52")
     assert [record.case for record in all_drew(records)] == ["a"]
     assert markdown("t", [row]).count("|") == 3 * (len(COLUMNS) + 1)
+
+
+def test_the_table_says_what_is_above_spa_and_by_how_much():
+    rising = [CaseRecord(c, c, drew=[True], dice=[0.6, 0.7, 0.8], seconds=[0.1]) for c in "abc"]
+    flat = [CaseRecord(c, c, drew=[True], dice=[0.65] * 3, seconds=[0.1]) for c in "abc"]
+    cost = Cost(1, 1, 1, 1.0)
+    rows = [
+        make_row("runs/cups/best.safetensors", "cups", rising, cost, "", resamples=20),
+        make_row("unet", "cups", flat, cost, "", resamples=20),
+        make_row("level-set", "cups", flat, cost, "", resamples=20),
+    ]
+    assert [(row.label, row.category) for row in rows] == [
+        ("SPA (cups)", "SPA"),
+        ("UNet", "Det"),
+        ("level-set", "Rival"),
+    ]
+    records = {rows[0].name: rising, "unet": flat, "level-set": flat}
+    found = gaps(rows, records, resamples=20)
+    assert [(gap.iteration, gap.mean) for gap in found] == [(1, -5), (1, -5), (3, 15), (3, 15)]
+    first, later = sentences("SPA (cups)", found).split("\n\n")
+    assert "SPA (cups) is not best; above it: UNet by 5.0 points (5.0 to 5.0)" in first
+    assert later == "At iteration 3 SPA (cups) is best, 15.0 points (15.0 to 15.0) above UNet."
+    assert gaps(rows[:1], records) == []

@@ -13,8 +13,8 @@ from SPASegmentLib.baselines.systems.mrnet import MultiRaterPerception, among, d
 from SPASegmentLib.baselines.systems.msa import Msa
 from SPASegmentLib.baselines.systems.probunet import gaussian_kl
 from SPASegmentLib.baselines.systems.sam import Prompts, Sam, error_click, focal_loss, noisy_boxes
-from SPASegmentLib.baselines.systems.specs import build_system, system_config
-from SPASegmentLib.baselines.systems.start import start_from
+from SPASegmentLib.baselines.systems.specs import build_system, get_system, system_config
+from SPASegmentLib.baselines.systems.start import begin, start_from
 from SPASegmentLib.baselines.systems.user import error_point, hand_drawn_box
 from SPASegmentLib.errors import CheckpointError
 from SPASegmentLib.network.checkpoint import CheckpointHeader, save_checkpoint
@@ -233,3 +233,37 @@ def test_a_start_of_other_sizes_is_refused(tmp_path):
     save_checkpoint(tmp_path / "sam.safetensors", net.state_dict(), CheckpointHeader(net.config.to_dict()))
     with pytest.raises(CheckpointError, match="does not fit the network"):
         start_from(small("msa"), tmp_path / "sam.safetensors")
+
+
+@pytest.mark.parametrize("name", ["unet", "mh-unet", "mrnet", "probunet", "sam"])
+def test_a_system_goes_on_from_its_own_weights_of_grey_images_in_colour(tmp_path, name):
+    """Other raters' heads stay as they were; a grey picture in three channels gives what it gave in one."""
+    grey, spec = small(name), get_system(name)
+    save_checkpoint(
+        tmp_path / f"{name}.safetensors", grey.state_dict(), CheckpointHeader(grey.config.to_dict())
+    )
+    torch.manual_seed(1)
+    raters = 4 if name == "mrnet" else 6
+    colour = build_system(system_config(name, {**SMALL, "image_channels": 3}, raters)).eval()
+    begin(colour, spec, str(tmp_path))
+    image, seed = torch.rand(1, 1, 32, 32, generator=generator()), torch.tensor([[16.0, 16.0]])
+    pictures = (grey, image), (colour, image.expand(-1, 3, -1, -1))
+    prompts = Prompts(seed[None], torch.ones(1, 1))
+    with torch.inference_mode():
+        if name == "sam":
+            assert torch.allclose(*(n.decode(n.encode(i), prompts)[0] for n, i in pictures), atol=1e-4)
+        elif name != "mh-unet":
+            assert torch.allclose(*(n.maps(i, seed, 3, generator()) for n, i in pictures), atol=1e-4)
+        else:
+            deep = "net.conv_0.conv_1.conv.weight"
+            assert torch.equal(grey.state_dict()[deep], colour.state_dict()[deep])
+            assert colour.net.final_conv.weight.shape[0] == 6
+
+
+def test_a_start_that_is_missing_or_of_another_system_is_refused(tmp_path):
+    net = small("transunet")
+    with pytest.raises(CheckpointError, match=r"no unet.safetensors in .* for unet to start from"):
+        begin(small("unet"), get_system("unet"), str(tmp_path))
+    save_checkpoint(tmp_path / "unet.safetensors", net.state_dict(), CheckpointHeader(net.config.to_dict()))
+    with pytest.raises(CheckpointError, match="of another system"):
+        begin(small("unet"), get_system("unet"), str(tmp_path))
