@@ -21,6 +21,8 @@ ALWAYS_PICK = "always-pick"
 APPROVE = "approve"
 USERS = (ALWAYS_PICK, APPROVE)
 STYLES = ("largest", "smallest", "majority")
+TRIES = 1000
+"""Subsets drawn for one target at most."""
 _RULES = ("subset", "raters", "without", *STYLES)
 
 
@@ -136,17 +138,18 @@ def _target(case: Case, protocol_seed: int, rule: TargetRule) -> _Chosen | None:
 
 
 def _subset_target(masks: np.ndarray, raters: tuple[int, ...], rng: np.random.Generator) -> _Chosen | None:
-    """Draw non-empty subsets until one gives a target; a single rater who drew something always does."""
-    if not masks[list(raters)].any():
+    """Draw non-empty subsets until one gives a target; after `TRIES`, one rater who drew something."""
+    who_drew = [rater for rater in raters if masks[rater].any()]
+    if not who_drew:
         return None
-    redrawn = False
-    while True:
-        number = int(rng.integers(1, 2 ** len(raters)))
+    for tried in range(TRIES):
+        number = int(rng.integers(1, 2 ** min(len(raters), 62)))
         included = tuple(rater for bit, rater in enumerate(raters) if number >> bit & 1)
         target = half_agree(masks[list(included)])
         if target.any():
-            return target, included, redrawn
-        redrawn = True
+            return target, included, tried > 0
+    alone = who_drew[int(rng.integers(len(who_drew)))]
+    return half_agree(masks[[alone]]), (alone,), True
 
 
 def half_agree(masks: np.ndarray) -> np.ndarray:

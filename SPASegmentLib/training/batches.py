@@ -29,6 +29,14 @@ class Batch:
     users: Tensor
 
 
+FEW_RATERS = 6
+"""Up to so many raters, all their subsets are further users of an image; of more, some are drawn."""
+
+
+TRIES = 1000
+"""Subsets drawn for one target at most."""
+
+
 class Sealed:
     """A box that precision plugins do not look into."""
 
@@ -82,12 +90,7 @@ class BatchMaker:
     def _user(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, tuple[int, int]]:
         """A target and a click as the protocol draws them."""
         raters = self.masks[index]
-        while True:
-            subset = rng.integers(1, 2 ** len(raters))
-            members = [r for r in range(len(raters)) if subset >> r & 1]
-            target = raters[members].mean(axis=0) >= 0.5
-            if target.any():
-                break
+        target = wanted_mask(raters, rng)
         agreed = raters.all(axis=0)
         spots = np.argwhere(agreed if agreed.any() else target)
         row, col = spots[rng.integers(len(spots))]
@@ -95,16 +98,14 @@ class BatchMaker:
 
     def _others(self, index: int, rng: np.random.Generator) -> np.ndarray:
         """What U - 1 further users want of this image: (U - 1, H, W) bool; none of them wants nothing."""
-        raters = self.masks[index]
-        subsets = (
-            np.arange(1, 2 ** len(raters)) if len(raters) <= 6 else rng.integers(1, 2 ** len(raters), 64)
-        )
-        members = subsets[:, None] >> np.arange(len(raters)) & 1
-        share = np.tensordot(members / members.sum(axis=1, keepdims=True), raters.astype(np.float64), axes=1)
-        wanted = share >= 0.5 - 1e-9
-        wanted = wanted[wanted.any(axis=(1, 2))]
-        order = rng.permutation(len(wanted))
-        return np.asarray(wanted[np.resize(order, self.users - 1)])
+        raters, needed = self.masks[index], self.users - 1
+        if len(raters) <= FEW_RATERS:
+            wanted = [majority_of(raters, subset) for subset in range(1, 2 ** len(raters))]
+            wanted = [mask for mask in wanted if mask.any()]
+            order = rng.permutation(len(wanted))
+        else:
+            wanted, order = [wanted_mask(raters, rng) for _ in range(needed)], np.arange(needed)
+        return np.stack([wanted[i] for i in np.resize(order, needed)])
 
     def _view(self, target: np.ndarray, click: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
         """Region and augmentation as an affine map grid -> slice: (2, 3), pixels, (x, y)."""
@@ -134,16 +135,8 @@ class BatchMaker:
         views: np.ndarray,
         rng: np.random.Generator,
     ) -> Batch:
-        height, width = targets.shape[2:]
-        scale = np.array([2 / width, 2 / height])
-        theta = views * scale[None, :, None]
-        theta[:, :, 2] += scale / 2 - 1
-        grid_size = [len(chosen), 1, self.config.grid, self.config.grid]
-        grid = F.affine_grid(torch.from_numpy(theta).float(), grid_size, align_corners=False)
-        pixels = torch.from_numpy(self.images[chosen]).float().div_(255)
-        pixels = pixels[:, None] if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
-        image = F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
-        soft = F.grid_sample(torch.from_numpy(targets).float(), grid, align_corners=False)
+        parts = [self._sampled(*item) for item in zip(chosen, targets, views, strict=True)]
+        image, soft = (torch.cat(part) for part in zip(*parts, strict=True))
         seed = self._seed(clicks, views)
         image = _vary_intensity(image, rng)
         if image.shape[1] < self.config.image_channels:
@@ -152,12 +145,57 @@ class BatchMaker:
         points, labels = _further_points(users[:, 0], seed, rng, self.further_points)
         return Batch(image, users[:, 0], points, labels, users)
 
+    def _sampled(self, index: int, targets: np.ndarray, view: np.ndarray) -> tuple[Tensor, Tensor]:
+        """One image (1, C, G, G) in [0, 1] and its targets (1, U, G, G), resampled bilinearly.
+
+        Only what the view can touch is converted: a slice may be a hundred times as large.
+        """
+        rows, cols = _touched(view, targets.shape[1:])
+        pixels = torch.from_numpy(np.ascontiguousarray(self.images[index][rows, cols])).float().div_(255)
+        pixels = pixels[None, None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)[None]
+        masks = torch.from_numpy(np.ascontiguousarray(targets[:, rows, cols])).float()[None]
+        scale = np.array([2 / masks.shape[3], 2 / masks.shape[2]])
+        theta = view * scale[:, None]
+        theta[:, 2] += scale * (0.5 - np.array([cols.start, rows.start])) - 1
+        size = [1, 1, self.config.grid, self.config.grid]
+        grid = F.affine_grid(torch.from_numpy(theta).float()[None], size, align_corners=False)
+        image = F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
+        return image, F.grid_sample(masks, grid, align_corners=False)
+
     def _seed(self, clicks: np.ndarray, views: np.ndarray) -> Tensor:
         """Clicks in grid cells: (B, 2) (x, y)."""
         offset = clicks[:, ::-1] - views[:, :, 2]
         unit = np.linalg.solve(views[:, :, :2], offset[..., None])[..., 0]
         grid = self.config.grid
         return torch.from_numpy(np.clip((unit + 1) * grid / 2 - 0.5, 0, grid - 1)).float()
+
+
+def wanted_mask(raters: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A random subset's majority, drawn again while it is empty: (R, H, W), not all empty -> (H, W) bool.
+
+    Where hardly any subset wants something, as with one of thirty raters, it is one rater's mask in the end.
+    """
+    for _ in range(TRIES):
+        mask = majority_of(raters, int(rng.integers(1, 2 ** min(len(raters), 62))))
+        if mask.any():
+            return mask
+    return np.asarray(raters[rng.choice(np.flatnonzero(raters.any(axis=(1, 2))))], dtype=bool)
+
+
+def majority_of(raters: np.ndarray, subset: int) -> np.ndarray:
+    """Where at least half of a subset's raters (bits of `subset`) drew: (R, H, W) -> (H, W) bool."""
+    members = [r for r in range(len(raters)) if subset >> r & 1]
+    return np.asarray(2 * raters[members].sum(axis=0, dtype=np.uint16) >= len(members))
+
+
+def _touched(view: np.ndarray, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Rows and columns that bilinear sampling of a view (2, 3) may read; at least one of each."""
+    reach = np.abs(view[:, :2]).sum(axis=1)
+    found = []
+    for centre, half, length in zip(view[::-1, 2], reach[::-1], shape, strict=True):
+        first = int(np.clip(math.floor(centre - half) - 1, 0, length - 1))
+        found.append(slice(first, int(np.clip(math.ceil(centre + half) + 2, first + 1, length))))
+    return found[0], found[1]
 
 
 def _vary_intensity(image: Tensor, rng: np.random.Generator) -> Tensor:

@@ -193,3 +193,12 @@ def test_a_sub_sample_only_grows_and_does_not_depend_on_the_order_of_the_list() 
     some = [case for case in ids if case != chosen[0]]
     assert [some[i] for i in sample_order("d", some, 0, "limit")] == chosen[1:]
     assert chosen != [ids[i] for i in sample_order("d", ids, 1, "limit")]
+
+
+def test_one_of_seventy_raters_is_enough_for_a_target() -> None:
+    """Hardly any subset's majority holds what one of seventy drew: the draw must end all the same."""
+    masks = np.zeros((70, 4, 4), bool)
+    masks[65, 1:3, 1:3] = True
+    drawn = draw(a_case(masks), 0)
+    assert drawn is not None and np.array_equal(drawn.target, masks[65])
+    assert drawn.redrawn and drawn.included == (65,)

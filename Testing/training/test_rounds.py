@@ -111,44 +111,6 @@ def test_the_target_reaches_the_network_only_through_the_picks(tiny_network):
     assert first.picked is None and second.picked is None
 
 
-def test_the_batch_of_a_step_does_not_depend_on_the_steps_before(tiny_network):
-    images = np.random.default_rng(0).integers(0, 255, (6, 48, 48)).astype(np.uint8)
-    masks = np.zeros((6, 3, 48, 48), bool)
-    masks[:, :2, 20:28, 20:28] = True
-    maker = BatchMaker(images, masks, tiny_network.config, 0.5, 0.5, 3)
-    again = BatchMaker(images, masks, tiny_network.config, 0.5, 0.5, 3)
-    maker.batch(3, 0, 4)
-    for name in ("image", "target", "points", "labels", "users"):
-        assert torch.equal(getattr(maker.batch(3, 1, 4), name), getattr(again.batch(3, 1, 4), name))
-
-
-def test_further_users_want_what_some_raters_agree_on(tiny_network):
-    images, masks = np.zeros((1, 48, 48), np.uint8), np.zeros((1, 4, 48, 48), bool)
-    for rater in range(3):
-        masks[0, rater, 10 : 24 + 4 * rater, 10:30] = True  # the fourth drew nothing
-    batch = BatchMaker(images, masks, tiny_network.config, 1.0, users=400).batch(0, 0, 1)
-    assert torch.equal(batch.users[:, 0], batch.target)
-    areas = batch.users.sum(dim=(2, 3))[0]
-    assert (areas > 0).all()
-    found, counts = areas[1:].round(decimals=-1).unique(return_counts=True)
-    assert len(found) == 3, "the mask of each rater who drew one"
-    assert counts.min() > 50
-
-
-def test_seeds_lie_in_the_target_they_were_clicked_in(tiny_network):
-    images = np.zeros((4, 48, 48), np.uint8)
-    masks = np.zeros((4, 2, 48, 48), bool)
-    masks[:, :, 10:20, 24:40] = True
-    maker = BatchMaker(images, masks, tiny_network.config, 0.7)
-    inside = []
-    for step in range(20):
-        batch = maker.batch(0, step, 4)
-        col, row = batch.points[:, 0].round().long().unbind(dim=1)
-        within_a_cell = torch.nn.functional.max_pool2d(batch.target[:, None], 3, stride=1, padding=1)
-        inside += [float(within_a_cell[i, 0, row[i], col[i]]) for i in range(4)]
-    assert np.mean(inside) == 1.0
-
-
 @pytest.fixture(scope="module")
 def tiny_network() -> SPANetwork:
     torch.manual_seed(0)
