@@ -111,7 +111,7 @@ def compare(
     )
     for subset, rows in found.items():
         if rows:
-            console.print(rich_table(f"{titles[subset]}: {rows[0].cases} slices", rows))
+            console.print(rich_table(f"{titles[subset]}: {rows[0].cases} slices", rows, console.width))
             console.print(said[subset])
     if pictures:
         from SPASegmentLib.baselines.systems.pictures import draw_cases, draw_effort, typical

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from SPASegmentLib.baselines.systems.specs import SYSTEMS
+from SPASegmentLib.baselines.systems.table import category_of, label_of
 from SPASegmentLib.datasets.case import Case, MultiRaterDataset
 from SPASegmentLib.evaluation.interaction import interact
 from SPASegmentLib.evaluation.options import Options
@@ -26,9 +26,9 @@ SHARES = (0.2, 0.4, 0.6, 0.8)
 def draw_effort(summary: Mapping[str, Any], out: Path) -> None:
     """NoI and failure rates of the interactive systems, as the paper's Fig. 4."""
     models = {
-        name: model
+        label_of(name): model
         for name, model in summary["models"].items()
-        if name not in SYSTEMS or SYSTEMS[name].category in ("Int", "Unc-Int")
+        if category_of(name) not in ("Det", "Unc")
     }
     if models:
         some = {**summary, "models": models}
@@ -64,10 +64,9 @@ def draw_cases(
         _panel(panels[row, 0], case, one, None, "image, click" if row == 0 else "")
     for column, (name, factory) in enumerate(factories.items(), 1):
         engine = factory()
-        title = SYSTEMS[name].label if name in SYSTEMS else name
         for row, (case, one) in enumerate(wanted):
             last = interact(engine, case, one, seed=options.engine_seed).proposals[-1].recommendation
-            _panel(panels[row, column], case, one, last, title if row == 0 else "")
+            _panel(panels[row, column], case, one, last, label_of(name) if row == 0 else "")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=DPI)
 

@@ -13,7 +13,10 @@ from SPASegmentLib.evaluation.records import CaseRecord
 
 
 class Gap(NamedTuple):
-    """SPA minus another system on the same cases, Dice in points: mean, and ends of its 95% interval."""
+    """SPA minus another system on the same cases, Dice in points: mean, and ends of its 95% interval.
+
+    label: of the other, with a star where its user sees the target, as in the table.
+    """
 
     iteration: int
     label: str
@@ -39,7 +42,7 @@ def gaps(
         columns = np.stack([scores[first.name] - scores[row.name] for row in others], axis=1)
         for row, estimate in zip(others, bootstrap_means(columns, patients, resamples), strict=True):
             points = (round(100 * value, 4) for value in (estimate.mean, estimate.low, estimate.high))
-            found.append(Gap(iteration, row.label, *points))
+            found.append(Gap(iteration, f"{row.label}{'*' * bool(row.user)}", *points))
     return found
 
 
@@ -54,11 +57,11 @@ def sentences(label: str, found: Sequence[Gap]) -> str:
         else:
             nearest = min(at, key=lambda gap: gap.mean)
             told.append(
-                f"At iteration {iteration} {label} is best, {nearest.mean:.1f} points"
-                f" ({nearest.low:.1f} to {nearest.high:.1f}) above {nearest.label}."
+                f"At iteration {iteration} {label} is best, {nearest.mean:.2f} points"
+                f" ({nearest.low:.2f} to {nearest.high:.2f}) above {nearest.label}."
             )
     return "\n\n".join(told)
 
 
 def _lead(gap: Gap) -> str:
-    return f"{gap.label} by {-gap.mean:.1f} points ({-gap.high:.1f} to {-gap.low:.1f})"
+    return f"{gap.label} by {-gap.mean:.2f} points ({-gap.high:.2f} to {-gap.low:.2f})"

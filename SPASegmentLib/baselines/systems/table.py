@@ -89,8 +89,7 @@ def make_row(
     name: str, dataset: str, records: Sequence[CaseRecord], cost: Cost, user: str, resamples: int = 10_000
 ) -> Row:
     """One row. records: at least one, each with a target."""
-    spec = SYSTEMS.get(name)
-    category = spec.category if spec else _category(name)
+    category = category_of(name)
     patients = [record.patient for record in records]
     shown = [max(r.candidates[0], default=r.dice[0]) if r.candidates else r.dice[0] for r in records]
     columns = np.array([[r.dice[0], r.dice[LATER - 1], best] for r, best in zip(records, shown, strict=True)])
@@ -104,7 +103,7 @@ def make_row(
     paper = next((figures for key, figures in PAPER.items() if key in dataset), {})
     return Row(
         name=name,
-        label=spec.label if spec else _label(name),
+        label=label_of(name),
         category=category,
         user=user,
         cases=len(records),
@@ -121,15 +120,20 @@ def make_row(
     )
 
 
-def _category(name: str) -> str:
+def category_of(name: str) -> str:
+    """Of a system by the paper's table; "Rival" for SPA's own rivals, else "SPA"."""
     from SPASegmentLib.baselines.registry import RIVALS
 
+    if name in SYSTEMS:
+        return SYSTEMS[name].category
     return "Rival" if name in RIVALS else "SPA"
 
 
-def _label(name: str) -> str:
-    """Of a model or a rival; a checkpoint is called by its folder."""
-    if _category(name) == "Rival":
+def label_of(name: str) -> str:
+    """What a row is called; a checkpoint of SPA is called by its folder."""
+    if name in SYSTEMS:
+        return SYSTEMS[name].label
+    if category_of(name) == "Rival":
         return name
     path = Path(name)
     return f"SPA ({path.resolve().parent.name if path.suffix else name})"
@@ -156,6 +160,10 @@ COLUMNS = (
     "paper 3-Iter",
 )
 
+NARROW = ("system", "1-Iter", "3-Iter", "best of 4")
+WIDE = 165
+"""Characters that all columns need."""
+
 
 def cells(row: Row) -> list[str]:
     """A row's texts, in the order of `COLUMNS`."""
@@ -177,15 +185,22 @@ def cells(row: Row) -> list[str]:
     ]
 
 
-def rich_table(title: str, rows: Sequence[Row]) -> Table:
-    """The table for a terminal."""
+def rich_table(title: str, rows: Sequence[Row], width: int) -> Table:
+    """The table for a terminal of so many characters; a narrow one is shown the columns that matter most."""
+    shown = [n for n, name in enumerate(COLUMNS) if width >= WIDE or name in NARROW]
+    left_out = "" if width >= WIDE else f" {len(COLUMNS) - len(shown)} more columns are in the files."
     table = Table(
-        title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, caption=legend(rows)
+        title=title,
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        caption=legend(rows) + left_out,
     )
-    for number, column in enumerate(COLUMNS):
-        table.add_column(column, justify="left" if number < 2 else "right")
+    for number in shown:
+        table.add_column(COLUMNS[number], justify="left" if number < 2 else "right")
     for row in rows:
-        table.add_row(*cells(row))
+        texts = cells(row)
+        table.add_row(*(texts[number] for number in shown))
     return table
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -9,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
+from rich.console import Console
 
 from SPASegmentLib import cli
 from SPASegmentLib.baselines.systems.comparison import missing
 from SPASegmentLib.baselines.systems.cost import Cost
 from SPASegmentLib.baselines.systems.specs import TABLE
 from SPASegmentLib.baselines.systems.standing import gaps, sentences
-from SPASegmentLib.baselines.systems.table import COLUMNS, all_drew, cells, make_row, markdown
+from SPASegmentLib.baselines.systems.table import COLUMNS, all_drew, cells, make_row, markdown, rich_table
 from SPASegmentLib.evaluation.records import CaseRecord
 
 
@@ -135,6 +137,17 @@ def test_the_table_says_what_is_above_spa_and_by_how_much():
     found = gaps(rows, records, resamples=20)
     assert [(gap.iteration, gap.mean) for gap in found] == [(1, -5), (1, -5), (3, 15), (3, 15)]
     first, later = sentences("SPA (cups)", found).split("\n\n")
-    assert "SPA (cups) is not best; above it: UNet by 5.0 points (5.0 to 5.0)" in first
-    assert later == "At iteration 3 SPA (cups) is best, 15.0 points (15.0 to 15.0) above UNet."
+    assert "SPA (cups) is not best; above it: UNet by 5.00 points (5.00 to 5.00)" in first
+    assert later == "At iteration 3 SPA (cups) is best, 15.00 points (15.00 to 15.00) above UNet."
     assert gaps(rows[:1], records) == []
+
+
+def test_a_narrow_terminal_is_shown_what_matters_most_and_nothing_cut():
+    records = [CaseRecord("a", "p", drew=[True], dice=[0.65] * 6, seconds=[0.1])]
+    rows = [make_row(name, "lidc", records, Cost(1, 1, 1, 1.0), "", resamples=20) for name in TABLE]
+    for width, columns in ((80, 4), (165, len(COLUMNS))):
+        screen = Console(width=width, file=io.StringIO())
+        screen.print(rich_table("lidc", rows, width))
+        text = screen.file.getvalue()  # type: ignore[attr-defined]
+        assert "…" not in text and "TransUNet" in text
+        assert len(rich_table("lidc", rows, width).columns) == columns
