@@ -40,6 +40,21 @@ class CheckpointHeader:
     format_version: int = FORMAT_VERSION
     hash: str = ""
 
+    @property
+    def effort(self) -> tuple[int, float]:
+        """Steps and seconds of its training and of all it started from; 0 where it does not say."""
+        about = self.provenance
+        earlier = about.get("started_from", {})
+        steps = about.get("steps_of_run", about.get("steps", 0))
+        return int(steps + earlier.get("steps", 0)), float(
+            about.get("seconds", 0) + earlier.get("seconds", 0)
+        )
+
+    def as_start(self) -> dict[str, Any]:
+        """What the provenance of a network that starts from it says under `started_from`."""
+        steps, seconds = self.effort
+        return {"hash": self.hash, "steps": steps, "seconds": seconds}
+
 
 def hash_state(state: dict[str, torch.Tensor]) -> str:
     """SHA-256 (hex) over every tensor's name, type, shape and bytes, in the order of the names."""

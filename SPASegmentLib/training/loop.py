@@ -24,7 +24,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from SPASegmentLib.network.checkpoint import CheckpointHeader, save_checkpoint
+from SPASegmentLib.network.checkpoint import CheckpointHeader, read_header, save_checkpoint
 from SPASegmentLib.network.config import build_config
 from SPASegmentLib.network.spa import SPANetwork
 from SPASegmentLib.training.ahead import BatchesAhead
@@ -73,8 +73,10 @@ class _Run:
         network = SPANetwork(self.config)
         if options.pretrained:
             network.load_pretrained(options.pretrained)
+        self.begun: dict[str, Any] = {}
         if options.start:
             start_from(network, Path(options.start))
+            self.begun = {"started_from": read_header(options.start).as_start()}
         network = network.to(memory_format=torch.channels_last)
         module = TrainingStep(network, options)
         optimizer = torch.optim.AdamW(
@@ -189,6 +191,7 @@ class _Run:
             "batch": self.options.batch,
             "validation_score": round(score, 5),
             "date": date.today().isoformat(),
+            **self.begun,
         }
         state = {k: v.cpu().contiguous() for k, v in self.average.state.items()}
         save_checkpoint(

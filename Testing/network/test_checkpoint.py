@@ -244,3 +244,13 @@ def test_a_full_disk_is_named_as_such(tmp_path: Path) -> None:
         full.write(b"x")
     sentence = str(_unwritable(tmp_path / "m.safetensors", error.value, 12_000_000))
     assert sentence.startswith("The disk is full") and "12 MB" in sentence
+
+
+def test_effort_counts_what_a_network_started_from():
+    first = CheckpointHeader(provenance={"steps": 400, "steps_of_run": 500, "seconds": 20.0}, hash="ab")
+    assert first.effort == (500, 20.0)
+    assert first.as_start() == {"hash": "ab", "steps": 500, "seconds": 20.0}
+    second = CheckpointHeader(provenance={"steps": 300, "seconds": 5.5, "started_from": first.as_start()})
+    assert second.effort == (800, 25.5)
+    assert CheckpointHeader(provenance={"steps": 7, "started_from": second.as_start()}).effort == (807, 25.5)
+    assert CheckpointHeader().effort == (0, 0.0)

@@ -66,12 +66,21 @@ def test_resuming_with_other_options_is_refused(tmp_path, tiny_data, tiny_option
         train(tiny_data, tmp_path, changed, True, QUIET)
 
 
+def test_a_checkpoint_says_what_its_network_started_from(tmp_path, tiny_data, tiny_options):
+    first = train(tiny_data, tmp_path / "first", TrainOptions(**tiny_options), False, QUIET)
+    options = TrainOptions(**{**tiny_options, "start": str(first)})
+    second = read_header(train(tiny_data, tmp_path / "second", options, False, QUIET))
+    assert second.provenance["started_from"]["hash"] == read_header(first).hash
+    assert second.effort[0] == second.provenance["steps"] + read_header(first).provenance["steps"]
+
+
 SCRIPT = """
 import json, sys
 from pathlib import Path
 sys.path.insert(0, {testing!r})
 import conftest
 from rich.console import Console
+from SPASegmentLib.network.checkpoint import read_header
 from SPASegmentLib.training.loop import TrainingData, train
 from SPASegmentLib.training.options import TrainOptions
 data = TrainingData(*conftest.blobs(24, 0), *conftest.blobs(8, 1), {{}})

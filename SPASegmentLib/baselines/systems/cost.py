@@ -40,11 +40,7 @@ def cost_of(name: str, path: Path) -> Cost:
     if spec is not None and spec.official and not spec.is_trained:
         official = load_official(spec.config, path)
         return Cost(_count(official), count_macs(official.eval(), boxed), 0, 0.0)
-    about = read_header(path).provenance
-    steps = int(about.get("steps_of_run", about.get("steps", 0)))
-    earlier = about.get("started_from", {})
-    steps += int(earlier.get("steps", 0))
-    seconds = float(about.get("seconds", 0)) + float(earlier.get("seconds", 0))
+    steps, seconds = read_header(path).effort
     if spec is not None:
         system: nn.Module = load_system(path)[0]
     else:

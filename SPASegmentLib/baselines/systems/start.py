@@ -116,6 +116,4 @@ def _read(system: System, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]
         official = load_official(replace(config, kind="sam"), path)
         return official.state_dict(), {"file": path.name}
     state, header = load_checkpoint(path)
-    about = header.provenance
-    steps = about.get("steps_of_run", about.get("steps", 0))
-    return state, {"hash": header.hash, "steps": steps, "seconds": about.get("seconds", 0)}
+    return state, header.as_start()
