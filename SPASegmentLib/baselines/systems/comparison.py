@@ -112,7 +112,8 @@ def compare(
     for subset, rows in found.items():
         if rows:
             console.print(rich_table(f"{titles[subset]}: {rows[0].cases} slices", rows, console.width))
-            console.print(said[subset])
+            if said[subset]:
+                console.print(said[subset], markup=False)
     if pictures:
         from SPASegmentLib.baselines.systems.pictures import draw_cases, draw_effort, typical
 
