@@ -10,9 +10,8 @@ from torch import Tensor
 
 from SPASegmentLib.engine.history import History
 from SPASegmentLib.engine.local import LocalEngine
-from SPASegmentLib.engine.looks import seed_of
+from SPASegmentLib.engine.looks import first_region
 from SPASegmentLib.engine.messages import CancelToken, Proposal, ProposalRequest
-from SPASegmentLib.imaging import zoom
 from SPASegmentLib.imaging.types import Region
 from SPASegmentLib.network.spa import Prepared
 from SPASegmentLib.preference.mixture import Mixture
@@ -51,9 +50,7 @@ class WithoutLooksEngine(LocalEngine):
     """The first region around the seed is the only one, whatever the size of the object."""
 
     def _region(self, request: ProposalRequest, cancel: CancelToken | None) -> Region:
-        image = request.image
-        size = self.config.default_region * min(image.spacing)
-        return zoom.region_around(seed_of(request), size, self.config.grid, image.shape, image.spacing)
+        return first_region(request, self.config)
 
 
 _ENGINES: dict[Part, type[LocalEngine]] = {

@@ -38,7 +38,7 @@ def find_region(request: ProposalRequest, config: SPAConfig, look: Look) -> Regi
         size = factor * config.default_region * min(image.spacing)
         if best is not None and size > 2 * _longer_side(request):
             break
-        region, mask, certainty = _settle(request, config, look, size)
+        region, mask, certainty = _settle(request, config, look, first_region(request, config, factor))
         if best is None or certainty >= most_certain - 0.005:
             best, most_certain = region, certainty
         if stands_out(image.pixels, mask) >= STANDS_OUT:
@@ -47,13 +47,18 @@ def find_region(request: ProposalRequest, config: SPAConfig, look: Look) -> Regi
     return best
 
 
+def first_region(request: ProposalRequest, config: SPAConfig, factor: float = 1.0) -> Region:
+    """The square around the seed before anything is known of the object, `factor` default ones wide."""
+    image = request.image
+    size = factor * config.default_region * min(image.spacing)
+    return zoom.region_around(seed_of(request), size, config.grid, image.shape, image.spacing)
+
+
 def _settle(
-    request: ProposalRequest, config: SPAConfig, look: Look, size: float
+    request: ProposalRequest, config: SPAConfig, look: Look, region: Region
 ) -> tuple[Region, np.ndarray, float]:
     """Look, fit the region to what was found, look again until it stays."""
-    image = request.image
-    seed = seed_of(request)
-    region = zoom.region_around(seed, size, config.grid, image.shape, image.spacing)
+    image, seed = request.image, seed_of(request)
     mask, certainty = look(region)
     for _ in range(LOOKS - 1):
         better = zoom.refine(region, mask, seed, image.spacing, factor=config.zoom_factor)

@@ -30,6 +30,7 @@ class SystemConfig:
     sides of the box.
     absent: what a rater who drew nothing is in training: left out, as in the protocol's targets, or an empty
     mask, as in the systems' papers, where nobody has clicked. zoom_factor, default_region: as in `SPAConfig`.
+    zoom: whether the region is fitted to the object; without, it is always the default one, as in the papers.
     """
 
     kind: Kind
@@ -61,6 +62,7 @@ class SystemConfig:
     vit_heads: int = 12
     zoom_factor: float = 2.75
     default_region: float = 64.0
+    zoom: bool = True
 
     @property
     def view(self) -> SPAConfig:

@@ -13,6 +13,7 @@ from SPASegmentLib.engine.candidates import clean_mask
 from SPASegmentLib.engine.checks import network_pixels
 from SPASegmentLib.engine.history import History
 from SPASegmentLib.engine.local import LocalEngine
+from SPASegmentLib.engine.looks import first_region
 from SPASegmentLib.engine.messages import CancelToken, ModelInfo, Proposal, ProposalRequest
 from SPASegmentLib.errors import Cancelled
 from SPASegmentLib.imaging import zoom
@@ -34,7 +35,7 @@ class MapEngine(LocalEngine):
 
     def __init__(self, system: MapSystem, info: ModelInfo, device: str = "auto") -> None:
         super().__init__(system, info, device)  # type: ignore[arg-type]
-        self.config = system.config.view
+        self.config, self.zoom = system.config.view, system.config.zoom
 
     @torch.inference_mode()
     def _propose(self, request: ProposalRequest, cancel: CancelToken | None) -> Proposal:
@@ -64,6 +65,9 @@ class MapEngine(LocalEngine):
             torch.Generator(device=self.device).manual_seed(seed),
         )
         return np.ascontiguousarray(maps[0].cpu().numpy(), dtype=np.float32)
+
+    def _region(self, request: ProposalRequest, cancel: CancelToken | None) -> Region:
+        return super()._region(request, cancel) if self.zoom else first_region(request, self.config)
 
     def _look(self, request: ProposalRequest, region: Region) -> tuple[np.ndarray, float]:
         """The mean map's object, (H, W) bool, and the certainty in [0, 1]."""

@@ -71,8 +71,9 @@ class SystemRun:
         self.module, self.optimizer = self.fabric.setup(self.system, optimizer)
         self.average = MovingAverage(self.system, options.ema)
         view = self.config.view
-        self.maker = RaterBatchMaker(data.images, data.masks, view, options.region_known)
-        self.validation = RaterBatchMaker(data.validation_images, data.validation_masks, view, 1.0)
+        known, checked = (options.region_known, 1.0) if self.config.zoom else (0.0, 0.0)
+        self.maker = RaterBatchMaker(data.images, data.masks, view, known)
+        self.validation = RaterBatchMaker(data.validation_images, data.validation_masks, view, checked)
         about = {"system": self.config.to_dict(), "options": options.model_dump(mode="json")}
         self.header: dict[str, Any] = json.loads(json.dumps(about))  # as a checkpoint gives it back
         self.batch = BatchesAhead(self._make, options.steps)

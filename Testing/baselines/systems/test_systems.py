@@ -112,6 +112,23 @@ def test_a_deterministic_system_has_one_mask_and_no_candidates(system_engine, ca
     assert trace.candidates == [[]]
 
 
+def test_without_zoom_a_system_learns_and_answers_in_the_first_region_alone(
+    tmp_path, tiny_data, tiny_options, case
+):
+    options = tiny_options("unet", steps=2)
+    fixed = options.model_copy(update={"network": {**options.network, "zoom": False}})
+    run = SystemRun("unet", tiny_data, tmp_path / "run", fixed, QUIET)
+    assert (run.maker.region_known, run.validation.region_known) == (0, 0)
+    request = ProposalRequest(slice_image(case), (CLICK,))
+    sides = []
+    for name, chosen in (("fixed", fixed), ("zoomed", options)):
+        best = train_system("unet", tiny_data, tmp_path / name, chosen, False, QUIET)
+        region = SystemFactory("unet", best)().propose(request).feedback.region
+        sides.append(region.size_mm / min(case.spacing))
+        assert region.centre == (CLICK.row, CLICK.col) or name == "zoomed"
+    assert sides[0] == 32 and sides[1] != 32
+
+
 def test_what_the_options_name_stands_over_the_systems_own():
     options = system_options("unet", TrainOptions(steps=7, learning_rate=0.5))
     assert (options.steps, options.learning_rate) == (7, 0.5)
