@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from SPASegmentLib.datasets.case import Case
+from SPASegmentLib.datasets.subsets import draw_subset, half_agree
 from SPASegmentLib.errors import DatasetError
 from SPASegmentLib.imaging.types import PointPrompt
 
@@ -21,8 +22,6 @@ ALWAYS_PICK = "always-pick"
 APPROVE = "approve"
 USERS = (ALWAYS_PICK, APPROVE)
 STYLES = ("largest", "smallest", "majority")
-TRIES = 1000
-"""Subsets drawn for one target at most."""
 _RULES = ("subset", "raters", "without", *STYLES)
 
 
@@ -107,8 +106,8 @@ def draw(case: Case, protocol_seed: int, rule: TargetRule | None = None) -> Draw
 def draw_target(dataset_name: str, case: Case, protocol_seed: int) -> np.ndarray | None:
     """The protocol's target: (H, W) bool, or None where no rater drew anything."""
     rng = generator(dataset_name, case.case_id, protocol_seed, "target")
-    chosen = _subset_target(case.masks, tuple(range(len(case.masks))), rng)
-    return None if chosen is None else chosen[0]
+    chosen = draw_subset(case.masks, tuple(range(len(case.masks))), rng)
+    return None if chosen is None else chosen.target
 
 
 def draw_click(dataset_name: str, case: Case, target: np.ndarray, protocol_seed: int) -> PointPrompt:
@@ -128,33 +127,13 @@ def _target(case: Case, protocol_seed: int, rule: TargetRule) -> _Chosen | None:
     if rule.kind in ("subset", "without"):
         left_out = rater_numbers(case, rule.raters)
         rng = generator(case.dataset, case.case_id, protocol_seed, "target")
-        return _subset_target(case.masks, tuple(r for r in everyone if r not in left_out), rng)
+        return draw_subset(case.masks, tuple(r for r in everyone if r not in left_out), rng)
     if rule.kind == "raters":
         included = rater_numbers(case, rule.raters)
         target = half_agree(case.masks[list(included)])
     else:
         included, target = everyone, style_target(case.masks, rule.kind)
     return (target, included, None) if target.any() else None
-
-
-def _subset_target(masks: np.ndarray, raters: tuple[int, ...], rng: np.random.Generator) -> _Chosen | None:
-    """Draw non-empty subsets until one gives a target; after `TRIES`, one rater who drew something."""
-    who_drew = [rater for rater in raters if masks[rater].any()]
-    if not who_drew:
-        return None
-    for tried in range(TRIES):
-        number = int(rng.integers(1, 2 ** min(len(raters), 62)))
-        included = tuple(rater for bit, rater in enumerate(raters) if number >> bit & 1)
-        target = half_agree(masks[list(included)])
-        if target.any():
-            return target, included, tried > 0
-    alone = who_drew[int(rng.integers(len(who_drew)))]
-    return half_agree(masks[[alone]]), (alone,), True
-
-
-def half_agree(masks: np.ndarray) -> np.ndarray:
-    """Foreground where the mean of the masks is at least 0.5. masks: (R, H, W) bool. Returns (H, W) bool."""
-    return np.asarray(2 * masks.sum(axis=0, dtype=np.int64) >= len(masks))
 
 
 def style_target(masks: np.ndarray, style: str) -> np.ndarray:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from SPASegmentLib.datasets.subsets import draw_subset, half_agree, members
 from SPASegmentLib.network.config import SPAConfig
 
 
@@ -31,10 +32,6 @@ class Batch:
 
 FEW_RATERS = 6
 """Up to so many raters, all their subsets are further users of an image; of more, some are drawn."""
-
-
-TRIES = 1000
-"""Subsets drawn for one target at most."""
 
 
 class Sealed:
@@ -100,8 +97,9 @@ class BatchMaker:
         """What U - 1 further users want of this image: (U - 1, H, W) bool; none of them wants nothing."""
         raters, needed = self.masks[index], self.users - 1
         if len(raters) <= FEW_RATERS:
-            wanted = [majority_of(raters, subset) for subset in range(1, 2 ** len(raters))]
-            wanted = [mask for mask in wanted if mask.any()]
+            everyone = tuple(range(len(raters)))
+            subsets = [list(members(everyone, number)) for number in range(1, 2 ** len(raters))]
+            wanted = [mask for subset in subsets if (mask := half_agree(raters[subset])).any()]
             order = rng.permutation(len(wanted))
         else:
             wanted, order = [wanted_mask(raters, rng) for _ in range(needed)], np.arange(needed)
@@ -171,21 +169,10 @@ class BatchMaker:
 
 
 def wanted_mask(raters: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A random subset's majority, drawn again while it is empty: (R, H, W), not all empty -> (H, W) bool.
-
-    Where hardly any subset wants something, as with one of thirty raters, it is one rater's mask in the end.
-    """
-    for _ in range(TRIES):
-        mask = majority_of(raters, int(rng.integers(1, 2 ** min(len(raters), 62))))
-        if mask.any():
-            return mask
-    return np.asarray(raters[rng.choice(np.flatnonzero(raters.any(axis=(1, 2))))], dtype=bool)
-
-
-def majority_of(raters: np.ndarray, subset: int) -> np.ndarray:
-    """Where at least half of a subset's raters (bits of `subset`) drew: (R, H, W) -> (H, W) bool."""
-    members = [r for r in range(len(raters)) if subset >> r & 1]
-    return np.asarray(2 * raters[members].sum(axis=0, dtype=np.uint16) >= len(members))
+    """The protocol's target of a user: (R, H, W), not all empty -> (H, W) bool."""
+    drawn = draw_subset(raters, tuple(range(len(raters))), rng)
+    assert drawn is not None
+    return drawn.target
 
 
 def _touched(view: np.ndarray, shape: tuple[int, ...]) -> tuple[slice, slice]:

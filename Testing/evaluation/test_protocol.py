@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from SPASegmentLib.datasets.case import Case
+from SPASegmentLib.datasets.subsets import half_agree
 from SPASegmentLib.errors import DatasetError
 from SPASegmentLib.evaluation.protocol import (
     TargetRule,
@@ -19,7 +20,6 @@ from SPASegmentLib.evaluation.protocol import (
     draw,
     draw_click,
     draw_target,
-    half_agree,
     pick,
     sample_order,
     style_target,
