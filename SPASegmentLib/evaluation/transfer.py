@@ -219,14 +219,18 @@ def _work_through(
 
 
 def _teach(profile: TaughtOnDisk, case: Case, without: Trace, trace: Trace) -> None:
-    """What the user did goes to the profile; areas are told against the recommendation without it."""
-    profile.learn(
-        f"{case.dataset}/{case.case_id}",
-        trace.answered,
-        trace.proposals[-1] if trace.approved else None,
-        case.spacing,
-        without.proposals[0].area_mm2 if without.proposals else None,
-    )
+    """What the user ended in goes to the profile, also where the iterations ran out before they approved.
+
+    Areas are told against the recommendation without the profile.
+    """
+    if trace.proposals:
+        profile.learn(
+            f"{case.dataset}/{case.case_id}",
+            trace.answered,
+            trace.proposals[-1],
+            case.spacing,
+            without.proposals[0].area_mm2 if without.proposals else None,
+        )
 
 
 def _first_steps(engine: Engine, case: Case, wanted: Draw, prior: np.ndarray, options: Options) -> Trace:

@@ -46,10 +46,10 @@ class Derived(Record):
 
 
 class ProfileFile(Record):
-    """The content of a profile file, schema version 3."""
+    """The content of a profile file, schema version 4."""
 
     format: Literal["spasegment-profile"] = FORMAT
-    schema_version: Literal[3] = 3
+    schema_version: Literal[4] = 4
     derived: Derived = Field(default_factory=Derived)
     profile: Profile
 

@@ -1,8 +1,9 @@
-"""What picks and approvals say about the mixture: log-likelihoods that add up and can be taken back.
+"""What finished slices say about the mixture: log-likelihoods that add up and can be taken back.
 
-A pick k says of component m: log P(pick k | m) (`mixture.log_shares`). These rows add over the picks of a
-slice and over slices; added to the log-weights they give the exact posterior (supplement Eq. 1). Sums are
-rounded once (`math.fsum`): neither order nor what was added and removed in between leaves a trace.
+A slice says of component m: log P(the mask it ended in | m) (`result_row`). These rows add over slices; with
+the log-weights they give the posterior (supplement Eq. 1, what was approved being the observation). A pick k
+says log P(pick k | m) (`mixture.log_shares`), which counts where that mask is not known. Sums are rounded
+once (`math.fsum`): neither order nor what was added and removed in between leaves a trace.
 """
 
 from __future__ import annotations
@@ -15,10 +16,14 @@ import numpy as np
 
 from SPASegmentLib.engine.messages import Answered, Feedback
 from SPASegmentLib.errors import InputError
-from SPASegmentLib.preference.mixture import ERROR_RATE, log_normalised, log_shares
+from SPASegmentLib.preference.mixture import log_normalised
 
 DOUBT = 0.02
 """Probability that the next image does not follow what its user did before."""
+SOFTNESS = 0.1
+"""How far, in Dice, a user's mask may be from what their style wants."""
+COUNTS = 2
+"""Observations that the mask of a slice counts as."""
 
 
 def summed(rows: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
@@ -38,7 +43,7 @@ def forgetting(n: int, half_life: float | None) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Contribution:
-    """What one approved slice says. rows: (P, M) log-likelihoods of its picks and its approval.
+    """What one approved slice says. rows: (P, M) log-likelihoods, of its result or else of its picks.
 
     order: anything that sorts contributions from old to new (only forgetting looks at it).
     weight: 1, or less where it came in by blending.
@@ -145,34 +150,31 @@ def rows_of(answered: Iterable[Answered], components: int) -> np.ndarray:
     return np.array(rows, dtype=np.float64).reshape(len(rows), components)
 
 
-def approval_row(
-    feedback: Feedback,
+def result_row(
+    first: Feedback,
+    result: np.ndarray,
     components: int,
-    error_rate: float = ERROR_RATE,
-    *,
-    first: Feedback | None = None,
-    spacing: tuple[float, float] = (1.0, 1.0),
+    spacing: tuple[float, float],
 ) -> np.ndarray:
-    """(M,) log P(approve | m): approving chooses the recommendation over every candidate.
+    """(M,) log P(result | m) of the mask a slice ended in, counted `COUNTS` times.
 
-    Each sample stands for a user who wants that mask; it votes for whichever of the recommendation and the
-    candidates has the highest Dice with it, and a component's share of votes for the recommendation counts
-    as its share in a pick would.
-
-    feedback: of the proposal that was approved. first: of the slice's first proposal, whose samples are asked
-    where it is given; only before the first pick does a component stand for a style, later samples stand
-    around the pick. spacing: (row, col) mm of the slice.
+    Each sample of the slice's first proposal stands for a user, who ends in a mask of Dice d with it with a
+    probability that goes with exp(d / SOFTNESS). A component has the mean of its samples', and one more that
+    is the mean of all, so that a component of which few samples were drawn leans towards the others.
+    Only before the first pick does a component stand for a style: later samples stand around the pick, and
+    picks are steps of one way, not one vote each. first: feedback of the first proposal. result: (H, W) bool.
+    spacing: (row, col) mm of the slice.
     """
-    options = np.concatenate([feedback.recommendation[None], feedback.clusters]) >= 128
-    asked = feedback if first is None else first
-    samples = asked.samples
-    if asked.region != feedback.region:
-        from SPASegmentLib.imaging.zoom import resample_between  # slow to import, seldom needed
+    from SPASegmentLib.imaging.zoom import sample_mask  # slow to import, seldom needed
 
-        moved = [resample_between(s / 255, asked.region, feedback.region, spacing) for s in samples]
-        samples = np.round(np.stack(moved) * 255)
-    votes = dice_matrix(samples >= 128, options).argmax(axis=1)
-    return log_shares(asked.components, votes, len(options), components, error_rate)[0]
+    cells = sample_mask(result, spacing, first.region)
+    log_likelihood = (dice_matrix(first.samples >= 128, cells[None])[:, 0] - 1) / SOFTNESS
+    everyone = np.logaddexp.reduce(log_likelihood) - np.log(len(log_likelihood))
+    rows = np.full(components, everyone)
+    for m in np.unique(first.components):
+        own = log_likelihood[first.components == m]
+        rows[m] = np.logaddexp.reduce([*own, everyone]) - np.log(len(own) + 1)
+    return COUNTS * rows
 
 
 def dice_matrix(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ from SPASegmentLib.engine.messages import (
 )
 from SPASegmentLib.errors import ProfileError, SPASegmentError
 from SPASegmentLib.imaging.types import PointPrompt, SliceImage
-from SPASegmentLib.preference.evidence import approval_row, rows_of
+from SPASegmentLib.preference.evidence import result_row, rows_of
 from SPASegmentLib.preference.mixture import Mixture
 from SPASegmentLib.preference.profile import Profile, checked, new_profile
 from SPASegmentLib.preference.records import (
@@ -201,7 +201,7 @@ def evidence_of(
             clicks=tuple(map(Click.of, finished.points)),
             seed=finished.random_seed,
             picks=tuple(_pick(answer, profile.model.components) for answer in rounds),
-            approval=_approval(proposals[0], approved, profile.model.components, spacing),
+            result=_result(proposals[0], outcome.mask, profile.model.components, spacing),
             beside=_beside(approved),
             first_mm2=first_mm2,
             consensus_mm2=consensus_mm2,
@@ -267,13 +267,13 @@ def _pick(answer: Answered, components: int) -> PickRecord:
     )
 
 
-def _approval(
-    first: Proposal, approved: Proposal | None, components: int, spacing: tuple[float, float]
+def _result(
+    first: Proposal, mask: np.ndarray, components: int, spacing: tuple[float, float]
 ) -> tuple[float, ...]:
-    """(M,) of approving a recommendation; empty where none was, or nothing else was shown beside it."""
-    if approved is None or not approved.candidates:
+    """(M,) of the mask a slice ended in; empty where the model drew no samples to compare it with."""
+    if not len(first.feedback.samples):
         return ()
-    row = approval_row(approved.feedback, components, first=first.feedback, spacing=spacing)
+    row = result_row(first.feedback, mask, components, spacing)
     return tuple(np.clip(row, -100, 0).tolist())
 
 
@@ -306,29 +306,27 @@ class TaughtOnDisk:
         self,
         image_key: str,
         answered: tuple[Answered, ...],
-        approved: Proposal | None,
+        last: Proposal,
         spacing: tuple[float, float],
         consensus_mm2: float | None = None,
     ) -> None:
-        """Take in one image: the picks, and the proposal whose recommendation was approved, if one was.
+        """Take in one image: the picks, and the proposal whose recommendation its user was content with.
 
         spacing: (row, col) mm of the slice. consensus_mm2: of the recommendation without a profile.
         """
         m = self.profile.model.components
-        seen = [answer.proposal for answer in answered] + ([approved] if approved else [])
-        if not seen:
-            return
+        first = answered[0].proposal if answered else last
         item = SliceEvidence(
             id=new_id(),
             image=self.profile.image_identities(image_key)[0],
             date=now(),
             outcome="approved",
             picks=tuple(_pick(answer, m) for answer in answered),
-            approval=_approval(seen[0], approved, m, spacing),
-            beside=_beside(approved),
-            first_mm2=float(seen[0].area_mm2),
+            result=_result(first, last.recommendation, m, spacing),
+            beside=_beside(last),
+            first_mm2=float(first.area_mm2),
             consensus_mm2=consensus_mm2,
-            approved_mm2=float(approved.area_mm2) if approved else None,
+            approved_mm2=float(last.area_mm2),
         )
         self.profile = self.store.commit(self.profile.name, item, id=self.profile.id)
 

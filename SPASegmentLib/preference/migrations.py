@@ -1,6 +1,8 @@
 """Profile files of older schema versions, brought up to the present one.
 
-Version 3 is written today: `codec.ProfileFile`.
+Version 4 is written today: `codec.ProfileFile`.
+
+Version 3 did not hold what the mask a slice ended in says (`SliceEvidence.result`); its picks count instead.
 
 Version 2 did not hold what was shown beside an approved recommendation (`SliceEvidence.beside`), nor
 the model's window.
@@ -22,7 +24,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 def migrate(content: dict[str, Any], version: int) -> dict[str, Any]:
@@ -74,9 +76,19 @@ def _from_2_to_3(old: dict[str, Any]) -> dict[str, Any]:
     return {**old, "schema_version": 3, "profile": {**profile, "slices": slices}}
 
 
+def _from_3_to_4(old: dict[str, Any]) -> dict[str, Any]:
+    profile = old["profile"]
+    slices = [{**item, "result": []} for item in profile.get("slices", [])]
+    return {**old, "schema_version": 4, "profile": {**profile, "slices": slices}}
+
+
 def _identity(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
-_STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1_to_2, 2: _from_2_to_3}
+_STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    1: _from_1_to_2,
+    2: _from_2_to_3,
+    3: _from_3_to_4,
+}
 OLDEST_VERSION = min(_STEPS)

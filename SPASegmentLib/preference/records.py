@@ -178,7 +178,8 @@ class SliceEvidence(Record):
 
     id: unique to this approval. image: salted hash of the slice (`image_identity`).
     outcome: whether the recommendation was approved or a candidate taken as it was.
-    approval: (M,) log-likelihood of that last step; empty where it says nothing.
+    result: (M,) log-likelihood of the mask it ended in (`evidence.result_row`). Where it is known it alone
+    counts: picks are the way there. approval: the same of the last step, of files that knew no `result`.
     beside: what was shown beside the approved recommendation and so turned down; None where not known.
     first_mm2: the first recommendation. consensus_mm2: what it would have been without a profile, or None
     where that is not known. seed: of the proposals. weight: below one only after blending.
@@ -191,6 +192,7 @@ class SliceEvidence(Record):
     clicks: Annotated[tuple[Click, ...], Field(max_length=MAX_PICKS)] = ()
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     picks: Annotated[tuple[PickRecord, ...], Field(max_length=MAX_PICKS)] = ()
+    result: Row = ()
     approval: Row = ()
     beside: Annotated[tuple[Shown, ...], Field(max_length=MAX_SHOWN)] | None = None
     first_mm2: Area | None = None
@@ -209,8 +211,8 @@ class SliceEvidence(Record):
         return bool(self.clicks) and bool(self.approved_mm2)
 
     def rows(self, components: int) -> np.ndarray:
-        """(P, M) log-likelihoods of all that was done on the slice."""
-        rows = [pick.log_likelihood for pick in self.picks] + [self.approval]
+        """(P, M) log-likelihoods that count: of the result, or where it is not known of all that was done."""
+        rows = [self.result] if self.result else [*(p.log_likelihood for p in self.picks), self.approval]
         return np.array([row for row in rows if row], dtype=np.float64).reshape(-1, components)
 
     def fits(self, components: int) -> bool:
@@ -218,6 +220,7 @@ class SliceEvidence(Record):
         return all(len(row) in (0, components) for row in self._rows())
 
     def _rows(self) -> Iterable[Row]:
+        yield self.result
         yield self.approval
         for pick in self.picks:
             yield pick.log_likelihood

@@ -123,12 +123,12 @@ def trend(profile: Profile) -> tuple[Trend, ...]:
 
 
 def drift(profile: Profile, recent: int = RECENT) -> str:
-    """A warning where the most recent picks contradict the profile, else "".
+    """A warning where the most recent slices contradict the profile, else "".
 
-    Compares how likely the last slices' picks are under what was learnt before them with how likely they are
-    without any profile.
+    Compares how likely what the last slices ended in is under what was learnt before them with how likely it
+    is without any profile.
     """
-    slices = [item for item in profile.slices if item.picks or item.approval]
+    slices = [item for item in profile.slices if len(item.rows(profile.model.components))]
     older, latest = slices[:-recent], slices[-recent:]
     if len(older) < recent or len(latest) < recent:
         return ""

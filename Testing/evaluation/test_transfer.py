@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from evaluation_toys import RecordingEngine, ToyDataset, ToyEngine, toy
 
-from SPASegmentLib.engine.messages import Answered
 from SPASegmentLib.errors import DatasetError, SPASegmentError
 from SPASegmentLib.evaluation import Options
 from SPASegmentLib.evaluation.interaction import interact
@@ -133,17 +132,15 @@ def test_a_profile_left_by_a_stopped_run_is_begun_anew(tmp_path: Path) -> None:
     assert taught == sum(len(record.cases) for record in whole.records["toy"])
 
 
-def test_an_approval_teaches_too(tmp_path: Path) -> None:
+def test_an_approval_without_a_pick_teaches_too(tmp_path: Path) -> None:
     case = ToyDataset()[2]
     drawn = draw(case, 0)
     assert drawn is not None
     sure = np.array([0.0, 0.0, 0.0, 1.0])
     proposal = interact(ToyEngine(), case, drawn, iterations=1, log_prior=sure).proposals[0]
-    approved, refused = (DiskProfiles(tmp_path)(ToyEngine(), name) for name in ("a", "b"))
+    approved = DiskProfiles(tmp_path)(ToyEngine(), "a")
     approved.learn("a", (), proposal, case.spacing)
-    refused.learn("a", (Answered(proposal, None),), None, case.spacing)
     assert np.ptp(approved.log_prior()) > 0
-    assert not np.any(refused.log_prior())
 
 
 def test_the_carried_prior_reaches_the_engine_and_the_fresh_one_is_empty() -> None:

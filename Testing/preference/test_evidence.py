@@ -9,14 +9,17 @@ from SPASegmentLib.engine.messages import Answered, Candidate, Description, Feed
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.types import Region
 from SPASegmentLib.preference.evidence import (
+    COUNTS,
     DOUBT,
+    SOFTNESS,
     Contribution,
     Evidence,
-    approval_row,
     dice_matrix,
     doubted,
     log_gain,
+    result_row,
     rows_of,
+    summed,
 )
 from SPASegmentLib.preference.mixture import Mixture, log_normalised
 
@@ -155,20 +158,48 @@ def test_a_pick_of_what_was_not_shown_is_refused():
         rows_of([Answered(a_proposal(np.zeros((3, 3)), order=(0, 1)), 2)], 3)
 
 
-def test_approving_speaks_for_components_whose_samples_look_like_the_recommendation():
-    columns = np.arange(10)[None, :].repeat(10, axis=0)
-    small, middle, large = (np.uint8((columns < width) * 255) for width in (3, 5, 8))
-    components = np.repeat([0, 1, 2], 10)
-    feedback = Feedback(
-        region=Region((0, 0), 10.0, 10),
-        samples=np.concatenate([np.stack([mask] * 10) for mask in (small, middle, large)]),
-        components=components,
-        clusters=np.stack([small, large]),
-        recommendation=middle,
-        log_shares=np.zeros((2, 3)),
+def bars(width: int) -> np.ndarray:
+    return np.arange(10)[None, :].repeat(10, axis=0) < width
+
+
+def first_feedback(widths: list[int], components: list[int]) -> Feedback:
+    """Samples that are bars of these widths, of these components."""
+    samples = np.stack([np.uint8(bars(width) * 255) for width in widths])
+    nothing = np.zeros((0, 10, 10), np.uint8)
+    return Feedback(
+        Region((4.5, 4.5), 10.0, 10), samples, np.array(components), nothing, samples[0], np.zeros((0, 3))
     )
-    row = approval_row(feedback, 3)
+
+
+def test_a_result_speaks_for_components_whose_samples_look_like_it():
+    first = first_feedback([3] * 10 + [5] * 10 + [8] * 10, [0] * 10 + [1] * 10 + [2] * 10)
+    row = result_row(first, bars(5), 3, (1.0, 1.0))
     assert row.argmax() == 1 and row[1] - max(row[0], row[2]) > 1.0
+    assert (row <= 0).all()
+
+
+def test_a_component_without_samples_leans_on_all_of_them():
+    first = first_feedback([3, 8, 8], [0, 2, 2])
+    row = result_row(first, bars(8), 3, (1.0, 1.0))
+    assert row[0] < row[1] < row[2]
+    samples = np.array([2 * 3 / 11, 1, 1])
+    assert row[1] == pytest.approx(COUNTS * np.log(np.mean(np.exp((samples - 1) / SOFTNESS))))
+
+
+def test_a_result_that_no_sample_resembles_says_nothing():
+    first = first_feedback([3, 5, 8], [0, 1, 2])
+    away = np.zeros((10, 10), bool)
+    assert np.ptp(result_row(first, away, 3, (1.0, 1.0))) == pytest.approx(0)
+
+
+def test_results_of_no_style_move_a_prior_less_than_those_of_one():
+    """A hundred results now small, now large leave all components likely; ten large ones do not."""
+    first = first_feedback([3] * 4 + [5] * 4 + [8] * 4, [0] * 4 + [1] * 4 + [2] * 4)
+    small, large = (result_row(first, bars(width), 3, (1.0, 1.0)) for width in (4, 8))
+    steady = doubted(10 * large)
+    assert steady.argmax() == 2 and np.exp(steady[0]) < 0.05
+    torn = doubted(summed(np.array([small, large])))
+    assert np.ptp(torn) < np.ptp(steady)
 
 
 def test_dice_of_two_empty_masks_is_one():

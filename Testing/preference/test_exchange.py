@@ -126,7 +126,7 @@ def test_pipes_devices_and_folders_are_not_opened(tmp_path):
 
 
 def _deep(n: int) -> bytes:
-    return b'{"format": "spasegment-profile", "schema_version": 3, "profile": ' + b"[" * n
+    return b'{"format": "spasegment-profile", "schema_version": 4, "profile": ' + b"[" * n
 
 
 HOSTILE = [

@@ -7,10 +7,12 @@ import pytest
 
 from SPASegmentLib.engine.messages import ProposalRequest
 from SPASegmentLib.errors import ProfileError, StepError
-from SPASegmentLib.imaging.types import PointPrompt, Region
-from SPASegmentLib.preference.evidence import approval_row
+from SPASegmentLib.imaging.types import PointPrompt
+from SPASegmentLib.preference.evidence import result_row, rows_of
 from SPASegmentLib.preference.learning import (
     DiskProfiles,
+    Ending,
+    Interaction,
     TaughtOnDisk,
     commit_approval,
     consensus_share,
@@ -166,22 +168,25 @@ def test_where_the_profile_is_sure_the_consensus_is_unknown_unless_it_is_asked_f
     assert asked == pytest.approx(np.pi * (12 * 0.8) ** 2, rel=0.2)
 
 
-def test_an_approval_is_asked_of_the_samples_before_the_first_pick(approved, fresh):
-    first, last = approved.done[0].proposal.feedback, approved.result().proposal.feedback
-    row = approval_row(last, 8, first=first)
-    assert not np.allclose(row, approval_row(last, 8))
-    assert np.allclose(evidence_of(fresh, approved).approval, row)
+def test_what_was_approved_is_asked_of_the_samples_before_the_first_pick(approved, fresh):
+    first, result = approved.done[0].proposal.feedback, approved.result()
+    item = evidence_of(fresh, approved)
+    assert np.allclose(item.result, result_row(first, result.mask, 8, approved.image.spacing))
+    assert np.array_equal(item.rows(8), [item.result])
+    later = result_row(result.proposal.feedback, result.mask, 8, approved.image.spacing)
+    assert not np.allclose(item.result, later)
 
 
-def test_samples_of_a_smaller_region_are_brought_onto_the_one_approved(approved):
-    last = approved.result().proposal.feedback
-    zoomed = Region(last.region.centre, last.region.size_mm / 2, last.region.grid)
-    middle = slice(12, 36)
-    inner = last.samples[:, middle, middle].repeat(2, axis=1).repeat(2, axis=2)
-    first = replace(last, region=zoomed, samples=inner)
-    row = approval_row(last, 8, first=first, spacing=(0.8, 0.8))
-    assert np.abs(row - approval_row(last, 8)).max() < 0.7
-    assert row.argmax() == approval_row(last, 8).argmax()
+def test_picks_count_where_the_model_drew_no_samples(approved, fresh):
+    first = approved.done[0].proposal
+    bare = replace(first, feedback=replace(first.feedback, samples=first.feedback.samples[:0]))
+    outcome = approved.result()
+    answered = (replace(outcome.answered[0], proposal=bare), *outcome.answered[1:])
+    ending = Ending(outcome.mask, answered, outcome.proposal)
+    interaction = Interaction(approved.image, approved.model, approved.points, ending)
+    item = evidence_of(fresh, interaction)
+    assert item.result == ()
+    assert np.array_equal(item.rows(8), rows_of(answered, 8))
 
 
 def test_a_transfer_can_be_measured_through_the_store(store, engine, disc, a_user):

@@ -213,7 +213,7 @@ def test_listing_shows_damaged_files_and_touches_nothing(store, stored):
 
 def test_a_file_of_a_newer_version_is_left_where_it_is(store, stored):
     (name,) = files_of(store)
-    newer = encode(stored).replace(b'"schema_version": 3', b'"schema_version": 9')
+    newer = encode(stored).replace(b'"schema_version": 4', b'"schema_version": 9')
     (store.folder / name).write_bytes(newer)
     for attempt in (store.load, lambda n: store.commit(n, lesson()), store.reset):
         with pytest.raises(ProfileError, match="newer SPASegment"):
@@ -239,7 +239,7 @@ def test_a_version_1_file_becomes_one_of_today_when_it_is_written(store):
     )
     assert store.load("Dr. Old").n_images == 1
     store.commit("Dr. Old", lesson(5))
-    assert json.loads(path.read_text())["schema_version"] == 3 and store.load("Dr. Old").n_images == 2
+    assert json.loads(path.read_text())["schema_version"] == 4 and store.load("Dr. Old").n_images == 2
 
 
 def test_a_file_put_there_by_hand_is_not_taken_for_the_profile_of_its_name(store, stored):

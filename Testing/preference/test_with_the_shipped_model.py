@@ -99,7 +99,7 @@ def test_approval_undo_and_redo_are_followed_by_the_file(shipped, empty, store):
     approved = session.approve()
     assert taught(approved) == 1
     (item,) = store.load("Dr. A").slices
-    assert (item.outcome, len(item.picks)) == ("approved", 1) and item.approval
+    assert (item.outcome, len(item.picks)) == ("approved", 1) and item.result
     assert np.abs(store.load("Dr. A").log_prior()).max() > 0.05
     assert taught(approved) == 1, "told twice, learnt once"
 
