@@ -5,14 +5,19 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from SPASegmentLib.baselines.systems.config import SystemConfig
+from SPASegmentLib.evaluation.metrics import generalised_energy_distance
 from SPASegmentLib.network.belief import pairwise_dice
 from SPASegmentLib.network.interaction import point_spots
 from SPASegmentLib.training.batches import Batch, Sealed
 from SPASegmentLib.training.losses import sample_loss
+
+GED_SAMPLES = 16
+"""Maps drawn where a system is judged by its energy distance; as many as in the papers."""
 
 
 class StepResult(NamedTuple):
@@ -53,10 +58,14 @@ class MapSystem(System):
         return StepResult(loss, [self.score(batch, generator)])
 
     def score(self, batch: Batch, generator: torch.Generator) -> float:
-        """Mean Dice of the mean map with the target of the protocol's draw.
+        """Mean Dice of the mean map with the target of the protocol's draw; the more the better.
 
-        Cut as an engine cuts it: at 0.5, or at half its peak where it would be empty.
+        Cut as an engine cuts it: at 0.5, or at half its peak where it would be empty. With `absent` "empty"
+        no mask is the wanted one; there it is 1 - the mean GED of `GED_SAMPLES` maps with all raters.
         """
+        if self.config.absent == "empty":
+            maps = self.maps(batch.image, batch.points[:, 0], GED_SAMPLES, generator)
+            return 1 - mean_ged(maps, raters(batch))
         mean = self.maps(batch.image, batch.points[:, 0], 8, generator).mean(dim=1, keepdim=True)
         peak = mean.amax(dim=(2, 3), keepdim=True)
         return mean_dice(torch.where(peak >= 0.5, mean, mean / peak.clamp(min=1e-6)), batch.target)
@@ -111,6 +120,13 @@ def dice_bce(logits: Tensor, targets: Tensor, counted: Tensor | None = None) -> 
 def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
     """Mean of values (n,) with weights (n,): scalar."""
     return (values * weights).sum() / weights.sum()
+
+
+def mean_ged(maps: Tensor, masks: Tensor) -> float:
+    """Mean squared GED of maps (B, n, G, G) cut at 0.5 with the raters' masks (B, R, G, G)."""
+    drawn, wanted = (maps.float() >= 0.5).cpu().numpy(), (masks > 0).cpu().numpy()
+    pairs = zip(drawn, wanted, strict=True)
+    return float(np.mean([generalised_energy_distance(samples, one) for samples, one in pairs]))
 
 
 @torch.no_grad()

@@ -112,6 +112,16 @@ def test_validation_scores_the_mask_that_is_shown():
     assert net.score(batch, generator()) == pytest.approx(1)
 
 
+def test_with_empty_masks_validation_asks_how_far_the_maps_are_from_the_raters():
+    batch, _ = some_drew_nothing()
+    net = build_system(system_config("probunet", {**SMALL, "absent": "empty"}, 4))
+    raters = batch.users[:, 1:]
+    net.maps = lambda *_: raters  # as the raters drew, empty ones too
+    assert net.score(batch, generator()) == pytest.approx(1)
+    net.maps = lambda *_: raters.amax(dim=1, keepdim=True)  # never empty
+    assert net.score(batch, generator()) < 0.6
+
+
 def test_the_kl_of_equation_4_is_that_of_gaussians():
     mean_q, log_q, mean_p, log_p = torch.randn(4, 5, 6, generator=generator())
     expected = kl_divergence(
