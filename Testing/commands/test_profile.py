@@ -70,7 +70,7 @@ def test_a_new_profile_is_listed_with_what_it_is_for(done, created):
 
 def test_segmenting_with_a_profile_teaches_it(done, taught, a_profile_folder):
     (item,) = images_of(a_profile_folder)
-    assert [pick["picked"] for pick in item["picks"]] == [0] and item["approval"]
+    assert [pick["picked"] for pick in item["picks"]] == [0] and item["result"]
     assert "1 image, 1 pick" in done("profile", "show", taught)
 
 
