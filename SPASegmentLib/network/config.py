@@ -11,6 +11,9 @@ Backbone = Literal["compact", "sam_vit_b", "medsam_vit_b"]
 Fusion = Literal["decoder", "embedding"]
 Preference = Literal["mixture", "gaussians", "weights", "random", "point"]
 
+HEAD_GROUPS = 8
+"""Groups of channels that are normalised together where z meets the decoder's features."""
+
 
 @dataclass(frozen=True)
 class SPAConfig:
@@ -73,6 +76,8 @@ class SPAConfig:
             raise CheckpointError(
                 "The network's configuration is not consistent: check grid, patch, M and N."
             )
+        if self.head_channels < 1 or self.head_channels % HEAD_GROUPS:
+            raise CheckpointError(f"head_channels is {self.head_channels}: give a multiple of {HEAD_GROUPS}.")
         if self.preference not in get_args(Preference):
             known = ", ".join(get_args(Preference))
             raise CheckpointError(f"There is no preference {self.preference!r}; choose one of {known}.")

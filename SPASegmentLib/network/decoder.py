@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from SPASegmentLib.network.config import SPAConfig
+from SPASegmentLib.network.config import HEAD_GROUPS, SPAConfig
 from SPASegmentLib.network.sam_modules import MaskDecoder, TwoWayTransformer
 
 
@@ -88,7 +88,7 @@ class DecoderFusion(nn.Module):
         self.up = nn.ConvTranspose2d(length, width, 2, stride=2)
         self.mix = nn.Sequential(
             nn.Conv2d(width + w2 + 4 * planes, width, 3, padding=1),
-            nn.GroupNorm(8, width),
+            nn.GroupNorm(HEAD_GROUPS, width),
             nn.ReLU(inplace=True),
             nn.Conv2d(width, width, 3, padding=1),
         )

@@ -107,3 +107,9 @@ def test_unknown_presets_and_entries_are_refused():
         build_config({"preset": "vit_h"})
     with pytest.raises(CheckpointError, match="unknown entries"):
         build_config({"chanels": 3})
+
+
+@pytest.mark.parametrize("channels", [0, 33])
+def test_a_head_whose_channels_make_no_even_groups_is_refused_in_a_sentence(channels):
+    with pytest.raises(CheckpointError, match=f"head_channels is {channels}: give a multiple of 8"):
+        SPAConfig(head_channels=channels)
