@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from SPASegmentLib.engine.messages import Answered, Candidate, Description, Feedback, Proposal
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.types import Region
+from SPASegmentLib.imaging.zoom import sample_mask
 from SPASegmentLib.preference.evidence import (
     COUNTS,
     DOUBT,
@@ -192,14 +195,23 @@ def test_a_result_that_no_sample_resembles_says_nothing():
     assert np.ptp(result_row(first, away, 3, (1.0, 1.0))) == pytest.approx(0)
 
 
-def test_results_of_no_style_move_a_prior_less_than_those_of_one():
-    """A hundred results now small, now large leave all components likely; ten large ones do not."""
+def test_ten_results_of_no_style_leave_a_prior_less_sure_than_ten_of_one():
     first = first_feedback([3] * 4 + [5] * 4 + [8] * 4, [0] * 4 + [1] * 4 + [2] * 4)
     small, large = (result_row(first, bars(width), 3, (1.0, 1.0)) for width in (4, 8))
-    steady = doubted(10 * large)
+    steady = doubted(summed(np.array([large] * 10)))
     assert steady.argmax() == 2 and np.exp(steady[0]) < 0.05
-    torn = doubted(summed(np.array([small, large])))
+    torn = doubted(summed(np.array([small, large] * 5)))
     assert np.ptp(torn) < np.ptp(steady)
+
+
+def test_a_result_is_seen_in_the_first_region_however_large_the_last_was():
+    """The first proposal looked at the middle of what the user ended in."""
+    wide = first_feedback([3, 5, 8], [0, 1, 2])
+    middle = Region((4.5, 4.5), 5.0, 10)
+    inner = np.stack([sample_mask(bars(w), (1.0, 1.0), middle) * np.uint8(255) for w in (3, 5, 8)])
+    zoomed = replace(wide, region=middle, samples=inner)
+    row = result_row(zoomed, bars(5), 3, (1.0, 1.0))
+    assert row.argmax() == 1 == result_row(wide, bars(5), 3, (1.0, 1.0)).argmax()
 
 
 def test_dice_of_two_empty_masks_is_one():

@@ -128,8 +128,7 @@ def test_a_fresh_profile_leaves_the_model_as_it_is(fresh):
 
 def test_a_taught_profile_prefers_what_its_user_wants_and_keeps_a_doubt(taught, engine):
     posterior = taught.posterior()
-    off = np.abs(engine.mixture.means[:, 0] - 1.2)
-    assert posterior.argmax() == off.argmin() and posterior[off < 0.15].sum() > 0.9
+    assert abs(engine.mixture.means[posterior.argmax(), 0] - 1.2) < 0.1 and posterior.max() > 0.8
     assert taught.log_prior().min() >= np.log(DOUBT) - 1e-12
     assert abs(taught.adapted().mean()[0] - 1.2) < 0.1
 
