@@ -18,6 +18,7 @@ from SPASegmentLib.imaging.geometry import (
     seed_voxel,
     to_display,
 )
+from SPASegmentLib.imaging.headers import OWN
 from SPASegmentLib.imaging.types import IntensityWindow, PointPrompt, SliceImage, Volume
 from SPASegmentLib.imaging.window import choose_window, make_slice
 
@@ -62,7 +63,7 @@ def open_slice(
     file's or robust percentiles of the slice. Raises InputError and SeedError as imaging does.
     """
     return cut_slice(
-        read_volume(path),
+        read_volume(path, OWN),
         seed_ras=seed_ras,
         seed_ijk=seed_ijk,
         orientation=orientation,

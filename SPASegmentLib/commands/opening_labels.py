@@ -11,6 +11,7 @@ from SPASegmentLib.commands.opening import OpenedSlice, cut_slice
 from SPASegmentLib.errors import InputError, SeedError
 from SPASegmentLib.imaging.files import read_volume
 from SPASegmentLib.imaging.geometry import orientation_axis, to_display
+from SPASegmentLib.imaging.headers import OWN
 from SPASegmentLib.imaging.labels import BACKGROUND, FOREGROUND, read_labels
 from SPASegmentLib.imaging.masks import COLOUR, write_labels
 from SPASegmentLib.imaging.types import Volume
@@ -71,7 +72,7 @@ def open_labels(
 
     values: of foreground and background in the file. Raises InputError and SeedError, one sentence each.
     """
-    volume = read_volume(path)
+    volume = read_volume(path, OWN)
     everywhere = read_labels(labels_path, volume, *values)
     axis = orientation_axis(volume, orientation)
     chosen = _slice(volume, everywhere, axis, index)

@@ -14,6 +14,7 @@ from SPASegmentLib.engine.messages import ProposalRequest
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.files import read_volume
 from SPASegmentLib.imaging.geometry import orientation_axis
+from SPASegmentLib.imaging.headers import OWN
 from SPASegmentLib.imaging.types import SliceImage, Volume
 from SPASegmentLib.preference.comparison import compare_on_slice
 from SPASegmentLib.preference.pictures import draw_comparison
@@ -101,7 +102,7 @@ def known_slices(
     before = profile.model.window or model_window
     found: list[GivenSlice] = []
     for path in volumes:
-        volume = read_volume(path)
+        volume = read_volume(path, OWN)
         for index in range(volume.shape[orientation_axis(volume, orientation)]):
             if not wanted:
                 return found

@@ -24,7 +24,7 @@ def view(
         str | None, typer.Option(metavar="NAME", help="A preference profile to start from and to teach.")
     ] = None,
     host: Annotated[
-        str, typer.Option(help="Address to listen at. Another than this computer's own asks for a token.")
+        str, typer.Option(help="Address or name to listen at; the page answers to no other.")
     ] = "127.0.0.1",
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Default: 8765, or a free one.", show_default=False)
@@ -42,7 +42,8 @@ def view(
 ) -> None:
     """Segment in the browser: the whole interaction, without installing 3D Slicer.
 
-    Nothing leaves the computer, and only this computer can open the page unless --host says otherwise.
+    Nothing leaves the computer, only this computer can reach the page unless --host says otherwise, and
+    only who has the printed address, token included, can open it.
 
     Examples:
 

@@ -12,7 +12,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
 from SPASegmentLib.errors import InputError
-from SPASegmentLib.imaging.headers import check_claim, check_header, damaged
+from SPASegmentLib.imaging.headers import Limits, check_claim, check_header, damaged
 from SPASegmentLib.imaging.quiet import silenced
 from SPASegmentLib.imaging.types import IntensityWindow
 
@@ -50,7 +50,7 @@ class _Instance:
 
 def is_dicom_folder(folder: Path) -> bool:
     """Whether a DICOM image lies in the folder or, where none does, in a folder below it."""
-    return next(_readable(folder), None) is not None
+    return next(_files(folder), None) is not None
 
 
 def common_tags(reader: Any) -> tuple[str | None, IntensityWindow | None]:
@@ -75,13 +75,13 @@ def file_geometry(path: Path, reader: Any) -> Geometry:
     return None, one.modality, one.window, (NO_SIZE,) if unsized else ()
 
 
-def read_series(folder: Path) -> Series:
+def read_series(folder: Path, limits: Limits) -> Series:
     """The largest series below a folder: voxels, voxel -> RAS, modality, window, warnings.
 
     Raises InputError where slices are missing, doubled, tilted, of different sizes or damaged.
     """
     groups: dict[tuple[Any, ...], list[_Instance]] = {}
-    for path, reader in _readable(folder):
+    for path, reader in _readable(folder, limits):
         instance = _instance(path, reader)
         groups.setdefault(instance.series, []).append(instance)
     voxels = {key: sum(int(np.prod(one.size)) for one in group) for key, group in groups.items()}
@@ -98,7 +98,7 @@ def read_series(folder: Path) -> Series:
     instances, matrix, more = _place(folder, instances)
     middle = instances[len(instances) // 2]
     warnings += more
-    return _stack(folder, instances), matrix, middle.modality, middle.window, tuple(warnings)
+    return _stack(folder, instances, limits), matrix, middle.modality, middle.window, tuple(warnings)
 
 
 def _is_flat(one: _Instance) -> bool:
@@ -106,15 +106,19 @@ def _is_flat(one: _Instance) -> bool:
     return one.size[2:] in ((), (1,))
 
 
-def _readable(folder: Path) -> Iterator[tuple[Path, Any]]:
-    """Every DICOM image with its header; in the folder itself, or else in the folders below."""
+def _readable(folder: Path, limits: Limits) -> Iterator[tuple[Path, Any]]:
+    """Every DICOM image with its header."""
+    return ((path, _open(path, limits)) for path in _files(folder))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Every DICOM image; in the folder itself, or else in the folders below."""
     found = False
     for paths in (sorted(folder.iterdir()), sorted(folder.rglob("*/*"))):
         for path in paths:
             if path.is_file() and _looks_like_dicom(path):
-                reader = _open(path)
                 found = True
-                yield path, reader
+                yield path
         if found:
             return
 
@@ -131,8 +135,8 @@ def _looks_like_dicom(path: Path) -> bool:
     return stated is None or not stated[1].decode().startswith(_NO_IMAGES)
 
 
-def _open(path: Path) -> Any:
-    check_header(path, "DICOM")
+def _open(path: Path, limits: Limits) -> Any:
+    check_header(path, "DICOM", limits)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     reader.SetImageIO("GDCMImageIO")
@@ -226,14 +230,14 @@ def _check_gaps(folder: Path, along: np.ndarray) -> None:
         )
 
 
-def _stack(folder: Path, instances: list[_Instance]) -> np.ndarray:
+def _stack(folder: Path, instances: list[_Instance], limits: Limits) -> np.ndarray:
     """(K, J, I[, C]) voxels, rescale slope and intercept of each slice applied."""
     size = instances[0].size[:2]
     held = sum(one.path.stat().st_size for one in instances)
-    check_claim(folder, int(np.prod(size)) * len(instances) * 2, held, exact=False)
+    check_claim(folder, int(np.prod(size)) * len(instances) * 2, held, limits)
     planes = []
     for one in instances:
-        reader = _open(one.path)
+        reader = _open(one.path, limits)
         components = reader.GetNumberOfComponents()
         if components not in (1, 3):
             raise InputError(f"{one.path} has {components} components per pixel; export grey or RGB images.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,24 @@ import SimpleITK as sitk  # noqa: N813
 
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.dicom import file_geometry, is_dicom_folder, read_series
-from SPASegmentLib.imaging.headers import Stated, check_claim, check_header, damaged, kind_of, unreadable
+from SPASegmentLib.imaging.headers import (
+    BESIDE,
+    Limits,
+    Stated,
+    check_claim,
+    check_header,
+    damaged,
+    kind_of,
+    unreadable,
+)
 from SPASegmentLib.imaging.quiet import silenced
 from SPASegmentLib.imaging.types import IntensityWindow, Volume
 from SPASegmentLib.imaging.voxels import clean_voxels
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+SMALLEST_MM, LARGEST_MM = 1e-7, 1e5
+"""Voxel sizes anything to be segmented can have: from atoms to cities. Beyond, views fail in many lines."""
+FARTHEST_MM = 1e7
 SKEW = 1e-3
 """Largest cosine between two voxel axes that still counts as a right angle (a skew of 0.06 degrees)."""
 
@@ -31,39 +44,40 @@ _READERS = {
 _PICTURES = ("PNG", "JPEG", "TIFF")
 
 
-def read_volume(path: str | Path) -> Volume:
+def read_volume(path: str | Path, limits: Limits = BESIDE) -> Volume:
     """Read NRRD, NIfTI, MHA/MHD, PNG, JPEG, TIFF, one DICOM file or the largest series of a DICOM folder.
 
     Voxels keep the file's type (DICOM rescale slope and NIfTI scaling applied); pictures become one-slice
     volumes of 1 mm pixels. What had to be assumed or repaired is in the volume's `warnings`.
+    limits: how far the file is trusted; usually, data files are read from its own folder only.
     Raises InputError with one sentence for everything that cannot be read exactly.
     """
     path = Path(path)
     try:
         if path.is_dir():
-            return _read_folder(path)
+            return _read_folder(path, limits)
         if not path.exists():
             raise InputError(f"There is no file or folder {path}; check the path.")
         if not path.is_file():
             raise InputError(f"{path} is not a regular file; give an image file or a DICOM folder.")
-        return _read_file(path)
+        return _read_file(path, limits)
     except OSError as error:
         raise unreadable(path, error) from error
     except MemoryError as error:
         raise InputError(f"{path} does not fit into this computer's memory; crop it first.") from error
 
 
-def _read_folder(folder: Path) -> Volume:
+def _read_folder(folder: Path, limits: Limits) -> Volume:
     if not is_dicom_folder(folder):
         raise InputError(f"The folder {folder} holds no DICOM images; give a DICOM series or an image file.")
-    array, matrix, modality, window, warnings = read_series(folder)
+    array, matrix, modality, window, warnings = read_series(folder, limits)
     return _volume(folder, folder.name, array, matrix, modality, window, warnings)
 
 
-def _read_file(path: Path) -> Volume:
+def _read_file(path: Path, limits: Limits) -> Volume:
     kind = kind_of(path)
-    stated = check_header(path, kind)
-    image, reader, printed = _decode(path, kind, stated)
+    stated = check_header(path, kind, limits)
+    image, reader, printed = _decode(path, kind, stated, limits)
     name = path.name.removesuffix(".gz").rsplit(".", 1)[0]
     array = sitk.GetArrayFromImage(image)
     spatial = array.ndim - (image.GetNumberOfComponentsPerPixel() > 1)
@@ -79,7 +93,7 @@ def _read_file(path: Path) -> Volume:
     return _volume(path, name, array, LPS_TO_RAS @ matrix, _meta_modality(reader), None, warnings)
 
 
-def _decode(path: Path, kind: str, stated: Stated) -> tuple[sitk.Image, Any, str]:
+def _decode(path: Path, kind: str, stated: Stated, limits: Limits) -> tuple[sitk.Image, Any, str]:
     """The image as ITK reads it, its reader (for tags), and what the decoder printed."""
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
@@ -89,7 +103,7 @@ def _decode(path: Path, kind: str, stated: Stated) -> tuple[sitk.Image, Any, str
             reader.ReadImageInformation()
         except RuntimeError as error:
             raise _refusal(path, kind, str(error)) from error
-        _check_layout(path, kind, reader, stated)
+        _check_layout(path, kind, reader, stated, limits)
         try:
             image = reader.Execute()
         except RuntimeError as error:
@@ -131,7 +145,7 @@ def _skewed(path: Path) -> InputError:
     )
 
 
-def _check_layout(path: Path, kind: str, reader: Any, stated: Stated) -> None:
+def _check_layout(path: Path, kind: str, reader: Any, stated: Stated, limits: Limits) -> None:
     """Refuse dimensions, components and sizes this program cannot take, before the voxels are read."""
     size = reader.GetSize()
     if len(size) < 2:
@@ -157,7 +171,7 @@ def _check_layout(path: Path, kind: str, reader: Any, stated: Stated) -> None:
             text = " x ".join(f"{value:g}" for value in spacing[:3])
             raise InputError(f"{path} states a voxel size of {text} mm; correct the spacing in its header.")
     itemsize = 1 if "8-bit" in pixel else 2 if "16-bit" in pixel else 8 if "64-bit" in pixel else 4
-    check_claim(path, int(np.prod(size)) * components * itemsize, path.stat().st_size + 2**20, exact=False)
+    check_claim(path, math.prod(size) * components * itemsize, stated.held, limits)
 
 
 def _matrix(image: sitk.Image) -> np.ndarray:
@@ -176,6 +190,11 @@ def check_matrix(path: Path, matrix: np.ndarray) -> None:
     lengths = np.linalg.norm(matrix[:3, :3], axis=0)
     if not np.isfinite(matrix).all() or not (lengths > 0).all():
         raise InputError(f"{path} states no usable position; correct the geometry in its header.")
+    if lengths.min() < SMALLEST_MM or lengths.max() > LARGEST_MM:
+        text = " x ".join(f"{value:g}" for value in lengths)
+        raise InputError(f"{path} states a voxel size of {text} mm; correct the spacing in its header.")
+    if np.abs(matrix[:3, 3]).max() > FARTHEST_MM:
+        raise InputError(f"{path} states a position far from any patient; correct the origin in its header.")
     axes = matrix[:3, :3] / lengths
     if np.abs(axes.T @ axes - np.eye(3)).max() > SKEW:
         raise _skewed(path)

@@ -8,13 +8,13 @@ import os
 import re
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
 from SPASegmentLib.errors import InputError
+from SPASegmentLib.imaging.detached import data_files, meta_fields, nrrd_fields
 from SPASegmentLib.imaging.structure import dicom_bytes, tiff_bytes
 
 SUPPORTED = "NRRD, NIfTI, MHA/MHD, DICOM, PNG, JPEG or TIFF"
@@ -57,17 +57,40 @@ _META_BYTES = {"CHAR": 1, "SHORT": 2, "INT": 4, "LONG": 4, "LONG_LONG": 8, "FLOA
 
 
 @dataclass(frozen=True)
+class Limits:
+    """How far a file is trusted.
+
+    ratio: bytes of voxels that one byte on disk may become, where there are more than SMALL. decoded: most
+    bytes of voxels, or None for what the computer's memory holds. elsewhere: whether the data files a header
+    names may lie outside its own folder; each is named in the log before it is read.
+    """
+
+    ratio: int = MOST_DEFLATED
+    decoded: int | None = None
+    elsewhere: bool = False
+
+
+BESIDE = Limits()
+"""For any file, unless more is known about it: its data files lie in its own folder."""
+OWN = Limits(elsewhere=True)
+"""For a file the user names on the command line."""
+
+
+@dataclass(frozen=True)
 class Stated:
     """What a header states beside the geometry ITK reads.
 
-    has_spacing: whether it states a voxel size. spacing: the stated sizes in mm where known, raw.
+    held: bytes of voxels on disk. data: the files that hold them beside the header. has_spacing: whether it
+    states a voxel size. spacing: the stated sizes in mm where known, raw.
     sform: (4, 4) NIfTI sform in RAS where one is set. oriented: whether it states a position in the patient.
     """
 
+    held: int
     has_spacing: bool = True
     spacing: tuple[float, ...] = ()
     sform: np.ndarray | None = None
     oriented: bool = True
+    data: tuple[Path, ...] = ()
 
 
 def damaged(path: Path, kind: str) -> InputError:
@@ -96,38 +119,48 @@ def kind_of(path: Path) -> str:
     return kind
 
 
-def check_header(path: Path, kind: str) -> Stated:
+def check_header(path: Path, kind: str, limits: Limits) -> Stated:
     """Check that the file can hold the data its header claims, without allocating that much.
 
     Raises InputError for damaged headers, truncated files and impossible claims.
     """
+    held = path.stat().st_size
     try:
         if kind == "NRRD":
-            return _check_nrrd(path)
+            return _check_nrrd(path, limits)
         if kind == "MetaImage":
-            return _check_meta(path)
+            return _check_meta(path, limits)
         if kind == "NIfTI":
-            return _check_nifti(path)
+            return _check_nifti(path, limits)
         if kind == "JPEG":
             _check_jpeg_end(path)
         if kind == "TIFF":
-            check_claim(path, tiff_bytes(path), path.stat().st_size, exact=False)
+            check_claim(path, tiff_bytes(path), held, limits)
         if kind == "DICOM":
-            check_claim(path, dicom_bytes(path), path.stat().st_size, exact=False)
+            check_claim(path, dicom_bytes(path, max(SMALL, held * limits.ratio)), held, limits)
     except (ValueError, KeyError, struct.error, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise damaged(path, kind) from error
     except OSError as error:
         raise unreadable(path, error) from error
-    return Stated(has_spacing=kind == "DICOM", oriented=kind == "DICOM")
+    return Stated(held, has_spacing=kind == "DICOM", oriented=kind == "DICOM")
 
 
-def check_claim(path: Path, claimed: int, held: int, *, exact: bool) -> None:
+def check_claim(path: Path, claimed: int, held: int, limits: Limits, *, exact: bool = False) -> None:
     """Refuse `claimed` bytes of voxels that `held` bytes on disk cannot contain or memory cannot take."""
-    impossible = claimed > held if exact else claimed > max(SMALL, held * MOST_DEFLATED)
-    if impossible:
+    if claimed > held if exact else claimed > max(SMALL, held * MOST_DEFLATED):
         raise InputError(
             f"{path} claims {_size(claimed)} of image data but holds only {_size(held)}: "
             "it is incomplete or its header is wrong; export it again."
+        )
+    if claimed > max(SMALL, held * limits.ratio):
+        raise InputError(
+            f"{path} packs {_size(claimed)} of image data into {_size(held)}, which is not unpacked for the "
+            "page; start the viewer with the file's path."
+        )
+    if limits.decoded is not None and claimed > limits.decoded:
+        raise InputError(
+            f"{path} needs {_size(claimed)} of memory, and uploads have {_size(max(limits.decoded, 0))} left; "
+            "crop it first, or start the viewer with the file's path."
         )
     memory = _memory()
     if memory and claimed > memory:
@@ -163,47 +196,25 @@ def _memory() -> int:
         return 0
 
 
-def _text_lines(file: BinaryIO) -> list[str]:
-    """Header lines up to an empty one or the line that ends a MetaImage header, at most 1 MB."""
-    lines: list[str] = []
-    while file.tell() < 2**20:
-        raw = file.readline(2**16)
-        line = raw.decode("latin-1").rstrip("\r\n")
-        if not line:
-            break
-        lines.append(line)
-        if line.replace(" ", "").startswith("ElementDataFile="):
-            break
-    return lines
-
-
-def _detached_bytes(path: Path, stated: str) -> int:
-    """Bytes of the data file(s) a detached header names; for lists and patterns, all its folder holds."""
-    data = path.parent / stated
-    if data.is_file():
-        return data.stat().st_size
-    if stated.partition(" ")[0] in ("LIST", "LISTFILES") or "%" in stated:
-        return sum(entry.stat().st_size for entry in path.parent.iterdir() if entry.is_file())
-    raise InputError(f"{path} names the data file {stated}, which is not there; copy it beside the header.")
-
-
-def _check_nrrd(path: Path) -> Stated:
+def _check_nrrd(path: Path, limits: Limits) -> Stated:
     with path.open("rb") as file:
-        lines = _text_lines(file)
+        fields, listed = nrrd_fields(file)
         attached = path.stat().st_size - file.tell()
-    fields = dict(line.split(": ", 1) for line in lines[1:] if ": " in line and not line.startswith("#"))
     sizes = [int(size) for size in fields["sizes"].split()]
     if min(sizes) < 1:
         raise ValueError("sizes")
     item = _NRRD_BYTES[re.sub(r"unsigned|signed|^u|_t$|\s", "", fields["type"])]
-    data_file = fields.get("data file", fields.get("datafile", "")).strip()
-    held = _detached_bytes(path, data_file) if data_file else attached
-    check_claim(path, math.prod(sizes) * item, held, exact=fields["encoding"].strip() == "raw")
+    data_file = fields.get("data file")
+    data = [] if data_file is None else data_files(path, data_file, listed, elsewhere=limits.elsewhere)
+    held = sum(file.stat().st_size for file in data) if data else attached
+    check_claim(path, math.prod(sizes) * item, held, limits, exact=fields["encoding"].lower() == "raw")
     spacing = _numbers(fields.get("spacings", ""))
     return Stated(
+        held,
         has_spacing="space directions" in fields or (bool(spacing) and all(map(math.isfinite, spacing))),
         spacing=tuple(value for value in spacing if math.isfinite(value)),
         oriented="space directions" in fields,
+        data=tuple(data),
     )
 
 
@@ -211,37 +222,39 @@ def _numbers(text: str) -> tuple[float, ...]:
     return tuple(float(word) for word in text.split())
 
 
-def _check_meta(path: Path) -> Stated:
+def _check_meta(path: Path, limits: Limits) -> Stated:
     with path.open("rb") as file:
-        lines = _text_lines(file)
+        fields, listed = meta_fields(file)
         attached = path.stat().st_size - file.tell()
-    fields = {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in lines)}
     sizes = [int(size) for size in fields["DimSize"].split()]
     if min(sizes) < 1:
         raise ValueError("DimSize")
     element = fields["ElementType"].removeprefix("MET_").removesuffix("_ARRAY").removeprefix("U")
     channels = int(fields.get("ElementNumberOfChannels", "1"))
     data_file = fields["ElementDataFile"]
-    held = attached if data_file.upper() == "LOCAL" else _detached_bytes(path, data_file)
+    data = []
+    if data_file.upper() != "LOCAL":
+        data = data_files(path, data_file, listed, elsewhere=limits.elsewhere)
+    held = sum(file.stat().st_size for file in data) if data else attached
     compressed = fields.get("CompressedData", "False").lower() in ("true", "1")
-    check_claim(path, math.prod(sizes) * channels * _META_BYTES[element], held, exact=not compressed)
+    check_claim(path, math.prod(sizes) * channels * _META_BYTES[element], held, limits, exact=not compressed)
     spacing = _numbers(fields.get("ElementSpacing", fields.get("ElementSize", "")))
     oriented = any(key in fields for key in ("TransformMatrix", "Orientation", "Rotation"))
-    return Stated(has_spacing=bool(spacing), spacing=spacing, oriented=oriented)
+    return Stated(held, has_spacing=bool(spacing), spacing=spacing, oriented=oriented, data=tuple(data))
 
 
-def _check_nifti(path: Path) -> Stated:
+def _check_nifti(path: Path, limits: Limits) -> Stated:
     zipped = _start_of(path, 2) == b"\x1f\x8b"
     with gzip.open(path) if zipped else path.open("rb") as file:
         header = file.read(540)
     claimed, stated = _nifti_header(header)
     if zipped:
-        check_claim(path, claimed, path.stat().st_size, exact=False)
+        check_claim(path, claimed, path.stat().st_size, limits)
         held = _unzipped_bytes(path, claimed)
     else:
         held = path.stat().st_size
-    check_claim(path, claimed, held, exact=True)
-    return stated
+    check_claim(path, claimed, held, limits, exact=True)
+    return replace(stated, held=path.stat().st_size)
 
 
 def _unzipped_bytes(path: Path, enough: int) -> int:
@@ -250,7 +263,7 @@ def _unzipped_bytes(path: Path, enough: int) -> int:
     with gzip.open(path) as stream:
         while chunk := stream.read(2**20):
             count += len(chunk)
-            if count > enough + SMALL:
+            if count > enough + 2**20:
                 break
     return count
 
@@ -283,7 +296,7 @@ def _nifti_header(header: bytes) -> tuple[int, Stated]:
     sform = np.vstack([np.reshape(rows, (3, 4)) * scale, (0, 0, 0, 1)]) if codes[1] > 0 else None
     claimed = int(offset) + math.prod(used) * bits // 8
     spacing = tuple(float(size) for size in pixdim[1 : 1 + min(3, dims[0])])
-    return claimed, Stated(spacing=spacing, sform=sform, oriented=any(code > 0 for code in codes))
+    return claimed, Stated(0, spacing=spacing, sform=sform, oriented=any(code > 0 for code in codes))
 
 
 def _check_jpeg_end(path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.files import read_volume
+from SPASegmentLib.imaging.headers import OWN
 from SPASegmentLib.imaging.types import Volume
 
 UNKNOWN, FOREGROUND, BACKGROUND = 0, 1, 2
@@ -27,7 +28,7 @@ def read_labels(
     """
     if foreground == background or 0 in (foreground, background):
         raise InputError("Foreground and background need two different label values that are not 0.")
-    given = read_volume(path)
+    given = read_volume(path, OWN)
     if given.is_rgb:
         raise InputError(f"{path} is in colour; save the labels as one number per voxel.")
     present = np.unique(given.array)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import struct
+import zlib
 from pathlib import Path
 from typing import BinaryIO
 
@@ -59,17 +60,31 @@ def _page_bytes(tags: dict[int, int]) -> int:
     return tags[256] * tags[257] * samples * math.ceil(max(1, min(bits, 64)) / 8)
 
 
-def dicom_bytes(path: Path) -> int:
+def dicom_bytes(path: Path, most: int) -> int:
     """Bytes of the pixels a DICOM file states. Raises ValueError where a length runs far beyond the file.
 
-    Lenient where real files are odd (untyped elements among typed ones, any order); deflated ones pass.
+    Lenient where real files are odd (untyped elements among typed ones, any order). Of a deflated one, all
+    bytes that come out are counted until there are more than `most`, as decoders inflate the whole file.
     """
     with path.open("rb") as file:
         walk = _DicomWalk(file, path.stat().st_size)
         walk.level(0)
+        if walk.is_deflated:
+            return _inflated_bytes(file, most)
     number = walk.number
     pixels = number(_ROWS, 0) * number(_COLUMNS, 0) * number(_SAMPLES, 1) * number(_FRAMES, 1)
     return pixels * math.ceil(number(_BITS, 16) / 8)
+
+
+def _inflated_bytes(file: BinaryIO, most: int) -> int:
+    """Bytes of the deflate stream from here on, counted without keeping them."""
+    stream, count = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    while not stream.eof and count <= most:
+        packed = stream.unconsumed_tail or file.read(2**16)
+        if not packed:
+            break
+        count += len(stream.decompress(packed, 2**20))
+    return count
 
 
 class _DicomWalk:
@@ -78,7 +93,7 @@ class _DicomWalk:
     def __init__(self, file: BinaryIO, size: int) -> None:
         self.file, self.size = file, size
         self.order, self.explicit = "<", True
-        self.in_header = True
+        self.in_header, self.is_deflated = True, False
         self.values: dict[tuple[int, int], bytes] = {}
         file.seek(132 if file.read(132)[128:] == b"DICM" else 0)
 
@@ -119,7 +134,8 @@ class _DicomWalk:
         syntax = self.values.get(_SYNTAX, b"1.2.840.10008.1.2").strip(b" \0")
         self.explicit = syntax != b"1.2.840.10008.1.2"
         self.order = ">" if syntax == b"1.2.840.10008.1.2.2" else "<"
-        return syntax != b"1.2.840.10008.1.2.1.99"  # deflated
+        self.is_deflated = syntax == b"1.2.840.10008.1.2.1.99"
+        return not self.is_deflated
 
     def _visit(self, tag: tuple[int, int], depth: int) -> None:
         """Pass one element, through it where its length is not stated."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from SPASegmentLib.errors import SPASegmentError
+from SPASegmentLib.imaging.headers import Limits
 from SPASegmentLib.scene.keys import ALSO, KEYS
 from SPASegmentLib.scene.layout import LARGE, SMALL, link_views
 from SPASegmentLib.scene.workbench import Workbench
@@ -22,10 +23,11 @@ from SPASegmentLib.viewer import page
 from SPASegmentLib.viewer.downloads import has_voxels, read_slicer_segmentation, write_slicer_segmentation
 from SPASegmentLib.viewer.keys import strokes
 from SPASegmentLib.viewer.navigation import Navigation, observe_clicks
-from SPASegmentLib.viewer.options import ViewerOptions
+from SPASegmentLib.viewer.options import MEGABYTE, ViewerOptions
 from SPASegmentLib.viewer.resume import Kept, Memory
 from SPASegmentLib.viewer.shelf import OpenVolume, Shelf
 from SPASegmentLib.viewer.surface import Surface
+from SPASegmentLib.viewer.uploads import UPLOADS_KEPT
 from SPASegmentLib.viewer.views import logic_of, slice_pane, three_d_pane
 from SPASegmentLib.viewer.volumes import (
     Choice,
@@ -40,6 +42,10 @@ logger = logging.getLogger(__name__)
 
 LARGE_STREAM, SOLID_STREAM = "spa-large", "spa-3d"
 SMALL_STREAMS = tuple(f"spa-small-{k}" for k in range(1, 5))
+MEMORY_FOR_UPLOADS = 1024 * MEGABYTE
+"""Bytes of voxels all open uploads may have at least, however small each one sent may be."""
+MOST_UNPACKED = 100
+"""Bytes of voxels one byte of an upload may become, where there are many: scans are packed 2 to 20 times."""
 KEEP_EVERY = 0.7
 """Seconds the interaction may be ahead of what is kept for a restart."""
 
@@ -79,6 +85,7 @@ class Viewer:
             self.library.add(choice)
         self.shelf = Shelf(self.app.scene, [self.large.node.GetID(), self.solid.node.GetID()])
         self.model_window: tuple[float, float] | None = None
+        self._held_by_uploads = 0
         self._keep_timer: asyncio.TimerHandle | None = None
         self._kept_masks: dict[str, int] = {}
         self._offer: Kept | None = None
@@ -152,17 +159,39 @@ class Viewer:
 
     async def open_upload(self, path: Path, title: str) -> None:
         """Read and show what was sent. Raises InputError for what is no volume."""
-        folder = path if path.is_dir() else path.parent
-        choice = file_choice(path, key=f"upload:{folder.name}", label=title, is_upload=True)
+        folder = path if path.is_dir() else path.parent.parent
+        choice = file_choice(path, key=f"upload:{folder.name}", label=title, limits=self._upload_limits)
         await self.show(choice)
         self.library.add(choice)
         with self.server.state as state:
             state.volumes = self.library.items()
 
+    def _upload_limits(self) -> Limits:
+        """What one more upload may take of this computer's memory."""
+        most = max(UPLOADS_KEPT * self.options.max_upload, MEMORY_FOR_UPLOADS)
+        return Limits(ratio=MOST_UNPACKED, decoded=most - self._held_by_uploads)
+
+    def spare_upload(self) -> str | None:
+        """Close the oldest upload that is not on the screen and holds nothing approved; its ID, or None."""
+        for key, choice in self.library.choices.items():
+            opened = self.shelf.find(key)
+            if not choice.is_upload or choice is self.choice:
+                continue
+            if opened is not None and has_voxels(opened.segmentation):
+                continue
+            self.shelf.remove(key)
+            del self.library.choices[key]
+            with self.server.state as state:
+                state.volumes = self.library.items()
+            self.complain(f"{choice.label} was closed to make room for another upload.")
+            return key.removeprefix("upload:")
+        return None
+
     async def show(self, choice: Choice) -> None:
         """Show a choice, read where it is not open yet. Raises InputError where it cannot be read."""
         opened = self.shelf.find(choice.key)
         if opened is None:
+            self._held_by_uploads = self.shelf.free_uploads()
             with self.job(f"Reading {choice.label}…"):
                 volume = await asyncio.to_thread(choice.load)
             opened = self.shelf.put(choice, volume)
@@ -289,6 +318,16 @@ class Viewer:
         with self.server.state as state:
             state.job, state.job_share, state.problem = f"Sending {name}…", min(max(share, 0.0), 1.0), ""
 
+    def pages_changed(self, count: int) -> None:
+        """Say on every page that others show and change the same."""
+        others = "Another page has" if count == 2 else f"{count - 1} other pages have"
+        with self.server.state as state:
+            state.company = (
+                f"{others} this session open: all show the same, and what one does changes the others."
+                if count > 1
+                else ""
+            )
+
     def toggle_help(self) -> None:
         """Show or hide the list of keys."""
         with self.server.state as state:
@@ -306,13 +345,18 @@ class Viewer:
             self._keep_timer = self._loop.call_later(KEEP_EVERY, self._keep)
 
     def _keep(self) -> None:
-        """Write what a restart needs; nothing of an upload, nothing before something was done."""
+        """Keep what a restart needs, and say what cannot be kept."""
         if self._keep_timer is not None:
             self._keep_timer.cancel()
             self._keep_timer = None
+        self._say_unkept(self._write_kept())
+
+    def _write_kept(self) -> bool:
+        """Write what a restart needs; whether the disk took it."""
         kept = self._what_to_keep()
         if kept is None or self.memory is None:
-            return
+            return True
+        changes: dict[str, int] = {}
         masks: dict[str, Callable[[Path], None]] = {}
         for opened in self.shelf:
             changed = opened.segmentation.GetSegmentation().GetMTime()
@@ -321,9 +365,33 @@ class Viewer:
                 and changed != self._kept_masks.get(opened.name)
                 and has_voxels(opened.segmentation)
             ):
-                self._kept_masks[opened.name] = changed
+                changes[opened.name] = changed
                 masks[opened.name] = partial(write_slicer_segmentation, opened.segmentation)
-        self.memory.write(kept, masks)
+        if not self.memory.write(kept, masks):
+            return False
+        self._kept_masks |= changes
+        return True
+
+    def _say_unkept(self, written: bool) -> None:
+        """Say on the page which work would be lost with the server, and what to do."""
+        sentence = reason = ""
+        approved = [opened for opened in self.shelf if has_voxels(opened.segmentation)]
+        if self.memory is None:
+            return
+        if not written:
+            reason = "the disk is full or cannot be written"
+            sentence = f"Your work cannot be kept for a restart, as {reason}: download the segmentation."
+        elif any(opened.choice.is_upload for opened in approved):
+            reason = "masks on files sent from the page are deleted with them"
+            sentence = (
+                "What is approved on a file sent from the page is deleted when the viewer stops: download it."
+            )
+        elif self._offer is not None and (approved or self.workbench.screen.iteration):
+            reason = "the question whether to resume was not answered"
+            sentence = "Nothing is kept for a restart before you choose Resume or Start anew."
+        with self.server.state as state:
+            state.unkept = sentence
+            state.trame__template_error = page.stopped(reason)
 
     def _what_to_keep(self) -> Kept | None:
         """Nothing while the last interaction is still on offer, nothing before something was done."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +15,9 @@ MEGABYTE = 2**20
 class ViewerOptions:
     """Arguments of `spasegment view`.
 
-    volumes: files or DICOM folders; none means the built-in sample. host: address to listen at; another than
-    127.0.0.1, localhost or ::1 asks for a token. port: None for the usual one, or a free one where it
-    is taken. browser: open the page. max_upload: bytes one upload may have.
+    volumes: files or DICOM folders; none means the built-in sample. host: address to listen at. port: None
+    for the usual one, or a free one where it is taken. browser: open the page. max_upload: bytes one upload
+    may have.
     """
 
     volumes: tuple[Path, ...] = ()
@@ -31,4 +32,14 @@ class ViewerOptions:
     @property
     def is_local(self) -> bool:
         """Whether only this computer can reach the page."""
-        return self.host in ("localhost", "::1") or self.host.startswith("127.")
+        return is_loopback(self.host)
+
+
+def is_loopback(name: str) -> bool:
+    """Whether a host name is this computer's own for certain: localhost or a loopback address."""
+    if name.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

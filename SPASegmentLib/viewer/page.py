@@ -12,6 +12,8 @@ from trame_rca import module as rca_module
 ASSETS = Path(__file__).with_name("assets")
 SERVED_AS = "viewer"
 
+KEPT = "What was approved up to the last second is kept."
+
 STATE: dict[str, Any] = {
     # what is worked on
     "volumes": [],
@@ -57,6 +59,8 @@ STATE: dict[str, Any] = {
     "job_share": None,
     "problem": "",
     "resume_offer": "",
+    "company": "",
+    "unkept": "",
     "keys": [],
     "help": False,
 }
@@ -67,7 +71,7 @@ def install(server: Any) -> None:
     server.state.update(STATE)
     server.state.trame__title = "SPASegment"
     server.state.trame__favicon = None
-    server.state.trame__template_error = (ASSETS / "stopped.html").read_text(encoding="utf-8")
+    server.state.trame__template_error = stopped("")
     server.enable_module(rca_module)
     server.enable_module(
         {
@@ -79,6 +83,12 @@ def install(server: Any) -> None:
     with DivLayout(server, classes="spa-root") as layout:
         layout.root.clear()
         layout.root.add_child((ASSETS / "page.html").read_text(encoding="utf-8"))
+
+
+def stopped(unkept: str) -> str:
+    """What the page becomes when the server is gone. unkept: the reason why not all work is kept, if so."""
+    words = f"Not everything approved is kept: {unkept}." if unkept else KEPT
+    return (ASSETS / "stopped.html").read_text(encoding="utf-8").replace("{words}", words)
 
 
 def shown(screen: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import os
+import secrets
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -56,8 +57,8 @@ class Memory:
         """Where the approved voxels of a volume are kept."""
         return self.folder / f"{name}.seg.nrrd"
 
-    def write(self, kept: Kept, masks: dict[str, Callable[[Path], None]] | None = None) -> None:
-        """Keep this; a full disk is logged, the interaction goes on. masks: writes a volume's voxels."""
+    def write(self, kept: Kept, masks: dict[str, Callable[[Path], None]] | None = None) -> bool:
+        """Keep this; whether it could be, which a full disk prevents. masks: writes a volume's voxels."""
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for name, write in (masks or {}).items():
@@ -65,7 +66,8 @@ class Memory:
             with atomic_file(self.folder / _STATE) as file:
                 file.write(json.dumps({"version": VERSION, **asdict(kept)}).encode())
         except (OSError, InputError):
-            logger.warning("The interaction could not be kept for a restart; is the disk full?")
+            return False
+        return True
 
     def read(self) -> Kept | None:
         """What was kept, or None where there is nothing that can be read."""
@@ -94,6 +96,26 @@ def default_folder() -> Path:
     if named:
         return Path(named).expanduser()
     return platformdirs.user_state_path("SPASegment", appauthor=False) / "viewer"
+
+
+def page_key(folder: Path | None = None) -> str:
+    """What a page's cookie holds: the same at every start, so that a page that is open finds its way back.
+
+    Readable by this account only; a new one where it cannot be kept. folder: as for `Memory`.
+    """
+    path = (folder or default_folder()) / "key"
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        if path.stat().st_mode & 0o077 == 0 or os.name != "posix":
+            kept = path.read_text(encoding="ascii").strip()
+            if len(kept) >= 32:
+                return kept
+        path.unlink()
+    key = secrets.token_urlsafe(24)
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+            file.write(key)
+    return key
 
 
 def _name_of(options: ViewerOptions) -> str:

@@ -1,18 +1,21 @@
-"""Who may talk to the viewer: this computer only, or who holds the token."""
+"""Who may talk to the viewer: a browser at one of its own addresses, with the token or its cookie."""
 
 from __future__ import annotations
 
 import hmac
+import ipaddress
 import secrets
+import socket
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from SPASegmentLib.viewer.options import ViewerOptions
+from SPASegmentLib.viewer.options import ViewerOptions, is_loopback
 
 COOKIE = "spasegment-viewer"
-LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
+EVERYWHERE = ("0.0.0.0", "::")
+PAGES = ("/", "/index.html")
 POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
     "style-src 'self' 'unsafe-inline'; connect-src 'self' {sockets}; font-src 'self'; object-src 'none'; "
@@ -24,14 +27,23 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Guard:
-    """Middleware of the web server: refuses foreign pages, strange host names and requests without the token.
+    """Middleware of the web server: refuses foreign pages, foreign host names and requests without the token.
 
-    token: what a visitor must bring, or None where only this computer can reach the page.
+    Loopback asks for the token, too: every account of a computer reaches its loopback addresses.
+    token: what a visitor must bring once. key: what the cookie holds from then on.
     """
 
-    def __init__(self, options: ViewerOptions, token: str | None = None) -> None:
-        self._is_local = options.is_local
-        self.token = token if token is not None or options.is_local else secrets.token_urlsafe(24)
+    def __init__(
+        self, options: ViewerOptions, token: str | None = None, *, port: int = 0, key: str | None = None
+    ) -> None:
+        """token, key: None for new ones. port: keeps apart the cookies of several viewers."""
+        self.token = token or secrets.token_urlsafe(24)
+        self._key = key or secrets.token_urlsafe(24)
+        self._cookie = f"{COOKIE}-{port}"
+        self._names = {options.host.lower()}
+        self._everywhere = options.host in EVERYWHERE
+        if self._everywhere:
+            self._names.add(socket.gethostname().lower())
 
     def middleware(self) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
         """For the web application's list of middlewares."""
@@ -45,46 +57,76 @@ class Guard:
     async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Answer one request, or refuse it with 403."""
         if refusal := self._refusal(request):
-            return web.Response(status=403, text=refusal)
-        given = request.query.get("token")
-        if self.token is not None and given is not None and _equal(given, self.token):
+            return web.Response(status=403, text=refusal, headers={"X-Content-Type-Options": "nosniff"})
+        if request.path in PAGES and "token" in request.query:
             return self._welcome(request)
-        response = await handler(request)
+        try:
+            response = await handler(request)
+        except web.HTTPException as answer:
+            _protect(request, answer)
+            raise
         if not response.prepared:
             _protect(request, response)
         return response
 
     def _refusal(self, request: web.Request) -> str:
         """Why a request is not answered, or nothing."""
-        host = _name_of(f"//{request.host}")
-        if self._is_local and host not in LOCAL_NAMES and not host.startswith("127."):
-            return "This viewer answers only to its own computer; open it at the address it printed."
+        if not self._is_own(request.host):
+            return "This viewer does not answer to that host name; open it at the address it printed."
         origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != request.host:
+        if origin is not None and _netloc(origin) != request.host.lower():
             return "This request came from another page; open the viewer at the address it printed."
-        if self.token is None:
+        if "token" in request.query:
+            is_known = _equal(request.query["token"], self.token)
+        else:
+            is_known = _equal(request.cookies.get(self._cookie, ""), self._key)
+        if is_known:
             return ""
-        brought = request.query.get("token") or request.cookies.get(COOKIE, "")
-        if not _equal(brought, self.token):
-            return "A token is needed; open the viewer at the whole address it printed, token included."
-        return ""
+        return "A token is needed; open the viewer at the whole address it printed, token included."
+
+    def _is_own(self, host: str) -> bool:
+        """Whether a Host header names this server; no page elsewhere can take one of these names.
+
+        A server that listens everywhere has addresses it cannot know: to it any address is its own.
+        """
+        name = _host_name(host)
+        return is_loopback(name) or name in self._names or (self._everywhere and _is_address(name))
 
     def _welcome(self, request: web.Request) -> web.StreamResponse:
-        """Keep the token in a cookie and take it out of the address."""
-        rest = request.rel_url.without_query_params("token")
-        response = web.Response(status=302, headers={"Location": str(rest)})
-        response.set_cookie(COOKIE, self.token or "", httponly=True, samesite="Strict", path="/")
+        """Keep a cookie in place of the token and take the token out of the address."""
+        response = web.Response(status=302, headers={"Location": "/index.html"})
+        response.set_cookie(self._cookie, self._key, httponly=True, samesite="Strict", path="/")
         _protect(request, response)
         return response
 
 
-def _equal(given: str, token: str) -> bool:
-    return hmac.compare_digest(given.encode(), token.encode())
+def _equal(given: str, expected: str) -> bool:
+    return hmac.compare_digest(given.encode(errors="replace"), expected.encode())
 
 
-def _name_of(url: str) -> str:
+def _host_name(host: str) -> str:
+    """The name in a Host header, in lower case; nothing where it is anything else than NAME[:PORT]."""
+    if not host.isascii() or any(sign in host for sign in "@/\\?# \t"):
+        return ""
     try:
-        return urlsplit(url).hostname or ""
+        parts = urlsplit(f"//{host}")
+        _ = parts.port
+    except ValueError:
+        return ""
+    return parts.hostname or ""
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _netloc(url: str) -> str:
+    try:
+        return urlsplit(url).netloc.lower()
     except ValueError:
         return ""
 

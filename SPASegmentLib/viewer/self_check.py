@@ -35,7 +35,8 @@ async def check(options: ViewerOptions, say: Callable[[str], None]) -> None:
 async def _page_is_there(service: Service) -> None:
     import aiohttp
 
-    async with aiohttp.ClientSession() as client, client.get(service.address) as answer:
+    cookies = aiohttp.CookieJar(unsafe=True)  # those of plain addresses, too
+    async with aiohttp.ClientSession(cookie_jar=cookies) as client, client.get(service.address) as answer:
         if answer.status != 200 or '<div id="app">' not in await answer.text():
             raise StepError(f"The page does not come ({answer.status}); is a proxy in between?")
 

@@ -48,21 +48,25 @@ class Service:
 
         from SPASegmentLib.viewer import page
         from SPASegmentLib.viewer.app import Viewer
-        from SPASegmentLib.viewer.resume import Memory
+        from SPASegmentLib.viewer.protocol import restrict
+        from SPASegmentLib.viewer.resume import Memory, page_key
         from SPASegmentLib.viewer.security import Guard
         from SPASegmentLib.viewer.triggers import bind_triggers
         from SPASegmentLib.viewer.uploads import Uploads
 
         port = free_port(self.options)
-        self.guard = Guard(self.options)
+        # A page outlives a restart on this computer only; elsewhere a restart shuts out whoever was in.
+        key = page_key() if self._keep and self.options.is_local else None
+        self.guard = Guard(self.options, port=port, key=key)
         self.trame = Server(f"spasegment-{port}")
         self.trame.client_type = "vue3"
         page.install(self.trame)
         self.viewer: Viewer = Viewer(
             self.trame, self.options, memory=Memory(self.options) if self._keep else None
         )
-        self.uploads = Uploads(self.options.max_upload, self.viewer.open_upload)
+        self.uploads = Uploads(self.options.max_upload, self.viewer.open_upload, self.viewer.spare_upload)
         bind_triggers(self.trame, self.viewer)
+        restrict(self.trame, self.viewer.pages_changed)
         self.trame.controller.on_server_bind.add(self._add_routes)
         with _no_arguments():
             running = self.trame.start(
@@ -84,8 +88,7 @@ class Service:
                 f"The viewer could not listen at {self.options.host}:{port}; choose another --port."
             )
         host = f"[{self.options.host}]" if ":" in self.options.host else self.options.host
-        token = f"?token={self.guard.token}" if self.guard.token else ""
-        self.address = f"http://{host}:{port}/index.html{token}"
+        self.address = f"http://{host}:{port}/index.html?token={self.guard.token}"
         await self.viewer.start()
 
     async def stop(self) -> None:
@@ -104,7 +107,7 @@ class Service:
         bound.app.middlewares.append(self.guard.middleware())
         bound.app.router.add_get("/api/alive", self._alive)
         bound.app.router.add_post("/paraview/", self._where)
-        bound.app.router.add_put("/api/upload/{id}/{name}", self.uploads.receive)
+        bound.app.router.add_put("/api/upload/{id}/{folder}/{name}", self.uploads.receive)
         bound.app.router.add_post("/api/upload/{id}", self.uploads.finish)
         bound.app.router.add_get("/api/segmentation.{kind}", self._download)
 

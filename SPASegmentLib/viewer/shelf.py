@@ -23,13 +23,14 @@ MOST_OPEN = 4
 
 @dataclass(eq=False)
 class OpenVolume:
-    """A volume in the scene. name: stands for its choice in node IDs and file names."""
+    """A volume in the scene. name: stands for its choice in node IDs and file names. size: bytes."""
 
     choice: Choice
     node: Any
     segmentation: Any
     name: str
     is_ct: bool
+    size: int
     warnings: tuple[str, ...] = ()
 
 
@@ -62,7 +63,8 @@ class Shelf:
         segmentation = add_segmentation_node(self._scene, node, name)
         segmentation.GetDisplayNode().SetViewNodeIDs(self._views)
         segmentation.GetDisplayNode().SetVisibility3D(False)
-        opened = OpenVolume(choice, node, segmentation, name, volume.modality == "CT", volume.warnings)
+        is_ct, size = volume.modality == "CT", volume.array.nbytes
+        opened = OpenVolume(choice, node, segmentation, name, is_ct, size, volume.warnings)
         self._open[choice.key] = opened
         return opened
 
@@ -75,6 +77,18 @@ class Shelf:
         for key in spare[: max(len(spare) - MOST_OPEN, 0)]:
             if key != opened.choice.key:
                 self._drop(key)
+
+    def free_uploads(self) -> int:
+        """Close uploads that are not on the screen and hold nothing approved; bytes of those that stay."""
+        for key, opened in list(self._open.items()):
+            if opened.choice.is_upload and opened is not self.current and not has_voxels(opened.segmentation):
+                self._drop(key)
+        return sum(opened.size for opened in self if opened.choice.is_upload)
+
+    def remove(self, key: str) -> None:
+        """Close a volume that is not on the screen."""
+        if key in self._open:
+            self._drop(key)
 
     def _drop(self, key: str) -> None:
         opened = self._open.pop(key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ import vtk
 from vtk.util import numpy_support
 
 from SPASegmentLib.errors import InputError
+from SPASegmentLib.imaging.headers import OWN, Limits
 from SPASegmentLib.imaging.types import Volume
 
 Triple = tuple[float, float, float]
@@ -82,11 +84,15 @@ def built_in_samples() -> list[Choice]:
 
 
 def file_choice(
-    path: Path, *, key: str | None = None, label: str | None = None, is_upload: bool = False
+    path: Path,
+    *,
+    key: str | None = None,
+    label: str | None = None,
+    limits: Callable[[], Limits] | None = None,
 ) -> Choice:
     """A file or DICOM folder as an entry; reading it raises InputError with the label for the path.
 
-    label: None for the file's name.
+    label: None for the file's name. limits: asked before an upload is read; None for the user's own files.
     """
     from SPASegmentLib.imaging.files import read_volume
 
@@ -94,11 +100,19 @@ def file_choice(
 
     def load() -> Volume:
         try:
-            return read_volume(path)
+            volume = read_volume(path, OWN if limits is None else limits())
         except InputError as error:
-            raise InputError(str(error).replace(str(path), label)) from error
+            raise InputError(_shown(str(error), path, label)) from error
+        if volume.array.min() == volume.array.max():
+            raise InputError(f"{label} has the same value in all its voxels; there is nothing to see in it.")
+        return volume
 
-    return Choice(key or f"file:{path.resolve()}", label, load, path, is_upload=is_upload)
+    return Choice(key or f"file:{path.resolve()}", label, load, path, is_upload=limits is not None)
+
+
+def _shown(sentence: str, path: Path, label: str) -> str:
+    """A sentence about a file in the words of who sees the page, who need not know the server's folders."""
+    return sentence.replace(str(path), label).replace(f"{path.parent}{os.sep}", "")
 
 
 def add_volume_node(scene: Any, volume: Volume, name: str | None = None) -> Any:

@@ -117,13 +117,16 @@
     const id = [...crypto.getRandomValues(new Uint8Array(8))].map((b) => b.toString(16).padStart(2, "0")).join("");
     const total = files.reduce((sum, file) => sum + file.size, 0) || 1;
     const title = (files[0].webkitRelativePath || "").split("/")[0] || `${files.length} files`;
-    const names = new Set();
+    // Files of one folder stay together under their own names: headers and lists name their data by them.
+    const folders = new Map(), names = new Set();
     let before = 0, told = 0;
     try {
       for (const [number, file] of files.entries()) {
-        const name = names.has(file.name) ? `${number}-${file.name}` : file.name; // as of two folders
-        names.add(name);
-        await put(`api/upload/${id}/${encodeURIComponent(name)}`, file, (loaded) => {
+        let place = (file.place || file.webkitRelativePath || "").split("/").slice(0, -1).join("/");
+        if (names.has(`${place}/${file.name}`)) place = `${place}/${number}`; // dropped from two folders
+        names.add(`${place}/${file.name}`);
+        if (!folders.has(place)) folders.set(place, folders.size);
+        await put(`api/upload/${id}/${folders.get(place)}/${encodeURIComponent(file.name)}`, file, (loaded) => {
           if (Date.now() - told < 200) return;
           told = Date.now();
           call("uploading", files.length > 1 ? `${files.length} files` : file.name, (before + loaded) / total);
@@ -132,6 +135,8 @@
       }
       const answer = await fetch(`api/upload/${id}?title=${encodeURIComponent(title)}`, { method: "POST" });
       if (!answer.ok) throw new Error(problemIn(await answer.text()));
+      const { note } = await answer.json();
+      if (note) call("upload_failed", note);
     } catch (error) {
       call("upload_failed", error.message);
     }
@@ -139,7 +144,11 @@
 
   // Files and folders dropped on the page.
   async function filesIn(entry) {
-    if (entry.isFile) return [await new Promise((resolve, reject) => entry.file(resolve, reject))];
+    if (entry.isFile) {
+      const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
+      file.place = entry.fullPath;
+      return [file];
+    }
     const reader = entry.createReader(), found = [];
     for (;;) {
       const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
