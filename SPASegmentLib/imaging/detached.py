@@ -62,7 +62,7 @@ def _line(file: BinaryIO) -> str:
     raw = file.readline(2**16)
     if file.tell() > _LARGEST_HEADER or len(raw) == 2**16:
         raise ValueError("no end of the header")
-    line = raw.decode("latin-1").removesuffix("\n").removesuffix("\r")
+    line = raw.decode("utf-8", "surrogateescape").removesuffix("\n").removesuffix("\r")
     if _CONTROL.search(line):
         raise ValueError("control characters in the header")
     return line
@@ -80,17 +80,18 @@ def data_files(path: Path, stated: str, listed: list[str], *, elsewhere: bool) -
     found = []
     own = path.parent.resolve()
     for name in names:
+        shown = name.encode(errors="replace").decode()
         file = path.parent / name.strip()
         if name.strip().startswith("~") or not file.resolve().is_relative_to(own):
             if not elsewhere:
                 raise InputError(
-                    f"{path} names the data file {name}, which lies outside its own folder and is not read; "
+                    f"{path} names the data file {shown}, which lies outside its own folder and is not read; "
                     "put both into one folder and name the data file alone."
                 )
             logger.warning("%s takes its voxels from %s, outside its own folder.", path, file.resolve())
         if not file.is_file():
             raise InputError(
-                f"{path} names the data file {name}, which is not there; copy it beside the header."
+                f"{path} names the data file {shown}, which is not there; copy it beside the header."
             )
         found.append(file)
     return found
