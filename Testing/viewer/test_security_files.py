@@ -98,7 +98,7 @@ def test_a_header_reads_its_data_beside_and_below_it(upload: Path, stated: str) 
         (META + "ElementDataFile = LIST\n{0}slice00.raw\n{0}slice01.raw\n", ".mhd"),
         (META + "ElementDataFile = LIST 2\n{0}slice00.raw\n{0}slice01.raw\n", ".mhd"),
         (META + "ElementDataFile = {0}slice%02d.raw 0 1 1\n", ".mhd"),
-        (NRRD + "data file: LIST\n{0}slice00.raw\n{0}slice01.raw", ".nhdr"),
+        (NRRD + "data file: LIST\n{0}slice00.raw\n{0}slice01.raw\n", ".nhdr"),
         (NRRD + "data file: {0}slice%02d.raw 0 1 1\n", ".nhdr"),
     ],
 )
