@@ -158,8 +158,9 @@ def check_claim(path: Path, claimed: int, held: int, limits: Limits, *, exact: b
             "page; start the viewer with the file's path."
         )
     if limits.decoded is not None and claimed > limits.decoded:
+        left = _size(max(limits.decoded, 0))
         raise InputError(
-            f"{path} needs {_size(claimed)} of memory, and uploads have {_size(max(limits.decoded, 0))} left; "
+            f"{path} needs {_size(claimed)} of memory, and uploads have {left} left; "
             "crop it first, or start the viewer with the file's path."
         )
     memory = _memory()

@@ -24,7 +24,7 @@ from SPASegmentLib.viewer.downloads import has_voxels, read_slicer_segmentation,
 from SPASegmentLib.viewer.keys import strokes
 from SPASegmentLib.viewer.navigation import Navigation, observe_clicks
 from SPASegmentLib.viewer.options import MEGABYTE, ViewerOptions
-from SPASegmentLib.viewer.resume import Kept, Memory
+from SPASegmentLib.viewer.resume import Kept, Memory, what_is_lost
 from SPASegmentLib.viewer.shelf import OpenVolume, Shelf
 from SPASegmentLib.viewer.surface import Surface
 from SPASegmentLib.viewer.uploads import UPLOADS_KEPT
@@ -374,21 +374,14 @@ class Viewer:
 
     def _say_unkept(self, written: bool) -> None:
         """Say on the page which work would be lost with the server, and what to do."""
-        sentence = reason = ""
         approved = [opened for opened in self.shelf if has_voxels(opened.segmentation)]
         if self.memory is None:
             return
-        if not written:
-            reason = "the disk is full or cannot be written"
-            sentence = f"Your work cannot be kept for a restart, as {reason}: download the segmentation."
-        elif any(opened.choice.is_upload for opened in approved):
-            reason = "masks on files sent from the page are deleted with them"
-            sentence = (
-                "What is approved on a file sent from the page is deleted when the viewer stops: download it."
-            )
-        elif self._offer is not None and (approved or self.workbench.screen.iteration):
-            reason = "the question whether to resume was not answered"
-            sentence = "Nothing is kept for a restart before you choose Resume or Start anew."
+        sentence, reason = what_is_lost(
+            written=written,
+            on_upload=any(opened.choice.is_upload for opened in approved),
+            unanswered=self._offer is not None and bool(approved or self.workbench.screen.iteration),
+        )
         with self.server.state as state:
             state.unkept = sentence
             state.trame__template_error = page.stopped(reason)

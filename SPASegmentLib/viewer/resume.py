@@ -98,6 +98,24 @@ def default_folder() -> Path:
     return platformdirs.user_state_path("SPASegment", appauthor=False) / "viewer"
 
 
+def what_is_lost(*, written: bool, on_upload: bool, unanswered: bool) -> tuple[str, str]:
+    """What to do about work that ends with the server, and why it does; two empty texts where none would.
+
+    written: whether the disk took the work. on_upload: whether something is approved on an upload.
+    unanswered: whether something was done while earlier work was still on offer.
+    """
+    if not written:
+        reason = "the disk is full or cannot be written"
+        return f"Your work cannot be kept for a restart, as {reason}: download the segmentation.", reason
+    if on_upload:
+        reason = "masks on files sent from the page are deleted with them"
+        return "What is approved on a file sent from the page is deleted at exit: download it.", reason
+    if unanswered:
+        reason = "the question whether to resume was not answered"
+        return "Nothing is kept for a restart before you choose Resume or Start anew.", reason
+    return "", ""
+
+
 def page_key(folder: Path | None = None) -> str:
     """What a page's cookie holds: the same at every start, so that a page that is open finds its way back.
 

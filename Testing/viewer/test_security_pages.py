@@ -1,4 +1,4 @@
-"""What one page may do to the others, what it shows of names, and that it tells the truth about what is kept."""
+"""What one page may do to the others, how it shows names, and that what it says of what is kept is true."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 
 UPLOADED = "() => trame.state.get('volume').startsWith('upload:') && !trame.state.get('job')"
+WARNED = "(w) => (document.querySelector('.warnings') || {innerText: ''}).innerText.includes(w)"
+SHOWN = """(name) => { const chosen = document.querySelector('#volume').selectedOptions[0];
+    const said = trame.state.get('problem') || (chosen && chosen.innerText === name);
+    return said && !trame.state.get('job'); }"""
 MARKUP = "<img src=x onerror='window.hacked = 1'>{{ 6 * 7 }}"
 
 
@@ -81,10 +85,7 @@ def test_a_second_page_is_told_and_the_first_one_too(
     one.wait("() => trame.state.get('company') === ''")
     other = new_page(a_shared_server.address)
     for page in (one, other):
-        page.wait(
-            "() => (document.querySelector('.warnings') || {innerText: ''}).innerText"
-            ".includes('Another page has this session open')"
-        )
+        page.wait(WARNED, "Another page has this session open")
     other.page.close()
     one.wait("() => trame.state.get('company') === '' && !document.querySelector('.warnings')")
 
@@ -156,11 +157,7 @@ def test_what_views_cannot_draw_gets_a_sentence_and_no_flood(
         ("huge", huge),
     ):
         page.page.set_input_files("#upload", str(volume_file(tmp_path / f"{name}.nrrd", voxels)))
-        page.wait(
-            "(name) => (document.querySelector('#volume').selectedOptions[0] || {innerText: ''}).innerText"
-            " === name || trame.state.get('problem')",
-            f"{name}.nrrd",
-        )
+        page.wait(SHOWN, f"{name}.nrrd")
         page.page.keyboard.press("PageDown")
         page.page.wait_for_timeout(500)
     assert a_shared_server.errors == before
@@ -180,16 +177,12 @@ def test_the_memory_of_uploads_is_given_back(
     for k in range(6):
         sent = path.rename(tmp_path / f"large{k}.nii.gz")
         page.page.set_input_files("#upload", str(sent))
-        page.wait(
-            "(name) => (document.querySelector('#volume').selectedOptions[0] || {innerText: ''}).innerText"
-            " === name && !trame.state.get('job')",
-            sent.name,
-        )
+        page.wait(SHOWN, sent.name)
         page.page.wait_for_timeout(1000)
         grown.append(server.resident_mb())
         path = sent
     assert max(grown[2:]) - grown[0] < 200, grown
-    files = [p for p in (server.home / "tmp").rglob("large*.nii.gz")]
+    files = list((server.home / "tmp").rglob("large*.nii.gz"))
     assert sum(p.stat().st_size for p in files) <= 4 * 8 * 2**20
     assert server.stop() == 0
 
@@ -205,9 +198,7 @@ def test_a_disk_that_keeps_nothing_is_told_on_the_page(
     page.proposed(1)
     page.page.keyboard.press("Enter")
     page.said("Approved")
-    page.wait(
-        "() => (document.querySelector('.warnings') || {innerText: ''}).innerText.includes('cannot be kept')"
-    )
+    page.wait(WARNED, "cannot be kept")
     server.stop(signal.SIGKILL)
     page.page.wait_for_selector(".spa-stopped")
     assert "Not everything approved is kept" in page.page.inner_text(".spa-stopped")
@@ -225,9 +216,7 @@ def test_what_is_approved_on_an_upload_is_said_to_be_lost_with_the_server(
     page.wait("() => !trame.state.get('screen').busy && trame.state.get('screen').iteration === 1")
     page.page.click("#approve")
     page.said("Approved")
-    page.wait(
-        "() => (document.querySelector('.warnings') || {innerText: ''}).innerText.includes('download it')"
-    )
+    page.wait(WARNED, "download it")
     server.stop(signal.SIGKILL)
     page.page.wait_for_selector(".spa-stopped")
     assert "deleted" in page.page.inner_text(".spa-stopped")
