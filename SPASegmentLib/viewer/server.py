@@ -107,7 +107,7 @@ class Service:
         bound.app.middlewares.append(self.guard.middleware())
         bound.app.router.add_get("/api/alive", self._alive)
         bound.app.router.add_post("/paraview/", self._where)
-        bound.app.router.add_put("/api/upload/{id}/{folder}/{name}", self.uploads.receive)
+        bound.app.router.add_put("/api/upload/{id}/{folder}/{name:[^/]+}", self.uploads.receive)
         bound.app.router.add_post("/api/upload/{id}", self.uploads.finish)
         bound.app.router.add_get("/api/segmentation.{kind}", self._download)
 
