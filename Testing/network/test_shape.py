@@ -38,3 +38,13 @@ def test_every_fourth_sample_keeps_its_shape():
 
 def test_an_empty_map_has_finite_angles():
     assert torch.isfinite(angles_around(torch.zeros(1, 16, 16))).all()
+
+
+def test_harmonics_fall_with_the_root_of_their_order():
+    angles = torch.zeros(1, 4, 4)  # cos(k phi) = 1 for every k
+    amplitudes = []
+    for k in range(4):
+        noise = torch.zeros(1, 2, 2, 4)
+        noise[0, 1, 0, k] = 1.0
+        amplitudes.append(float(shape_change(noise, angles, 3.0)[0, 1, 0, 0]))
+    assert amplitudes == pytest.approx([3 / math.sqrt(k) for k in (1, 2, 3, 4)])
