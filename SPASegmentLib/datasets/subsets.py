@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import gammaln
 
 TRIES = 1000
 """Subsets drawn for one target at most."""
@@ -45,3 +46,22 @@ def draw_subset(masks: np.ndarray, raters: tuple[int, ...], rng: np.random.Gener
             return Subset(target, included, tried > 0)
     alone = who_drew[int(rng.integers(len(who_drew)))]
     return Subset(half_agree(masks[[alone]]), (alone,), True)
+
+
+def draw_agreeing(votes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The raters of a subset at least half of which voted, uniform among all such subsets.
+
+    votes: (R,) bool, at least one of them true. Returns sorted indices.
+    """
+    who_did, who_did_not = np.flatnonzero(votes), np.flatnonzero(~votes)
+    count = np.arange(1, len(who_did) + 1)[:, None], np.arange(len(who_did_not) + 1)[None]
+    subsets = _log_choose(len(who_did), count[0]) + _log_choose(len(who_did_not), count[1])
+    subsets = np.where(count[0] >= count[1], subsets, -np.inf)  # how many, by who voted and who did not
+    share = np.exp(subsets - subsets.max()).ravel()
+    voted, other = np.unravel_index(rng.choice(len(share), p=share / share.sum()), subsets.shape)
+    chosen = rng.choice(who_did, voted + 1, replace=False), rng.choice(who_did_not, other, replace=False)
+    return np.sort(np.concatenate(chosen))
+
+
+def _log_choose(n: int, k: np.ndarray) -> np.ndarray:
+    return np.asarray(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from SPASegmentLib.datasets.subsets import draw_subset, half_agree, members
+from SPASegmentLib.datasets.subsets import draw_agreeing, draw_subset, half_agree, members
 from SPASegmentLib.network.config import SPAConfig
 
 
@@ -30,7 +30,7 @@ class Batch:
     users: Tensor
 
 
-FEW_RATERS = 6
+FEW_RATERS = 4
 """Up to so many raters, all their subsets are further users of an image; of more, some are drawn."""
 
 
@@ -73,8 +73,11 @@ class BatchMaker:
         views = [self._view(t, c, rng) for t, c in zip(targets, clicks, strict=True)]
         wanted = np.stack(targets)[:, None]
         if self.users > 1:
-            others = np.stack([self._others(i, np.random.default_rng((seed, step, rank, i))) for i in chosen])
-            wanted = np.concatenate([wanted, others], axis=1)
+            others = [
+                self._others(i, click, np.random.default_rng((seed, step, rank, i)))
+                for i, click in zip(chosen, clicks, strict=True)
+            ]
+            wanted = np.concatenate([wanted, np.stack(others)], axis=1)
         return self._crop(chosen, wanted, np.array(clicks), np.stack(views), rng)
 
     def _indices(self, seed: int, step: int, size: int, rank: int) -> np.ndarray:
@@ -93,17 +96,17 @@ class BatchMaker:
         row, col = spots[rng.integers(len(spots))]
         return target, (int(row), int(col))
 
-    def _others(self, index: int, rng: np.random.Generator) -> np.ndarray:
-        """What U - 1 further users want of this image: (U - 1, H, W) bool; none of them wants nothing."""
+    def _others(self, index: int, click: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+        """What U - 1 further users want of this image who may have clicked there: (U - 1, H, W) bool."""
         raters, needed = self.masks[index], self.users - 1
-        if len(raters) <= FEW_RATERS:
-            everyone = tuple(range(len(raters)))
-            subsets = [list(members(everyone, number)) for number in range(1, 2 ** len(raters))]
-            wanted = [mask for subset in subsets if (mask := half_agree(raters[subset])).any()]
-            order = rng.permutation(len(wanted))
-        else:
-            wanted, order = [wanted_mask(raters, rng) for _ in range(needed)], np.arange(needed)
-        return np.stack([wanted[i] for i in np.resize(order, needed)])
+        votes = raters[:, click[0], click[1]]
+        if len(raters) > FEW_RATERS:
+            return np.stack([half_agree(raters[draw_agreeing(votes, rng)]) for _ in range(needed)])
+        everyone = tuple(range(len(raters)))
+        subsets = [list(members(everyone, number)) for number in range(1, 2 ** len(raters))]
+        agreeing = [subset for subset in subsets if half_agree(votes[subset])]
+        order = np.resize(rng.permutation(len(agreeing)), needed)
+        return np.stack([half_agree(raters[agreeing[i]]) for i in order])
 
     def _view(self, target: np.ndarray, click: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
         """Region and augmentation as an affine map grid -> slice: (2, 3), pixels, (x, y)."""

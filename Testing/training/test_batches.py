@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 
 import numpy as np
+import pytest
 import torch
 from torch.nn import functional as F
 
@@ -91,3 +92,50 @@ def test_one_of_sixty_four_raters_is_enough_for_a_target():
     masks = np.zeros((64, 8, 8), bool)
     masks[40, 2:4, 2:4] = True
     assert np.array_equal(wanted_mask(masks, np.random.default_rng(0)), masks[40])
+
+
+def spot(masks: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+    """Largest value of each mask within a cell of its image's point: (B, U, G, G), (B, 2) -> (B, U)."""
+    near = F.max_pool2d(masks, 3, stride=1, padding=1)
+    col, row = points.round().long().unbind(dim=1)
+    return near[torch.arange(len(masks)), :, row, col]
+
+
+@pytest.mark.parametrize("raters", [3, 4, 9])
+def test_whoever_may_have_made_the_click_wants_what_was_clicked(raters):
+    """Raters who drew different objects: the click tells which of them cannot be the user."""
+    masks = np.zeros((1, raters, 48, 48), bool)
+    for rater in range(raters):
+        top, left = 16 * (rater // 3), 16 * (rater % 3)
+        masks[0, rater, top : top + 12, left : left + 12] = True
+    maker = BatchMaker(np.zeros((1, 48, 48), np.uint8), masks, CONFIG, 0.0, users=6)
+    for step in range(30):
+        batch = maker.batch(0, step, 1)
+        assert spot(batch.users, batch.points[:, 0]).min() == 1
+
+
+def test_clicks_lie_where_all_raters_agree():
+    """What all agree on is bright; half of the users want nine times as much."""
+    images, masks = np.zeros((4, 96, 96), np.uint8), np.zeros((4, 2, 96, 96), bool)
+    images[:, 42:52, 42:52] = 255
+    masks[:, 0, 32:62, 32:62] = masks[:, 1, 42:52, 42:52] = True
+    maker = BatchMaker(images, masks, CONFIG, 1.0)
+    for step in range(10):
+        batch = maker.batch(0, step, 4)
+        assert spot(batch.image, batch.points[:, 0]).min() > 0.5
+
+
+def test_the_seed_lies_where_its_pixel_lies_in_the_resampled_slice():
+    """The only pixel all raters agree on is the middle of a disc, the target of the others."""
+    rows, cols = np.mgrid[:96, :96]
+    masks = np.stack([np.hypot(rows - 48, cols - 40) < radius for radius in (15, 1)])[None]
+    maker = BatchMaker(np.zeros((1, 96, 96), np.uint8), masks, CONFIG, 1.0)
+    offsets, axis = [], torch.arange(32.0)
+    for step in range(60):
+        batch = maker.batch(0, step, 1)
+        target, seed = batch.target[0], batch.points[0, 0]
+        if target.sum() > 20 and target[[0, -1]].sum() + target[:, [0, -1]].sum() == 0:
+            middle = torch.stack([(target.sum(dim=0) * axis).sum(), (target.sum(dim=1) * axis).sum()])
+            offsets.append(seed - middle / target.sum())
+    assert len(offsets) > 20
+    assert torch.stack(offsets).mean(dim=0).abs().max() < 0.1

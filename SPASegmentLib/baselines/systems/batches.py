@@ -17,5 +17,5 @@ class RaterBatchMaker(BatchMaker):
     def __init__(self, images: np.ndarray, masks: np.ndarray, config: SPAConfig, region_known: float) -> None:
         super().__init__(images, masks, config, region_known, 0.0, 1 + masks.shape[1])
 
-    def _others(self, index: int, rng: np.random.Generator) -> np.ndarray:
+    def _others(self, index: int, click: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
         return np.asarray(self.masks[index])
