@@ -9,17 +9,23 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
 
 from SPASegmentLib.errors import CheckpointError
 from SPASegmentLib.network.checkpoint import load_checkpoint, read_header
+from SPASegmentLib.network.config import SPAConfig
+from SPASegmentLib.network.spa import SPANetwork
+from SPASegmentLib.training.batches import BatchMaker, Sealed
 from SPASegmentLib.training.loop import one_cycle, train
 from SPASegmentLib.training.options import TrainOptions
+from SPASegmentLib.training.step import TrainingStep
 
 QUIET = Console(quiet=True)
 
@@ -34,6 +40,44 @@ def test_training_improves_the_validation_dice(tmp_path, tiny_data, tiny_options
     scores = [entry["validation"][0] for entry in log_of(tmp_path) if "validation" in entry]
     assert scores[-1] > scores[0] + 0.1
     assert read_header(best).provenance["trained_on"] == "made-up discs"
+
+
+def test_the_best_checkpoint_is_kept_where_later_ones_score_less(tmp_path, tiny_data, tiny_options):
+    """First everything is wanted, which is soon learnt; from step 9 on validation wants a few pixels."""
+    entries = {"steps": 12, "checkpoint_every": 9, "rounds": (1.0,), "learning_rate": 0.02}
+    options = TrainOptions(**{**tiny_options, **entries})
+    ones, speck = np.ones_like(tiny_data.masks), np.zeros_like(tiny_data.validation_masks)
+    speck[:, :, 24:26, 24:26] = True
+    stop_after(tmp_path, replace(tiny_data, masks=ones, validation_masks=ones[:8]), options, 9)
+    later = replace(tiny_data, masks=ones, validation_masks=speck)
+    header = read_header(train(later, tmp_path, options, True, QUIET))
+    scores = {e["step"]: np.mean(e["validation"]) for e in log_of(tmp_path) if "validation" in e}
+    assert scores[12] < max(scores.values()) - 0.05
+    assert scores[header.provenance["steps"]] == max(scores.values())
+    assert header.provenance["validation_score"] == pytest.approx(max(scores.values()), abs=1e-5)
+
+
+def test_a_checkpoint_has_the_score_it_was_kept_for(tmp_path, tiny_data, tiny_options):
+    """The averaged weights are validated, and they are what is written."""
+    options = TrainOptions(**{**tiny_options, "validate_every": 1, "steps": 4, "learning_rate": 0.02})
+    state, header = load_checkpoint(train(tiny_data, tmp_path, options, False, QUIET))
+    network = SPANetwork(SPAConfig.from_dict(header.config))
+    network.load_state_dict(state)
+    step = TrainingStep(network.to(memory_format=torch.channels_last), options).eval()
+    checks = BatchMaker(tiny_data.validation_images, tiny_data.validation_masks, network.config, 1.0)
+    batch = Sealed(checks.batch(12345, 0, options.batch))
+    with torch.no_grad():
+        scores = step(batch, network.config.iterations, torch.Generator().manual_seed(0)).recommendation
+    assert header.provenance["validation_score"] == pytest.approx(np.mean(scores), abs=1e-4)
+
+
+def test_more_users_of_a_click_teach_something_else(tmp_path, tiny_data, tiny_options):
+    weights = []
+    for users in (1, 4):
+        options = TrainOptions(**{**tiny_options, "steps": 2, "users": users})
+        train(tiny_data, tmp_path / str(users), options, False, QUIET)
+        weights.append(load_checkpoint(tmp_path / str(users) / "last.safetensors")[0])
+    assert any(not torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
 
 def test_a_resumed_run_ends_in_the_weights_of_an_uninterrupted_one(tmp_path, tiny_data, tiny_options):

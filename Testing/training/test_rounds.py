@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -109,6 +111,59 @@ def test_the_target_reaches_the_network_only_through_the_picks(tiny_network):
     first, second = seen
     assert torch.equal(first.points, second.points)
     assert first.picked is None and second.picked is None
+
+
+def a_batch(users: int = 3) -> Batch:
+    """Two images; user u wants a disc of radius 4 + 3 u, the first is the one who picks."""
+    targets = discs([4 + 3 * u for u in range(users)]).expand(2, -1, -1, -1)
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(2, 1, 32, 32, generator=generator)
+    points, labels = torch.full((2, 1, 2), 16.0), torch.ones(2, 1)
+    return Batch(image, targets[:, 0], points, labels, targets)
+
+
+def step_loss(network: SPANetwork, batch: Batch, rounds: int, **options: float) -> float:
+    step = TrainingStep(network, TrainOptions(**options)).eval()
+    with torch.no_grad():
+        return float(step(Sealed(batch), rounds, torch.Generator().manual_seed(0)).loss)
+
+
+def test_the_first_round_learns_from_every_user_who_may_have_clicked(tiny_network):
+    batch = a_batch(users=3)
+    alone = [replace(batch, users=batch.users[:, [u]]) for u in range(3)]
+    losses = [step_loss(tiny_network, one, 1) for one in alone]
+    assert max(losses) - min(losses) > 0.1
+    assert step_loss(tiny_network, batch, 1) == pytest.approx(np.mean(losses), rel=1e-4)
+
+
+def test_later_rounds_learn_from_the_user_who_picks_alone(tiny_network):
+    batch = a_batch(users=3)
+    alone = replace(batch, users=batch.users[:, :1])
+    later = [2 * step_loss(tiny_network, b, 2) - step_loss(tiny_network, b, 1) for b in (batch, alone)]
+    assert later[0] == pytest.approx(later[1], rel=1e-4)
+
+
+def test_outlines_change_their_shape_from_the_second_round_on(tiny_network):
+    plain, shaped = (SPANetwork(replace(tiny_network.config, shape_amplitude=a)).eval() for a in (0.0, 3.0))
+    for network in (plain, shaped):
+        network.load_state_dict(tiny_network.state_dict())
+    batch = a_batch()
+    first, second = ([step_loss(network, batch, n) for network in (plain, shaped)] for n in (1, 2))
+    assert first[0] == first[1]
+    assert abs(second[0] - second[1]) > 1e-3
+
+
+def test_a_component_the_weights_have_given_up_still_learns(tiny_network):
+    """Its weight is e^-50; all of one loss to within a wide softness, so that each has its share of it."""
+    network = SPANetwork(tiny_network.config)
+    network.load_state_dict(tiny_network.state_dict())
+    with torch.no_grad():
+        network.generator.weights[-1].bias[0] -= 50
+    options = TrainOptions(winner_temperature=10.0, mean_loss=0.0, candidate_loss=0.0)
+    step = TrainingStep(network, options).eval()
+    step(Sealed(a_batch()), 1, torch.Generator().manual_seed(0)).loss.backward()
+    learnt = network.generator.means.grad.norm(dim=1)
+    assert learnt[0] > 1e-3 * learnt.max()
 
 
 @pytest.fixture(scope="module")
