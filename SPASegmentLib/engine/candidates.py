@@ -12,21 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from SPASegmentLib.engine.config import DEFAULT
 from SPASegmentLib.engine.describe import describe_all
 from SPASegmentLib.engine.kmeans import inner_products, kmeans, one_thread
 from SPASegmentLib.engine.messages import Candidate
 from SPASegmentLib.imaging.types import PointPrompt
 
-K = 4
+K = DEFAULT.candidates
 """Candidates shown at once (the paper's K)."""
-SPECK_PIXELS = 3
-"""Components and holes below this many pixels are specks ..."""
-SPECK_SHARE = 0.02
-"""... and so are those below this share of the largest component."""
-DISTINCT_PIXELS = 2
-"""Two masks are told apart by at least this many pixels ..."""
-DISTINCT_SHARE = 0.01
-"""... and at least this share of the larger one's area."""
 _EIGHT = np.ones((3, 3), dtype=bool)
 
 
@@ -91,8 +84,8 @@ def clean_mask(
     mask: np.ndarray,
     points: Sequence[PointPrompt] = (),
     *,
-    speck_pixels: int = SPECK_PIXELS,
-    speck_share: float = SPECK_SHARE,
+    speck_pixels: int = DEFAULT.speck_pixels,
+    speck_share: float = DEFAULT.speck_share,
 ) -> np.ndarray:
     """Remove specks and fill pin-holes; cleaning twice changes nothing more.
 
@@ -187,8 +180,8 @@ def same_mask(
     a: np.ndarray,
     b: np.ndarray,
     *,
-    distinct_pixels: int = DISTINCT_PIXELS,
-    distinct_share: float = DISTINCT_SHARE,
+    distinct_pixels: int = DEFAULT.distinct_pixels,
+    distinct_share: float = DEFAULT.distinct_share,
 ) -> bool:
     """Whether a user would call two (H, W) masks the same: they differ by less than both thresholds allow."""
     area = max(np.count_nonzero(a), np.count_nonzero(b))
@@ -202,8 +195,8 @@ def select(
     *,
     rejected: Sequence[np.ndarray] = (),
     limit: int = K,
-    distinct_pixels: int = DISTINCT_PIXELS,
-    distinct_share: float = DISTINCT_SHARE,
+    distinct_pixels: int = DEFAULT.distinct_pixels,
+    distinct_share: float = DEFAULT.distinct_share,
 ) -> Selection:
     """Choose which masks to show, the better supported first where two are the same.
 
@@ -248,7 +241,8 @@ def worth_showing(centroids: np.ndarray, mean: np.ndarray, pixel_cells: float) -
         shared = masks @ masks.T
     area = np.diagonal(shared)
     differ = area[:, None] + area - 2 * shared
-    least = np.maximum(DISTINCT_PIXELS * pixel_cells, DISTINCT_SHARE * np.maximum(area[:, None], area)) / 2
+    share = DEFAULT.distinct_share * np.maximum(area[:, None], area)
+    least = np.maximum(DEFAULT.distinct_pixels * pixel_cells, share) / 2
     kept = [0]
     for i in range(1, len(masks)):
         if area[i] and all(differ[i, j] >= least[i, j] for j in kept):

@@ -6,15 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from SPASegmentLib.engine.config import DEFAULT
 from SPASegmentLib.engine.messages import Answered, Feedback, ProposalRequest
 from SPASegmentLib.imaging import zoom
 from SPASegmentLib.imaging.types import Region
 from SPASegmentLib.network.belief import Belief, log_none
 from SPASegmentLib.network.config import SPAConfig
 from SPASegmentLib.network.interaction import Interaction, point_spots
-
-FURTHER_POINT_LOGIT = 8.0
-"""What a further point adds to (or takes from) the logits around it, so that it always holds."""
 
 
 class History:
@@ -48,8 +46,9 @@ class History:
         masks = torch.from_numpy(np.concatenate(turned_down)).float()[None]
         if masks.shape[1] == 0:
             return weights
-        log = log_none(torch.from_numpy(samples)[None], masks, self.config.pick_temperature)[0]
-        return torch.softmax(log.double(), dim=0).numpy()
+        softness = self.config.pick_temperature
+        log = log_none(torch.from_numpy(samples)[None], masks, softness, DEFAULT.close_enough)
+        return torch.softmax(log[0].double(), dim=0).numpy()
 
     def _points(self, request: ProposalRequest) -> tuple[Tensor, Tensor]:
         """(1, n, 2) (x, y) in cells, (1, n) labels."""
@@ -65,7 +64,7 @@ class History:
         further, signs = points[:, 1:], labels[:, 1:]
         grid = self.region.grid
         spots = point_spots(further, signs, 1, grid) - point_spots(further, signs, 0, grid)
-        return FURTHER_POINT_LOGIT * spots[0, 0]
+        return DEFAULT.further_point_logit * spots[0, 0]
 
     def _interaction(self, answered: tuple[Answered, ...], points: Tensor, labels: Tensor) -> Interaction:
         belief = Belief(self.config.pick_temperature)
@@ -83,7 +82,7 @@ class History:
                 continue
             shown = (clusters >= 0.5).float()
             if answer.picked is None:
-                belief.reject(shown)
+                belief.reject(shown, DEFAULT.close_enough)
                 continue
             belief.update(shown, torch.tensor([answer.picked], device=self.device))
             picked = clusters[:, answer.picked][:, None]

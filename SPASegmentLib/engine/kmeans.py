@@ -12,11 +12,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-STARTS = 4
-"""Starts of which the best result is taken."""
-TRIALS = 3
-"""Points tried for each further centre (greedy k-means++)."""
-MOST_STEPS = 50
+from SPASegmentLib.engine.config import DEFAULT
+
 SAME = 1e-6
 """Maps whose squared distance is below this share of the largest one are the same map ..."""
 SAME_CELLS = 1e-7
@@ -42,7 +39,7 @@ def inner_products(samples: np.ndarray) -> np.ndarray:
 def kmeans(products: np.ndarray, weights: np.ndarray, k: int, seed: int) -> np.ndarray:
     """Labels (N,) int of weighted K-means into at most k clusters; fewer where fewer points are distinct.
 
-    products: (N, N) inner products. weights: (N,) positive. The best of STARTS runs of Lloyd's algorithm from
+    products: (N, N) inner products. weights: (N,) positive. The best of some runs of Lloyd's algorithm from
     greedy k-means++ starts, the first of equally good ones; the same bits for the same seed.
     """
     with one_thread():
@@ -51,7 +48,7 @@ def kmeans(products: np.ndarray, weights: np.ndarray, k: int, seed: int) -> np.n
         distance[distance < max(SAME * float(distance.max()), SAME_CELLS)] = 0
         labels = _starts(distance, weights, k, np.random.default_rng(seed))
         k = int(labels.max()) + 1
-        for _ in range(MOST_STEPS):
+        for _ in range(DEFAULT.kmeans_steps):
             to_centre = _to_centres(products, weights, labels, k)
             after = to_centre.argmin(axis=1)
             if np.array_equal(after, labels):
@@ -62,17 +59,18 @@ def kmeans(products: np.ndarray, weights: np.ndarray, k: int, seed: int) -> np.n
 
 
 def _starts(distance: np.ndarray, weights: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
-    """(STARTS, N) labels: the nearest of up to k points chosen by greedy k-means++.
+    """(starts, N) labels: the nearest of up to k points chosen by greedy k-means++.
 
     distance: (N, N) squared distances, 0 between points that are the same.
     """
-    start = np.arange(STARTS)
-    first = _draw(np.tile(weights, (STARTS, 1)), rng.random((STARTS, 1)))[:, 0]
-    nearest, labels = distance[first], np.zeros((STARTS, len(weights)), dtype=np.int64)
+    starts, trials = DEFAULT.kmeans_starts, DEFAULT.kmeans_trials
+    start = np.arange(starts)
+    first = _draw(np.tile(weights, (starts, 1)), rng.random((starts, 1)))[:, 0]
+    nearest, labels = distance[first], np.zeros((starts, len(weights)), dtype=np.int64)
     for centre in range(1, k):
         if not nearest.any(axis=1).all():
             break
-        tried = _draw(nearest * weights, rng.random((STARTS, TRIALS)))
+        tried = _draw(nearest * weights, rng.random((starts, trials)))
         then = np.minimum(nearest[:, None], distance[tried])
         chosen = tried[start, (then @ weights).argmin(axis=1)]
         labels[distance[chosen] < nearest] = centre
@@ -88,7 +86,7 @@ def _draw(mass: np.ndarray, random: np.ndarray) -> np.ndarray:
 
 
 def _to_centres(products: np.ndarray, weights: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
-    """(STARTS, k, N) squared distances of points to centres, less each point's own square."""
+    """(starts, k, N) squared distances of points to centres, less each point's own square."""
     shares = (labels[:, None] == np.arange(k)[:, None]) * weights
     total = shares.sum(axis=2, keepdims=True)
     shares /= np.where(total > 0, total, 1)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from SPASegmentLib.engine.candidates import clean_mask, cluster, described, select, worth_showing
 from SPASegmentLib.engine.checks import check_request, input_warnings, network_pixels
+from SPASegmentLib.engine.config import DEFAULT
 from SPASegmentLib.engine.history import History
 from SPASegmentLib.engine.kmeans import inner_products, one_thread
 from SPASegmentLib.engine.looks import find_region, room_for_pick
@@ -43,10 +44,6 @@ CHUNK = 8
 """Samples decoded at once with the paper's fusion; on a CPU chunks beat one batch."""
 CACHED = 16
 """Image embeddings and regions kept, newest last."""
-EXTRA_CLUSTERS = (0, 1, 2, 4, 8)
-"""Clusters beyond K tried in turn until K candidates are distinct."""
-WIDEN = 0.5
-"""How much every "none of these" since the last pick widens the components."""
 
 
 def load_engine(name_or_path: str | Path = "compact", device: str = "auto") -> LocalEngine:
@@ -172,7 +169,7 @@ class LocalEngine:
         with one_thread():
             mean = np.tensordot(mixture.weights.astype(np.float32), samples, axes=1)
         found = zoom.unsample(mean, region, image.shape, image.spacing) >= 0.5
-        likely = mean[mean > 0.1]
+        likely = mean[mean > DEFAULT.likely]
         certainty = float(np.abs(2 * likely - 1).mean()) if likely.size else 0.0
         return clean_mask(found, request.points), certainty
 
@@ -199,7 +196,7 @@ class LocalEngine:
         profile's effect on), so the profile weighs in once.
         """
         log_weights, means, variances = _arrays(prepared.distribution)
-        mixture = Mixture(log_weights, means, variances * (1 + WIDEN * history.rejections) ** 2)
+        mixture = Mixture(log_weights, means, variances * (1 + DEFAULT.widening * history.rejections) ** 2)
         if request.log_prior is not None and not history.has_pick:
             mixture = mixture.reweighted(request.log_prior)
         return mixture
@@ -222,7 +219,8 @@ class LocalEngine:
         rng = np.random.default_rng((request.seed, 1))
         noise = torch.from_numpy(rng.standard_normal((1, len(logits), 2, self.config.harmonics))).float()
         angles = angles_around(logits.sigmoid().mean(dim=0, keepdim=True))
-        return (logits + shape_change(noise, angles, self.config.shape_amplitude)[0]).sigmoid().numpy()
+        change = shape_change(noise, angles, self.config.shape_amplitude, DEFAULT.plain_every)
+        return (logits + change[0]).sigmoid().numpy()
 
     def _answer(
         self,
@@ -278,9 +276,9 @@ class LocalEngine:
         image, k = request.image, self.config.candidates
         products, mean = inner_products(samples), np.tensordot(weights, samples, axes=1)
         cells = image.spacing[0] * image.spacing[1] / (region.size_mm / region.grid) ** 2
-        for extra in EXTRA_CLUSTERS:
+        for extra in DEFAULT.extra_clusters:
             labels, centroids = cluster(samples, weights, k + extra, request.seed, products)
-            if 0 < extra < EXTRA_CLUSTERS[-1] and worth_showing(centroids, mean, cells) < k:
+            if 0 < extra < DEFAULT.extra_clusters[-1] and worth_showing(centroids, mean, cells) < k:
                 continue
             masks = [
                 clean_mask(zoom.unsample(c, region, image.shape, image.spacing) >= 0.5, request.points)
@@ -338,8 +336,8 @@ def _outline(probability: np.ndarray, request: ProposalRequest) -> np.ndarray:
     if mask.any():
         return mask
     peak = float(probability.max())
-    if peak > 0.05:
-        mask = clean_mask(probability >= 0.5 * peak, request.points)
+    if peak > DEFAULT.faint_peak:
+        mask = clean_mask(probability >= DEFAULT.faint_level * peak, request.points)
     if not mask.any():
         mask = np.zeros(probability.shape, dtype=bool)
         seed = next(p for p in request.points if p.positive)

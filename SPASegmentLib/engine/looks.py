@@ -7,19 +7,11 @@ from collections.abc import Callable
 import numpy as np
 from scipy import ndimage
 
+from SPASegmentLib.engine.config import DEFAULT
 from SPASegmentLib.engine.messages import ProposalRequest
 from SPASegmentLib.imaging import zoom
 from SPASegmentLib.imaging.types import Region
 from SPASegmentLib.network.config import SPAConfig
-
-LOOKS = 4
-"""Looks from one first region before its size counts as known."""
-FIRST_REGIONS = (1.0, 2.0, 4.0)
-"""First regions tried in turn, in default ones, while what is found does not stand out."""
-STANDS_OUT = 1.5
-"""Contrast from which on a mask is an object without doubt."""
-RING = 3
-"""Width in pixels of the ring around a mask that it is compared with."""
 
 Look = Callable[[Region], tuple[np.ndarray, float]]
 
@@ -34,14 +26,14 @@ def find_region(request: ProposalRequest, config: SPAConfig, look: Look) -> Regi
     """
     image = request.image
     best, most_certain = None, -1.0
-    for factor in FIRST_REGIONS:
+    for factor in DEFAULT.first_regions:
         size = factor * config.default_region * min(image.spacing)
         if best is not None and size > 2 * _longer_side(request):
             break
         region, mask, certainty = _settle(request, config, look, first_region(request, config, factor))
-        if best is None or certainty >= most_certain - 0.005:
+        if best is None or certainty >= most_certain - DEFAULT.as_certain:
             best, most_certain = region, certainty
-        if stands_out(image.pixels, mask) >= STANDS_OUT:
+        if stands_out(image.pixels, mask) >= DEFAULT.stands_out:
             break
     assert best is not None
     return best
@@ -60,10 +52,11 @@ def _settle(
     """Look, fit the region to what was found, look again until it stays."""
     image, seed = request.image, seed_of(request)
     mask, certainty = look(region)
-    for _ in range(LOOKS - 1):
+    for _ in range(DEFAULT.looks - 1):
         better = zoom.refine(region, mask, seed, image.spacing, factor=config.zoom_factor)
         moved = float(np.hypot(*np.subtract(better.centre, region.centre))) * min(image.spacing)
-        if abs(np.log(better.size_mm / region.size_mm)) < 0.15 and moved < 0.08 * region.size_mm:
+        resized = abs(np.log(better.size_mm / region.size_mm))
+        if resized < DEFAULT.settled_size and moved < DEFAULT.settled_shift * region.size_mm:
             break
         region = better
         mask, certainty = look(region)
@@ -78,19 +71,19 @@ def stands_out(pixels: np.ndarray, mask: np.ndarray) -> float:
     rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return 0.0
-    margin = RING + 1
+    margin = DEFAULT.ring_pixels + 1
     box = (
         slice(max(rows[0] - margin, 0), rows[-1] + margin + 1),
         slice(max(cols[0] - margin, 0), cols[-1] + margin + 1),
     )
     inside, part = mask[box], pixels[box]
-    ring = ndimage.binary_dilation(inside, iterations=RING) & ~inside
+    ring = ndimage.binary_dilation(inside, iterations=DEFAULT.ring_pixels) & ~inside
     if not ring.any():
         return 0.0
     part = part.reshape(*inside.shape, -1)
     within, around = part[inside], part[ring]
     difference = np.abs(within.mean(axis=0) - around.mean(axis=0))
-    noise = 0.5 * (within.std(axis=0) + around.std(axis=0)) + 0.01
+    noise = 0.5 * (within.std(axis=0) + around.std(axis=0)) + DEFAULT.least_noise
     return float((difference / noise).max())
 
 

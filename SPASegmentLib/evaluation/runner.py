@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from SPASegmentLib.datasets.case import MultiRaterDataset
+from SPASegmentLib.engine.config import DEFAULT
 from SPASegmentLib.engine.messages import Engine
 from SPASegmentLib.errors import SPASegmentError
 from SPASegmentLib.evaluation.interaction import run_case
@@ -120,6 +121,7 @@ def _open_stores(
             {
                 "model": name,
                 "hash": report.hash,
+                "inference": DEFAULT.digest(),
                 "dataset": dataset.name,
                 "protocol_seed": options.protocol_seed,
                 "target": options.target,

@@ -15,6 +15,7 @@ import numpy as np
 from rich.console import Console
 
 from SPASegmentLib.datasets.case import Case, MultiRaterDataset
+from SPASegmentLib.engine.config import DEFAULT
 from SPASegmentLib.engine.messages import Engine
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.evaluation.interaction import Trace, interact
@@ -170,7 +171,7 @@ def _open_stores(
     return {
         name: RecordFile(
             out / RECORDS_FOLDER / file_name(name, names),
-            {"model": name, "hash": reports[name].hash, **held},
+            {"model": name, "hash": reports[name].hash, "inference": DEFAULT.digest(), **held},
             SequenceRecord,
         )
         for name in names

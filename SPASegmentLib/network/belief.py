@@ -36,10 +36,14 @@ class Belief:
         self.log_weights = self.log_weights + log_choice.gather(2, index).squeeze(2)
         return self.mean()
 
-    def reject(self, candidates: Tensor) -> Tensor:
-        """Multiply by the likelihood of "none of these"; candidates binary -> mean (B, 1, G, G)."""
+    def reject(self, candidates: Tensor, close_enough: float) -> Tensor:
+        """Multiply by the likelihood of "none of these"; candidates binary -> mean (B, 1, G, G).
+
+        close_enough: see `log_none`.
+        """
         assert self.samples is not None and self.log_weights is not None
-        self.log_weights = self.log_weights + log_none(self.samples, candidates, self.temperature)
+        against = log_none(self.samples, candidates, self.temperature, close_enough)
+        self.log_weights = self.log_weights + against
         return self.mean()
 
     def mean(self) -> Tensor:
@@ -56,11 +60,10 @@ def pairwise_dice(a: Tensor, b: Tensor) -> Tensor:
     return 2 * torch.bmm(a, b.transpose(1, 2)) / total.clamp(min=1e-6)
 
 
-CLOSE_ENOUGH = 0.9
-"""Dice at which a user takes a candidate for what they want every other time."""
+def log_none(samples: Tensor, candidates: Tensor, temperature: float, close_enough: float) -> Tensor:
+    """Log P("none of these" | sample): unlikely for who wants something close to a candidate. (B, n).
 
-
-def log_none(samples: Tensor, candidates: Tensor, temperature: float) -> Tensor:
-    """Log P("none of these" | sample): unlikely for who wants something close to a candidate. (B, n)."""
+    close_enough: Dice at which a user takes a candidate for what they want every other time.
+    """
     closest = pairwise_dice(samples, candidates).amax(dim=-1)
-    return F.logsigmoid((CLOSE_ENOUGH - closest) / temperature)
+    return F.logsigmoid((close_enough - closest) / temperature)

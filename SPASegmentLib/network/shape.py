@@ -11,9 +11,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-PLAIN = 4
-"""One in so many samples keeps the shape the mixture gives it."""
-
 
 def angles_around(mean: Tensor) -> Tensor:
     """(B, G, G) probabilities -> (B, G, G) angle of every cell around the object's centre, in radians."""
@@ -26,16 +23,16 @@ def angles_around(mean: Tensor) -> Tensor:
     return torch.atan2(axis[None, :, None] - row, axis[None, None] - col)
 
 
-def shape_change(noise: Tensor, angles: Tensor, amplitude: float) -> Tensor:
+def shape_change(noise: Tensor, angles: Tensor, amplitude: float, plain_every: int) -> Tensor:
     """Change of the logits of n samples: sum over k of (a_k cos k phi + b_k sin k phi) / sqrt(k).
 
-    noise: (B, n, 2, harmonics) standard normal. angles: (B, G, G). Returns (B, n, G, G); every fourth sample
-    stays unchanged.
+    noise: (B, n, 2, harmonics) standard normal. angles: (B, G, G). Returns (B, n, G, G); one sample in
+    `plain_every` stays unchanged.
     """
     harmonics = noise.shape[-1]
     order = torch.arange(1, harmonics + 1, device=noise.device, dtype=noise.dtype)
     phase = angles[:, None] * order[:, None, None]
     waves = torch.stack([phase.cos(), phase.sin()], dim=1)
     scaled = noise * amplitude / order.sqrt()
-    keep = (torch.arange(noise.shape[1], device=noise.device) % PLAIN != 0).to(noise.dtype)
+    keep = (torch.arange(noise.shape[1], device=noise.device) % plain_every != 0).to(noise.dtype)
     return torch.einsum("bnch,bchij->bnij", scaled, waves) * keep[:, None, None]

@@ -14,16 +14,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from SPASegmentLib.engine.config import DEFAULT
 from SPASegmentLib.engine.messages import Answered, Feedback
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.preference.mixture import log_normalised
-
-DOUBT = 0.02
-"""Probability that the next image does not follow what its user did before."""
-SOFTNESS = 0.1
-"""How far, in Dice, a user's mask may be from what their style wants."""
-COUNTS = 2
-"""Observations that the mask of a slice counts as."""
 
 
 def summed(rows: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
@@ -120,7 +114,7 @@ class Evidence:
 
 
 def doubted(
-    log_evidence: np.ndarray, log_weights: np.ndarray | None = None, doubt: float = DOUBT
+    log_evidence: np.ndarray, log_weights: np.ndarray | None = None, doubt: float = DEFAULT.doubt
 ) -> np.ndarray:
     """(M,) log-prior for the next image: the posterior, but for a share `doubt` of images that do not follow.
 
@@ -156,10 +150,10 @@ def result_row(
     components: int,
     spacing: tuple[float, float],
 ) -> np.ndarray:
-    """(M,) log P(result | m) of the mask a slice ended in, counted `COUNTS` times.
+    """(M,) log P(result | m) of the mask a slice ended in, counted as several observations.
 
     Each sample of the slice's first proposal stands for a user, who ends in a mask of Dice d with it with a
-    probability that goes with exp(d / SOFTNESS). A component has the mean of its samples', and one more that
+    probability that goes with exp(d / softness). A component has the mean of its samples', and one more that
     is the mean of all, so that a component of which few samples were drawn leans towards the others.
     Only before the first pick does a component stand for a style: later samples stand around the pick, and
     picks are steps of one way, not one vote each. first: feedback of the first proposal. result: (H, W) bool.
@@ -168,13 +162,13 @@ def result_row(
     from SPASegmentLib.imaging.zoom import sample_mask  # slow to import, seldom needed
 
     cells = sample_mask(result, spacing, first.region)
-    log_likelihood = (dice_matrix(first.samples >= 128, cells[None])[:, 0] - 1) / SOFTNESS
+    log_likelihood = (dice_matrix(first.samples >= 128, cells[None])[:, 0] - 1) / DEFAULT.result_softness
     everyone = np.logaddexp.reduce(log_likelihood) - np.log(len(log_likelihood))
     rows = np.full(components, everyone)
     for m in np.unique(first.components):
         own = log_likelihood[first.components == m]
         rows[m] = np.logaddexp.reduce([*own, everyone]) - np.log(len(own) + 1)
-    return COUNTS * rows
+    return DEFAULT.result_counts * rows
 
 
 def dice_matrix(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -186,7 +180,7 @@ def dice_matrix(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def log_gain(
-    rows: np.ndarray, log_evidence: np.ndarray, log_weights: np.ndarray, doubt: float = DOUBT
+    rows: np.ndarray, log_evidence: np.ndarray, log_weights: np.ndarray, doubt: float = DEFAULT.doubt
 ) -> float:
     """How much better (nats) the profile predicted a slice's picks than the model without it did.
 

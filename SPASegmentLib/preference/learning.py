@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from SPASegmentLib.engine.config import DEFAULT
 from SPASegmentLib.engine.messages import (
     Answered,
     CancelToken,
@@ -39,11 +40,6 @@ from SPASegmentLib.preference.store import ProfileStore
 from SPASegmentLib.session import proposal_seed
 
 logger = logging.getLogger(__name__)
-
-FEWEST_SAMPLES = 8.0
-"""The consensus is read off the samples only where as many of them count (Kish's effective size) ..."""
-LEAST_COVERED = 0.8
-"""... and they come from components that hold this much of the weight without the profile."""
 
 
 class Outcome(Protocol):
@@ -244,7 +240,8 @@ def consensus_share(
     weights /= weights.sum()
     covered = float(np.exp(base_log_weights)[np.unique(feedback.components)].sum())
     shown = int(np.count_nonzero(feedback.samples.mean(axis=0) >= 127.5))
-    if shown == 0 or covered < LEAST_COVERED or 1 / float((weights**2).sum()) < FEWEST_SAMPLES:
+    counting = 1 / float((weights**2).sum())
+    if shown == 0 or covered < DEFAULT.least_covered or counting < DEFAULT.fewest_samples:
         return None
     consensus = np.tensordot(weights, feedback.samples.astype(np.float64), axes=1)
     return int(np.count_nonzero(consensus >= 127.5)) / shown

@@ -6,13 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from SPASegmentLib.engine.config import DEFAULT
 from SPASegmentLib.errors import InputError
-
-ERROR_RATE = 0.05
-"""Share of picks a user makes for no reason the mixture knows."""
-
-PRIOR_COUNTS = 1.0
-"""Strength, in samples, with which a component's shares lean towards those of all components."""
 
 
 def log_normalised(log_weights: np.ndarray) -> np.ndarray:
@@ -141,8 +136,8 @@ def log_shares(
     labels: np.ndarray,
     k: int,
     M: int,
-    error_rate: float = ERROR_RATE,
-    prior_counts: float = PRIOR_COUNTS,
+    error_rate: float = DEFAULT.error_rate,
+    prior_counts: float = DEFAULT.prior_counts,
 ) -> np.ndarray:
     """Log P(pick k | component m), from the samples of a proposal (supplement Section 2).
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from SPASegmentLib.engine.config import DEFAULT
 from SPASegmentLib.engine.messages import (
     Answered,
     CancelToken,
@@ -28,10 +29,6 @@ from SPASegmentLib.preference.mixture import Mixture
 from SPASegmentLib.preference.profile import Profile, new_profile
 from SPASegmentLib.preference.records import ModelReference, SliceEvidence
 
-ALIKE_DICE = 0.8
-"""The new model has come to what was wanted where its recommendation has this Dice with the mask ..."""
-ALIKE_AREA = math.log(1.25)
-"""... or, without a mask, this ratio of areas (as a logarithm)."""
 ROUNDS = 6
 """At most so many proposals a slice (the paper's number of iterations)."""
 
@@ -130,7 +127,7 @@ def _again(
         if chosen is None:
             break
         answered.append(Answered(proposal, chosen))
-    limit = ALIKE_AREA if given.mask is None else 1 - ALIKE_DICE
+    limit = math.log(DEFAULT.alike_area) if given.mask is None else 1 - DEFAULT.alike_dice
     if _distance(proposal.recommendation, proposal.area_mm2, item, given.mask) > limit:
         return None
     mask = proposal.recommendation if given.mask is None else given.mask

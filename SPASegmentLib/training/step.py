@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from SPASegmentLib.engine.config import DEFAULT
 from SPASegmentLib.network.belief import Belief
 from SPASegmentLib.network.interaction import Interaction
 from SPASegmentLib.network.shape import angles_around, shape_change
@@ -82,7 +83,7 @@ class TrainingStep(nn.Module):
             mean = torch.einsum("bn,bnhw->bhw", log_weights.exp(), logits.sigmoid())
             size = (*logits.shape[:2], 2, config.harmonics)
             noise = torch.randn(size, generator=generator, device=logits.device)
-            return shape_change(noise, angles_around(mean), config.shape_amplitude)
+            return shape_change(noise, angles_around(mean), config.shape_amplitude, DEFAULT.plain_every)
 
     def _loss(self, logits: Tensor, log_weights: Tensor, targets: Tensor, outcome: RoundOutcome) -> Tensor:
         """Mean over the batch and the users who share its proposals; targets (B, U, G, G)."""

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ import pytest
 from evaluation_toys import OracleToy, ToyDataset, ToyEngine, toy
 from rich.console import Console
 
+from SPASegmentLib.engine.config import DEFAULT
 from SPASegmentLib.errors import DatasetError, SPASegmentError
-from SPASegmentLib.evaluation import Options, evaluate, run
+from SPASegmentLib.evaluation import Options, evaluate, run, runner
 from SPASegmentLib.evaluation.runner import file_name
 
 QUICK = Options(resamples=200)
@@ -207,6 +209,15 @@ def test_another_evaluation_does_not_mix_with_the_one_in_the_folder(tmp_path: Pa
     with pytest.raises(SPASegmentError, match="holds another evaluation"):
         evaluate({"toy": toy()}, ToyDataset(2), other, out=tmp_path)
     assert (tmp_path / "results.json").read_bytes() == before
+
+
+def test_records_made_with_other_constants_of_inference_are_not_gone_on_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate({"toy": toy()}, ToyDataset(2), QUICK, out=tmp_path)
+    monkeypatch.setattr(runner, "DEFAULT", replace(DEFAULT, close_enough=0.5))
+    with pytest.raises(SPASegmentError, match="holds another evaluation"):
+        evaluate({"toy": toy()}, ToyDataset(2), QUICK, out=tmp_path)
 
 
 def test_a_model_may_be_added_to_a_folder_later(tmp_path: Path, two_models: dict) -> None:

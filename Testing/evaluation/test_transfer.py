@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from evaluation_toys import RecordingEngine, ToyDataset, ToyEngine, toy
 
+from SPASegmentLib.engine.config import DEFAULT
 from SPASegmentLib.errors import DatasetError, SPASegmentError
-from SPASegmentLib.evaluation import Options
+from SPASegmentLib.evaluation import Options, transfer
 from SPASegmentLib.evaluation.interaction import interact
 from SPASegmentLib.evaluation.protocol import draw
 from SPASegmentLib.evaluation.sequences import TransferOptions, default_users, plan_sequences
@@ -89,7 +91,9 @@ def test_too_few_patients_are_an_error() -> None:
         run_transfer({"toy": toy()}, ToyDataset(40), QUICK, TransferOptions(("tallest",)))
 
 
-def test_workers_change_no_figure_and_a_second_run_computes_nothing(tmp_path: Path) -> None:
+def test_workers_change_no_figure_and_a_second_run_computes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trace = tmp_path / "read.txt"
     alone = run_transfer({"toy": toy()}, ToyDataset(24), QUICK, SHORT)
     dataset = ToyDataset(24, trace=trace)
@@ -102,6 +106,9 @@ def test_workers_change_no_figure_and_a_second_run_computes_nothing(tmp_path: Pa
     assert len(trace.read_text().split()) - read <= 25  # the patients of the plan, once each
     with pytest.raises(SPASegmentError, match="another evaluation"):
         run_transfer({"toy": toy()}, dataset, Options(protocol_seed=3), SHORT, out=tmp_path / "out")
+    monkeypatch.setattr(transfer, "DEFAULT", replace(DEFAULT, doubt=0.5))
+    with pytest.raises(SPASegmentError, match="another evaluation"):
+        run_transfer({"toy": toy()}, dataset, QUICK, SHORT, out=tmp_path / "out")
 
 
 def test_the_carried_profiles_stay_in_files_that_hold_every_case_taught(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from SPASegmentLib.network.shape import PLAIN, angles_around, shape_change
+from SPASegmentLib.network.shape import angles_around, shape_change
 
 
 def disc(row: float, col: float, radius: float = 8.0, grid: int = 32) -> torch.Tensor:
@@ -24,16 +24,16 @@ def test_angles_are_measured_around_the_objects_centre():
 def test_a_first_harmonic_moves_the_outline_to_one_side():
     noise = torch.zeros(1, 2, 2, 4)
     noise[0, 1, 0, 0] = 2.0
-    change = shape_change(noise, angles_around(disc(16, 16)), 1.0)[0, 1]
+    change = shape_change(noise, angles_around(disc(16, 16)), 1.0, 4)[0, 1]
     assert change[16, 24] > 1.5
     assert change[16, 8] < -1.5
 
 
 def test_every_fourth_sample_keeps_its_shape():
     noise = torch.randn(1, 8, 2, 4, generator=torch.Generator().manual_seed(0))
-    change = shape_change(noise, angles_around(disc(16, 16)), 1.0)[0]
+    change = shape_change(noise, angles_around(disc(16, 16)), 1.0, 4)[0]
     plain = [bool((one == 0).all()) for one in change]
-    assert plain == [index % PLAIN == 0 for index in range(8)]
+    assert plain == [index % 4 == 0 for index in range(8)]
 
 
 def test_an_empty_map_has_finite_angles():
@@ -46,5 +46,5 @@ def test_harmonics_fall_with_the_root_of_their_order():
     for k in range(4):
         noise = torch.zeros(1, 2, 2, 4)
         noise[0, 1, 0, k] = 1.0
-        amplitudes.append(float(shape_change(noise, angles, 3.0)[0, 1, 0, 0]))
+        amplitudes.append(float(shape_change(noise, angles, 3.0, 4)[0, 1, 0, 0]))
     assert amplitudes == pytest.approx([3 / math.sqrt(k) for k in (1, 2, 3, 4)])

@@ -7,14 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from SPASegmentLib.engine.config import DEFAULT
 from SPASegmentLib.engine.messages import Answered, Candidate, Description, Feedback, Proposal
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.types import Region
 from SPASegmentLib.imaging.zoom import sample_mask
 from SPASegmentLib.preference.evidence import (
-    COUNTS,
-    DOUBT,
-    SOFTNESS,
     Contribution,
     Evidence,
     dice_matrix,
@@ -126,11 +124,11 @@ def test_evidence_of_another_model_is_refused():
 def test_the_prior_for_the_next_image_keeps_a_doubt(evidence, weights):
     prior = doubted(np.array(evidence), np.array(weights))
     base = np.exp(log_normalised(np.array(weights)))
-    assert (prior >= np.log(DOUBT) - 1e-12).all()
+    assert (prior >= np.log(DEFAULT.doubt) - 1e-12).all()
     assert np.isclose((base * np.exp(prior)).sum(), 1.0)
     posterior = base * np.exp(np.array(evidence) - max(evidence))
     posterior /= posterior.sum()
-    assert np.allclose(base * np.exp(prior), (1 - DOUBT) * posterior + DOUBT * base)
+    assert np.allclose(base * np.exp(prior), (1 - DEFAULT.doubt) * posterior + DEFAULT.doubt * base)
 
 
 def test_without_evidence_the_prior_is_zero():
@@ -186,7 +184,9 @@ def test_a_component_without_samples_leans_on_all_of_them():
     row = result_row(first, bars(8), 3, (1.0, 1.0))
     assert row[0] < row[1] < row[2]
     samples = np.array([2 * 3 / 11, 1, 1])
-    assert row[1] == pytest.approx(COUNTS * np.log(np.mean(np.exp((samples - 1) / SOFTNESS))))
+    assert row[1] == pytest.approx(
+        DEFAULT.result_counts * np.log(np.mean(np.exp((samples - 1) / DEFAULT.result_softness)))
+    )
 
 
 def test_a_result_that_no_sample_resembles_says_nothing():

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from SPASegmentLib.engine.config import DEFAULT
 from SPASegmentLib.engine.messages import ModelInfo
 from SPASegmentLib.errors import ProfileError
 from SPASegmentLib.preference.codec import DamagedProfileError, NewerProfileError, decode, encode
-from SPASegmentLib.preference.evidence import DOUBT
 from SPASegmentLib.preference.mixture import Mixture
 from SPASegmentLib.preference.profile import Profile, blend, merge, new_profile, restored
 from SPASegmentLib.preference.records import ModelReference, PickRecord, SliceEvidence, new_id
@@ -129,7 +129,7 @@ def test_a_fresh_profile_leaves_the_model_as_it_is(fresh):
 def test_a_taught_profile_prefers_what_its_user_wants_and_keeps_a_doubt(taught, engine):
     posterior = taught.posterior()
     assert abs(engine.mixture.means[posterior.argmax(), 0] - 1.2) < 0.1 and posterior.max() > 0.8
-    assert taught.log_prior().min() >= np.log(DOUBT) - 1e-12
+    assert taught.log_prior().min() >= np.log(DEFAULT.doubt) - 1e-12
     assert abs(taught.adapted().mean()[0] - 1.2) < 0.1
 
 

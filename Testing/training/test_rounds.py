@@ -65,7 +65,7 @@ def test_the_belief_moves_to_samples_close_to_the_pick():
 
 def test_none_of_these_speaks_against_samples_close_to_a_candidate():
     samples, candidates = discs([4, 10])[None], discs([4])[None]
-    close, far = log_none(samples, candidates, 0.05)[0]
+    close, far = log_none(samples, candidates, 0.05, 0.9)[0]
     assert far > close
 
 

@@ -1,0 +1,99 @@
+"""What decides how the product answers and is no part of a network's weights or configuration."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class InferenceConfig:
+    """The constants of inference, in one place; symbols are the paper's (Sections 3.3, 3.4; supplement).
+
+    Candidates, what a person is shown of the samples:
+    candidates: K, shown at once, where no network says so.
+    extra_clusters: clusters beyond K tried in turn until K candidates are distinct.
+    kmeans_starts, kmeans_trials, kmeans_steps: starts of which the best result is taken, points tried for
+        each further centre (greedy k-means++), steps of Lloyd's algorithm at most.
+    speck_pixels, speck_share: components and holes below so many pixels, or below this share of the largest
+        component, are specks.
+    distinct_pixels, distinct_share: two masks are told apart by at least so many pixels and at least this
+        share of the larger one's area.
+    faint_peak, faint_level: where no cell of the recommendation reaches 0.5 but one exceeds the first, the
+        mask is cut at this share of the largest probability.
+
+    Interaction, what the user's answers mean:
+    close_enough: Dice at which a user takes a candidate for what they want every other time.
+    widening: how much every "none of these" since the last pick widens sigma_m (1 + widening * times).
+    further_point_logit: what a further point adds to, or takes from, the logits around it.
+    plain_every: one in so many samples keeps the shape the mixture gives it.
+
+    Region search, before the object's size is known:
+    looks: from one first region before its size counts as known.
+    first_regions: tried in turn, in default ones, while what is found does not stand out.
+    stands_out: contrast (means' difference over deviation) from which on a mask is an object without doubt.
+    ring_pixels, least_noise: width of the ring around a mask that it is compared with, and what is added to
+        the deviation (pixels are in [0, 1]).
+    likely: probability from which on a cell counts in the certainty of a look.
+    as_certain: a larger region may be less certain by this.
+    settled_size, settled_shift: a region stays where its side would change by less (log ratio) and its centre
+        would move by less (sides).
+
+    Preference, what a profile learns (supplement Eq. 1):
+    error_rate: share of picks a user makes for no reason the mixture knows.
+    prior_counts: samples with which a component's shares lean towards those of all components.
+    doubt: probability that the next image does not follow what its user did before.
+    result_softness, result_counts: how far, in Dice, a user's mask may be from what their style wants; how
+        many observations it counts as.
+    fewest_samples, least_covered: a consensus is read off samples only where as many count (Kish's effective
+        size) and their components hold this much of the weight without the profile.
+    alike_dice, alike_area: another model has come to what was wanted where its recommendation has this Dice
+        with the mask or, without one, at most this ratio of areas.
+    """
+
+    candidates: int = 4
+    extra_clusters: tuple[int, ...] = (0, 1, 2, 4, 8)
+    kmeans_starts: int = 4
+    kmeans_trials: int = 3
+    kmeans_steps: int = 50
+    speck_pixels: int = 3
+    speck_share: float = 0.02
+    distinct_pixels: int = 2
+    distinct_share: float = 0.01
+    faint_peak: float = 0.05
+    faint_level: float = 0.5
+
+    close_enough: float = 0.9
+    widening: float = 0.5
+    further_point_logit: float = 8.0
+    plain_every: int = 4
+
+    looks: int = 4
+    first_regions: tuple[float, ...] = (1.0, 2.0, 4.0)
+    stands_out: float = 1.5
+    ring_pixels: int = 3
+    least_noise: float = 0.01
+    likely: float = 0.1
+    as_certain: float = 0.005
+    settled_size: float = 0.15
+    settled_shift: float = 0.08
+
+    error_rate: float = 0.05
+    prior_counts: float = 1.0
+    doubt: float = 0.02
+    result_softness: float = 0.1
+    result_counts: int = 2
+    fewest_samples: float = 8.0
+    least_covered: float = 0.8
+    alike_dice: float = 0.8
+    alike_area: float = 1.25
+
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits that tell configurations apart."""
+        values = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(values.encode()).hexdigest()[:16]
+
+
+DEFAULT = InferenceConfig()
+"""What the product uses."""
