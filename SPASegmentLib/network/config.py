@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from SPASegmentLib.errors import CheckpointError
 
 Backbone = Literal["compact", "sam_vit_b", "medsam_vit_b"]
-Fusion = Literal["decoder", "embedding"]
+Fusion = Literal["decoder", "embedding", "linear"]
 Preference = Literal["mixture", "gaussians", "weights", "random", "point"]
 
 HEAD_GROUPS = 8
@@ -30,7 +30,10 @@ class SPAConfig:
         z is a vector that the first fusion convolution spreads over the embedding.
     fusion: where z meets the image. "embedding" is the paper's: three convolutions on e_x (+) z before the
         mask decoder, which then runs once per sample. "decoder" runs the mask decoder once and lets z meet
-        its features in three convolutions, so that N samples cost about as much as one.
+        its features in three convolutions, so that N samples cost about as much as one. "linear" lets z enter
+        last and linearly: logits(z) = base + s z_0 + sum over d >= 1 of z_d B_d, where the maps B_d are the
+        network's own directions of disagreement for this image (low-rank logits, Monteiro et al. 2020) and
+        z_0 raises or lowers the level; a sample is then a product of matrices.
     preference: what the generator learns of the distribution (paper Table 3). "mixture": means, deviations
         and weights; "gaussians": means and deviations, with equal weights; "weights": only the weights, of
         fixed random Gaussians; "random": nothing. "point": z is its mean, for networks without distribution.
@@ -61,6 +64,9 @@ class SPAConfig:
     planes: tuple[str, ...] = ("picked", "recommendation", "belief", "positive", "negative")
     image_channels: int = 1
     seed_plane: bool = True
+    context: float = 0.0
+    neighbours: int = 0
+    extent_bins: int = 0
     widths: tuple[int, int, int, int] = (24, 48, 96, 128)
     head_channels: int = 32
     decoder_heads: int = 8
@@ -78,9 +84,22 @@ class SPAConfig:
             )
         if self.head_channels < 1 or self.head_channels % HEAD_GROUPS:
             raise CheckpointError(f"head_channels is {self.head_channels}: give a multiple of {HEAD_GROUPS}.")
+        if self.fusion not in get_args(Fusion):
+            raise CheckpointError(
+                f"There is no fusion {self.fusion!r}; choose one of {', '.join(get_args(Fusion))}."
+            )
+        if self.backbone != "compact" and (self.context or self.neighbours or self.extent_bins):
+            raise CheckpointError("Only the compact network sees surroundings and neighbouring slices.")
+        if self.context and self.context < 1 or min(self.neighbours, self.extent_bins) < 0:
+            raise CheckpointError("context must be 0 or at least 1; neighbours and extent_bins at least 0.")
         if self.preference not in get_args(Preference):
             known = ", ".join(get_args(Preference))
             raise CheckpointError(f"There is no preference {self.preference!r}; choose one of {known}.")
+
+    @property
+    def image_planes(self) -> int:
+        """Channels of the image encoder's input: the slice, its neighbours, the seed."""
+        return self.image_channels + 2 * self.neighbours + int(self.seed_plane)
 
     @property
     def embedding_size(self) -> int:

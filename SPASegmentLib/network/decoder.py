@@ -95,6 +95,8 @@ class DecoderFusion(nn.Module):
         self.outline = nn.Sequential(
             nn.Conv2d(width + w1 + planes, w1, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(w1, 1, 1)
         )
+        if config.fusion == "linear":
+            return
         self.first = nn.Conv2d(width, width, 1)
         self.latents = nn.ModuleList(nn.Linear(config.latent_dim, width, bias=False) for _ in range(3))
         self.second = nn.Conv2d(width, width, 1)
@@ -105,11 +107,19 @@ class DecoderFusion(nn.Module):
         self, token: Tensor, features: Tensor, half: Tensor, full: Tensor, planes: Tensor
     ) -> tuple[Tensor, Tensor]:
         """What does not depend on z: features (B, C, G/2, G/2) and base logits (B, G, G)."""
+        mixed, fine = self._features(token, features, half, full, planes)
+        return self.first(F.relu(mixed)), self.outline[2](fine)[:, 0]
+
+    def _features(
+        self, token: Tensor, features: Tensor, half: Tensor, full: Tensor, planes: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Features at half (B, C, G/2, G/2) and full resolution (B, w1, G, G)."""
         up = self.up(features) + self.token(token)[..., None, None]
-        mixed = self.mix(torch.cat([up, half, F.pixel_unshuffle(planes, 2)], dim=1)) + up
+        joined = torch.cat([up, half, F.pixel_unshuffle(planes, 2).to(up.dtype)], dim=1)
+        mixed = self.mix(joined.contiguous(memory_format=torch.channels_last)) + up
         raised = F.interpolate(mixed, scale_factor=2.0, mode="bilinear", align_corners=False)
-        base = self.outline(torch.cat([raised, full, planes], dim=1))[:, 0]
-        return self.first(F.relu(mixed)), base
+        joined = torch.cat([raised, full, planes.to(full.dtype)], dim=1)
+        return mixed, self.outline[:2](joined.contiguous(memory_format=torch.channels_last))
 
     def forward(self, shared: Tensor, base: Tensor, z: Tensor) -> Tensor:
         """shared (B, C, h, w), base (B, 2h, 2w), z (B, n, D) -> logits (B, n, 2h, 2w)."""
@@ -119,3 +129,34 @@ class DecoderFusion(nn.Module):
         y = F.relu(self.third(y) + self.latents[2](z).flatten(0, 1)[..., None, None])
         change = F.interpolate(self.last(y), scale_factor=2.0, mode="bilinear", align_corners=False)
         return base[:, None] + change.view(batch, count, *base.shape[-2:])
+
+
+class LinearFusion(DecoderFusion):
+    """z enters last and linearly: logits(z) = base + s z_0 + sum over d >= 1 of z_d B_d.
+
+    B_d are maps the network predicts for this image, what people disagree on in it (low-rank logits as in
+    Monteiro et al. 2020, under SPA's mixture over z); z_0 raises or lowers the level of the whole.
+    """
+
+    def __init__(self, config: SPAConfig) -> None:
+        super().__init__(config)
+        own = config.latent_dim - 1
+        self.coarse_directions = nn.Conv2d(config.head_channels, own, 1)
+        self.fine_directions = nn.Conv2d(config.widths[0], own, 1)
+        self.level = nn.Parameter(torch.tensor(1.5))
+
+    def shared(
+        self, token: Tensor, features: Tensor, half: Tensor, full: Tensor, planes: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Directions (B, D, G, G), the constant first, and base logits (B, G, G)."""
+        mixed, fine = self._features(token, features, half, full, planes)
+        coarse = self.coarse_directions(F.relu(mixed))
+        own = F.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)
+        own = own + self.fine_directions(fine)
+        level = self.level.to(own.dtype).expand(len(own), 1, *own.shape[-2:])
+        return torch.cat([level, own], dim=1), self.outline[2](fine)[:, 0]
+
+    def forward(self, shared: Tensor, base: Tensor, z: Tensor) -> Tensor:
+        """shared (B, D, G, G), base (B, G, G), z (B, n, D) -> logits (B, n, G, G)."""
+        change = torch.bmm(z.to(shared.dtype), shared.flatten(2))
+        return base[:, None] + change.view(*z.shape[:2], *base.shape[-2:])

@@ -19,7 +19,8 @@ class Interaction:
     points: (B, n, 2) float, (x, y) in grid cells (cell centres at integers). labels: (B, n) 1 positive,
     0 negative, -1 padding. picked, recommendation, belief: (B, 1, G, G) probabilities in [0, 1] of the last
     picked candidate, the recommendation it was picked over, and the posterior mean of all samples so far;
-    None before the first pick.
+    None before the first pick; 0.5 everywhere for those of a batch who have not picked yet.
+    carried: (B, 1, G, G) the mask of a neighbouring slice of the object, 0.5 where there is none, or None.
     """
 
     points: Tensor
@@ -27,6 +28,7 @@ class Interaction:
     picked: Tensor | None = None
     recommendation: Tensor | None = None
     belief: Tensor | None = None
+    carried: Tensor | None = None
 
 
 @dataclass(frozen=True)

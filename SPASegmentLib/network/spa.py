@@ -12,7 +12,13 @@ from torch.nn import functional as F
 from SPASegmentLib.errors import CheckpointError
 from SPASegmentLib.network.compact import CompactImageEncoder
 from SPASegmentLib.network.config import SPAConfig
-from SPASegmentLib.network.decoder import DecoderFusion, EmbeddingFusion, PreferenceMaskDecoder
+from SPASegmentLib.network.decoder import (
+    DecoderFusion,
+    EmbeddingFusion,
+    LinearFusion,
+    PreferenceMaskDecoder,
+)
+from SPASegmentLib.network.extent import ExtentHead
 from SPASegmentLib.network.generator import PreferenceDistribution, PreferenceGenerator
 from SPASegmentLib.network.interaction import (
     Interaction,
@@ -36,12 +42,18 @@ class Prepared:
     """What one proposal needs before z is drawn; computed once per proposal.
 
     distribution: p_theta(z). shared, base: the part of fusion and decoder that does not depend on z.
+    pooled (B, 3L), token (B, L): what the extent head reads, where there is one.
     """
 
     distribution: PreferenceDistribution
     interaction: InteractionEmbedding
     shared: Tensor
     base: Tensor | None
+    pooled: Tensor
+    token: Tensor | None = None
+
+
+FUSIONS = {"decoder": DecoderFusion, "linear": LinearFusion, "embedding": EmbeddingFusion}
 
 
 class SPANetwork(nn.Module):
@@ -51,9 +63,13 @@ class SPANetwork(nn.Module):
         super().__init__()
         self.config = config
         if config.backbone == "compact":
-            inputs = config.image_channels + int(config.seed_plane)
             self.image_encoder: nn.Module = CompactImageEncoder(
-                inputs, config.widths, config.channels, high_resolution=config.fusion == "decoder"
+                config.image_planes,
+                config.widths,
+                config.channels,
+                high_resolution=config.fusion != "embedding",
+                context=config.context,
+                image_channels=config.image_channels,
             )
         else:
             from SPASegmentLib.network.sam_backbone import build_sam_image_encoder
@@ -63,7 +79,8 @@ class SPANetwork(nn.Module):
         self.generator = PreferenceGenerator(config)
         self.decoder = PreferenceMaskDecoder(config)
         self.fusion: DecoderFusion | EmbeddingFusion
-        self.fusion = DecoderFusion(config) if config.fusion == "decoder" else EmbeddingFusion(config)
+        self.fusion = FUSIONS[config.fusion](config)
+        self.extent_head = ExtentHead(config.channels, config.extent_bins) if config.extent_bins else None
 
     def load_pretrained(self, path: str | Path) -> None:
         """Fill encoder, prompt encoder and mask decoder from an official SAM or MedSAM file.
@@ -81,15 +98,31 @@ class SPANetwork(nn.Module):
             mask_decoder=self.decoder,
         )
 
-    def encode_image(self, image: Tensor, seed: Tensor) -> ImageEmbedding:
-        """Once per slice and region. image: (B, C, G, G) in [0, 1]; seed: (B, 2) (x, y) in grid cells."""
-        if self.config.backbone != "compact":
+    def encode_image(
+        self,
+        image: Tensor,
+        seed: Tensor,
+        context: Tensor | None = None,
+        neighbours: Tensor | None = None,
+    ) -> ImageEmbedding:
+        """Once per slice and region. image: (B, C, G, G) in [0, 1]; seed: (B, 2) (x, y) in grid cells.
+
+        context: (B, C, G, G), the same centre seen `config.context` times as coarsely, or None.
+        neighbours: (B, 2 n, G, G) grey, the slices before (nearest last) and after (nearest first), 0.5
+        everywhere where a slice has no neighbour; None: it has none at all.
+        """
+        config = self.config
+        if config.backbone != "compact":
             return ImageEmbedding(self.image_encoder(image))
-        image = (image - 0.5) * 4
-        if self.config.seed_plane:
+        parts = [_centred(image)]
+        if config.neighbours:
+            size = (len(image), 2 * config.neighbours, *image.shape[-2:])
+            parts.append(image.new_zeros(size) if neighbours is None else _centred(neighbours))
+        if config.seed_plane:
             ones = torch.ones((len(seed), 1), device=seed.device)
-            image = torch.cat([image, point_spots(seed[:, None], ones, 1, self.config.grid)], dim=1)
-        return ImageEmbedding(*self.image_encoder(image))
+            parts.append(point_spots(seed[:, None], ones, 1, config.grid))
+        around = _centred(context) if config.context and context is not None else None
+        return ImageEmbedding(*self.image_encoder(torch.cat(parts, dim=1), around))
 
     def prepare(self, image: ImageEmbedding, interaction: Interaction) -> Prepared:
         """Once per proposal: e_u, the preference distribution, and what the samples share."""
@@ -99,12 +132,12 @@ class SPANetwork(nn.Module):
         )
         distribution = self.generator(pooled)
         if isinstance(self.fusion, EmbeddingFusion):
-            return Prepared(distribution, e_u, self.fusion.image_part(image.e_x), None)
+            return Prepared(distribution, e_u, self.fusion.image_part(image.e_x), None, pooled)
         position = self.interaction_encoder.get_dense_pe()
         token, features = self.decoder.attend(image.e_x, position, e_u.sparse, e_u.dense)
         assert image.half is not None and image.full is not None
         shared, base = self.fusion.shared(token, features, image.half, image.full, e_u.planes)
-        return Prepared(distribution, e_u, shared, base)
+        return Prepared(distribution, e_u, shared, base, pooled, token)
 
     def decode(self, prepared: Prepared, z: Tensor) -> Tensor:
         """z (B, n, D) -> logits (B, n, G, G). Callers cut n into chunks."""
@@ -124,3 +157,8 @@ class SPANetwork(nn.Module):
         if masks.shape[-2:] != size:
             masks = F.interpolate(masks[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
         return masks.view(batch, count, *size)
+
+
+def _centred(image: Tensor) -> Tensor:
+    """[0, 1] -> [-2, 2]."""
+    return (image - 0.5) * 4

@@ -23,7 +23,7 @@ def start_from(network: SPANetwork, path: Path) -> list[str]:
 
     Tensors of the same name and shape are taken over. Where the networks see other planes of the interaction,
     the inputs of the planes both see are taken over, and those of new planes start at zero: they are found to
-    matter, or not, in training. A network for colour starts from one for grey as if it saw the luminance, and
+    matter, or not, in training; so do neighbouring slices and surroundings. A network for colour starts from one for grey as if it saw the luminance, and
     one for grey from one for colour as if its image were in every channel.
     Raises CheckpointError where the encoders do not fit each other.
     """
@@ -32,7 +32,8 @@ def start_from(network: SPANetwork, path: Path) -> list[str]:
     theirs, ours = config.planes, network.config.planes
     if FIRST_LAYER in state:
         channels = config.image_channels, network.config.image_channels
-        state[FIRST_LAYER] = for_channels(state[FIRST_LAYER], *channels)
+        weight = for_channels(state[FIRST_LAYER], *channels)
+        state[FIRST_LAYER] = _for_neighbours(weight, config.neighbours, network.config)
     kept = []
     for name, value in network.state_dict().items():
         found = state.get(name)
@@ -42,7 +43,8 @@ def start_from(network: SPANetwork, path: Path) -> list[str]:
             kept.append(name)
         else:
             value.copy_(found)
-    if any(name.startswith("image_encoder.") for name in kept):
+    new = "image_encoder.surroundings."  # starts at zero, as if there were none
+    if any(name.startswith("image_encoder.") and not name.startswith(new) for name in kept):
         raise CheckpointError(
             f"{path.name} has another image encoder than the network to train; start from one with the same."
         )
@@ -57,6 +59,15 @@ def for_channels(weight: Tensor, theirs: int, ours: int) -> Tensor:
     elif theirs == len(LUMINANCE) and ours == 1:
         image = image.sum(dim=1, keepdim=True)
     return torch.cat([image, rest], dim=1)
+
+
+def _for_neighbours(weight: Tensor, theirs: int, ours: SPAConfig) -> Tensor:
+    """The first layer's weights for another number of neighbouring slices; those of new ones start at zero."""
+    image, rest = weight[:, : ours.image_channels], weight[:, ours.image_channels + 2 * theirs :]
+    if theirs == ours.neighbours:
+        return weight
+    shape = (len(weight), 2 * ours.neighbours, *weight.shape[2:])
+    return torch.cat([image, weight.new_zeros(shape), rest], dim=1)
 
 
 def _for_planes(
