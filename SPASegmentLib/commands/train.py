@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from SPASegmentLib.datasets.case import Case, MultiRaterDataset
-    from SPASegmentLib.training.loop import TrainingData
+    from SPASegmentLib.training.loop import StackData, TrainingData
     from SPASegmentLib.training.options import TrainOptions
 
 
@@ -45,6 +45,10 @@ def train(
             "`evaluate --unseen` measures the model on what they drew.",
         ),
     ] = None,
+    lidc: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="P", help="With --dataset any: LIDC-IDRI zips to learn from, too; repeatable."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in DIR.")] = False,
 ) -> None:
     """Train a model; a run that is stopped, or killed, goes on with --resume.
@@ -66,7 +70,11 @@ def train(
     if model is not None:
         options = training_options(model, options)
     screen = console()
-    data = read_data(dataset, path, options, screen, without or ())
+    data: TrainingData | StackData
+    if dataset == "any":
+        data = read_stacks(path, lidc or [], screen)
+    else:
+        data = read_data(dataset, path, options, screen, without or ())
     try:
         best = _run(model, data, out, options, resume, screen)
     except KeyboardInterrupt:
@@ -77,14 +85,23 @@ def train(
 
 
 def _run(
-    model: str | None, data: TrainingData, out: Path, options: TrainOptions, resume: bool, screen: Console
+    model: str | None,
+    data: TrainingData | StackData,
+    out: Path,
+    options: TrainOptions,
+    resume: bool,
+    screen: Console,
 ) -> Path:
     """Train SPA, a rival or a comparison system; the best checkpoint's path."""
     from SPASegmentLib.baselines.systems.specs import SYSTEMS
+    from SPASegmentLib.errors import InputError
+    from SPASegmentLib.training.loop import TrainingData
 
     if model in SYSTEMS:
         from SPASegmentLib.baselines.systems.run import train_system
 
+        if not isinstance(data, TrainingData):
+            raise InputError("A comparison system learns from one data set; choose another than 'any'.")
         return train_system(model, data, out, options, resume, screen)
     from SPASegmentLib.training.loop import train as run
 
@@ -127,6 +144,26 @@ def read_data(
     return TrainingData(
         learn.images, learn.masks, check.images, check.masks, {**learn.provenance, **left_out}
     )
+
+
+def read_stacks(paths: list[Path], lidc: list[Path], screen: Console) -> StackData:
+    """The sets of any structure that may teach a model, and LIDC beside them. Raises as the loaders do."""
+    from SPASegmentLib.training.loop import StackData
+    from SPASegmentLib.training.stacks import read_choosing_sets, read_lidc, read_sets
+
+    screen.print("Reading the sets ...")
+    learn, manifest = read_sets(paths)
+    check = read_choosing_sets(paths)
+    if lidc:
+        learn["lidc"], check["lidc"] = read_lidc(lidc, "train"), read_lidc(lidc, "val")
+        manifest.append({"set": "lidc", "licence": "CC BY 3.0", "source": "LIDC-IDRI, TCIA", "entries": []})
+    count = sum(len(stacks) for stacks in learn.values())
+    provenance = {
+        "dataset": "any",
+        "trained_on": f"{count} images, volumes and nodules of {len(learn)} data sets of many modalities",
+        "sets": manifest,
+    }
+    return StackData(learn, check, provenance)
 
 
 class _Arrays:

@@ -7,6 +7,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
+FORGOTTEN = -1e4
+"""Log-weight of a sample that is not to count."""
+
+
 class Belief:
     """All samples of the interaction so far under the posterior of all picks.
 
@@ -18,6 +22,7 @@ class Belief:
         self.temperature = temperature
         self.samples: Tensor | None = None
         self.log_weights: Tensor | None = None
+        self._before: Tensor | None = None
 
     def add(self, samples: Tensor, log_weights: Tensor) -> None:
         """samples (B, n, G, G); log_weights (B, n) normalised within the round."""
@@ -31,10 +36,18 @@ class Belief:
         """Multiply by the likelihood of the pick; candidates (B, K, G, G) binary -> mean (B, 1, G, G)."""
         assert self.samples is not None and self.log_weights is not None
         dice = pairwise_dice(self.samples, candidates)
+        self._before = self.log_weights
         log_choice = F.log_softmax(dice / self.temperature, dim=-1)
         index = pick[:, None, None].expand(-1, dice.shape[1], 1)
         self.log_weights = self.log_weights + log_choice.gather(2, index).squeeze(2)
         return self.mean()
+
+    def forget_last(self, who: Tensor, count: int) -> None:
+        """Take the last `count` samples and the last pick back for some of the batch; who: (B,) bool."""
+        assert self.log_weights is not None and self._before is not None
+        before = torch.full_like(self.log_weights, FORGOTTEN)
+        before[:, : self._before.shape[1] - count] = self._before[:, : self._before.shape[1] - count]
+        self.log_weights = torch.where(who[:, None], before, self.log_weights)
 
     def reject(self, candidates: Tensor, close_enough: float) -> Tensor:
         """Multiply by the likelihood of "none of these"; candidates binary -> mean (B, 1, G, G).

@@ -116,7 +116,9 @@ class Surroundings(nn.Module):
         axis = (torch.arange(size, device=found.device, dtype=found.dtype) + 0.5) * (2 / size) - 1
         axis = axis / self.context
         at = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), dim=-1).expand(len(found), -1, -1, -1)
-        local = F.grid_sample(self.local(found), at.to(found.dtype), padding_mode="border", align_corners=False)
+        local = F.grid_sample(
+            self.local(found), at.to(found.dtype), padding_mode="border", align_corners=False
+        )
         return local + self.whole(found.mean(dim=(2, 3)))[..., None, None]
 
 

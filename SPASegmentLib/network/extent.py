@@ -43,22 +43,22 @@ class ExtentHead(nn.Module):
         """pooled (B, 3L), token (B, L) -> log-probabilities of the extent's bins (B, bins)."""
         return F.log_softmax(self.extent(torch.cat([pooled, token], dim=1)).float(), dim=1)
 
-    def expected_dice(self, pooled: Tensor, token: Tensor, samples: Tensor) -> Tensor:
-        """Of the mean of the samples (B, n, G, G) with what this user wants: (B,) in (0, 1)."""
-        about = sample_statistics(samples).to(pooled.dtype)
+    def expected_dice(self, pooled: Tensor, token: Tensor, samples: Tensor, weights: Tensor) -> Tensor:
+        """Of the mean of the samples (B, n, G, G), weights (B, n), with what this user wants: (B,) in (0, 1)."""
+        about = sample_statistics(samples, weights).to(pooled.dtype)
         return self.quality(torch.cat([pooled, token, about], dim=1)).float().sigmoid()[:, 0]
 
 
 STATISTICS = 4
 
 
-def sample_statistics(samples: Tensor) -> Tensor:
-    """(B, n, G, G) probabilities -> (B, 4): what they agree on.
+def sample_statistics(samples: Tensor, weights: Tensor) -> Tensor:
+    """(B, n, G, G) probabilities, weights (B, n) that sum to 1 -> (B, 4): what they agree on.
 
     Mean Dice of samples with their mean; certainty of the mean where it is not plainly background; root of the
     mean's share of the region; share of the mean that lies on the region's border.
     """
-    mean = samples.mean(dim=1)
+    mean = torch.einsum("bn,bnhw->bhw", weights, samples)
     flat, centre = samples.flatten(2), mean.flatten(1)[:, None]
     dice = 2 * (flat * centre).sum(-1) / (flat.sum(-1) + centre.sum(-1)).clamp(min=1e-6)
     likely = (mean > 0.1).to(mean.dtype)
@@ -66,4 +66,6 @@ def sample_statistics(samples: Tensor) -> Tensor:
     share = mean.mean(dim=(1, 2))
     inner = mean[:, 1:-1, 1:-1].sum(dim=(1, 2))
     total = mean.sum(dim=(1, 2)).clamp(min=1e-6)
-    return torch.stack([dice.mean(dim=1), certain, share.clamp(min=0).sqrt(), 1 - inner / total], dim=1)
+    return torch.stack(
+        [(weights * dice).sum(dim=1), certain, share.clamp(min=0).sqrt(), 1 - inner / total], dim=1
+    )

@@ -122,7 +122,8 @@ class SPANetwork(nn.Module):
             ones = torch.ones((len(seed), 1), device=seed.device)
             parts.append(point_spots(seed[:, None], ones, 1, config.grid))
         around = _centred(context) if config.context and context is not None else None
-        return ImageEmbedding(*self.image_encoder(torch.cat(parts, dim=1), around))
+        seen = torch.cat(parts, dim=1).contiguous(memory_format=torch.channels_last)
+        return ImageEmbedding(*self.image_encoder(seen, around))
 
     def prepare(self, image: ImageEmbedding, interaction: Interaction) -> Prepared:
         """Once per proposal: e_u, the preference distribution, and what the samples share."""

@@ -19,6 +19,8 @@ class Batch:
     """image (B, C, G, G) in [0, 1]; target (B, G, G) {0, 1}; points (B, n, 2) (x, y) in grid cells, the seed
     first; labels (B, n): 1 positive, 0 negative, -1 no point. users (B, U, G, G): the targets of U users who
     may have made the same click, drawn as `target` was; before the first pick nothing tells them apart.
+    context (B, C, G, G), neighbours (B, 2 n, G, G), carried (B, 1, G, G): see `SPANetwork.encode_image` and
+    `Interaction`. extents (B, U): log2 of each user's extent over the region's side, NaN for empty targets.
 
     Handed over inside a `Sealed` box: mixed precision would round coordinates and targets to bfloat16.
     """
@@ -28,6 +30,10 @@ class Batch:
     points: Tensor
     labels: Tensor
     users: Tensor
+    context: Tensor | None = None
+    neighbours: Tensor | None = None
+    carried: Tensor | None = None
+    extents: Tensor | None = None
 
 
 FEW_RATERS = 4

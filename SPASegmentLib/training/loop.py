@@ -6,10 +6,11 @@ import json
 import logging
 import os
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import lightning_fabric as fabric_module
 import numpy as np
@@ -25,16 +26,26 @@ from rich.progress import (
 )
 
 from SPASegmentLib.network.checkpoint import CheckpointHeader, read_header, save_checkpoint
-from SPASegmentLib.network.config import build_config
+from SPASegmentLib.network.config import SPAConfig, build_config
 from SPASegmentLib.network.spa import SPANetwork
 from SPASegmentLib.training.ahead import BatchesAhead
 from SPASegmentLib.training.batches import Batch, BatchMaker, Sealed
 from SPASegmentLib.training.options import TrainOptions
+from SPASegmentLib.training.stacks import Stack
 from SPASegmentLib.training.start import start_from
 from SPASegmentLib.training.state import MovingAverage, load_run, save_run
 from SPASegmentLib.training.step import TrainingStep
+from SPASegmentLib.training.tasks import TaskMaker
+from SPASegmentLib.training.views import ViewMaker
 
 logger = logging.getLogger(__name__)
+
+
+class Batches(Protocol):
+    """Makes the batch of a step, a pure function of its arguments."""
+
+    def batch(self, seed: int, step: int, size: int, rank: int = 0) -> Batch:
+        """The batch of `step`; `rank` tells processes apart."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +58,35 @@ class TrainingData:
     validation_masks: np.ndarray
     provenance: dict[str, Any]
 
+    def batches(self, config: SPAConfig, options: TrainOptions) -> tuple[Batches, Batches]:
+        """What is learnt from, and what the checkpoint is chosen on."""
+        learn = BatchMaker(
+            self.images, self.masks, config, options.region_known, options.further_points, options.users
+        )
+        return learn, BatchMaker(self.validation_images, self.validation_masks, config, 1.0)
 
-def train(data: TrainingData, out: Path, options: TrainOptions, resume: bool, console: Console) -> Path:
+
+@dataclass(frozen=True)
+class StackData:
+    """Stacks of any structure to learn from, by set, and their provenance."""
+
+    sets: Mapping[str, Sequence[Stack]]
+    validation: Mapping[str, Sequence[Stack]]
+    provenance: dict[str, Any]
+
+    def batches(self, config: SPAConfig, options: TrainOptions) -> tuple[Batches, Batches]:
+        """What is learnt from, and what the checkpoint is chosen on."""
+
+        def maker(sets: Mapping[str, Sequence[Stack]]) -> ViewMaker:
+            tasks = TaskMaker(sets, options.users, config.default_region, config.zoom_factor, options.tasks)
+            return ViewMaker(tasks, config)
+
+        return maker(self.sets), maker(self.validation)
+
+
+def train(
+    data: TrainingData | StackData, out: Path, options: TrainOptions, resume: bool, console: Console
+) -> Path:
     """Train and write `out/best.safetensors` (the moving average with the best validation score).
 
     `out/last.safetensors` holds the run's state; with `resume` it goes on from there, and at most the steps
@@ -59,7 +97,9 @@ def train(data: TrainingData, out: Path, options: TrainOptions, resume: bool, co
 
 
 class _Run:
-    def __init__(self, data: TrainingData, out: Path, options: TrainOptions, console: Console) -> None:
+    def __init__(
+        self, data: TrainingData | StackData, out: Path, options: TrainOptions, console: Console
+    ) -> None:
         self.options, self.out, self.console, self.data = options, out, console, data
         self.fabric = fabric_module.Fabric(
             accelerator=options.accelerator,
@@ -85,10 +125,7 @@ class _Run:
         self.module, self.optimizer = self.fabric.setup(module, optimizer)
         self.network = network
         self.average = MovingAverage(network, options.ema)
-        self.makers = BatchMaker(
-            data.images, data.masks, self.config, options.region_known, options.further_points, options.users
-        )
-        self.validation = BatchMaker(data.validation_images, data.validation_masks, self.config, 1.0)
+        self.makers, self.validation = data.batches(self.config, options)
         about = {"network": self.config.to_dict(), "options": options.model_dump(mode="json")}
         self.header = json.loads(json.dumps(about))  # as a checkpoint gives it back
         self.batch = BatchesAhead(self._make, options.steps)
@@ -155,8 +192,8 @@ class _Run:
     def _place(self, batch: Batch) -> Batch:
         device = self.fabric.device
         image = batch.image.contiguous(memory_format=torch.channels_last)
-        rest = (batch.target, batch.points, batch.labels, batch.users)
-        return Batch(image.to(device), *(part.to(device) for part in rest))
+        rest = {name: value for name, value in vars(batch).items() if value is not None and name != "image"}
+        return Batch(image=image.to(device), **{name: value.to(device) for name, value in rest.items()})
 
     def _save(self, done: int) -> None:
         if self.fabric.is_global_zero:

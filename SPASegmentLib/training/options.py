@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from SPASegmentLib.training.tasks import TaskShares
+
 
 class TrainOptions(BaseModel):
     """Options of one run; `spasegment train --config FILE` reads them as JSON.
@@ -17,6 +19,8 @@ class TrainOptions(BaseModel):
     mean_loss, candidate_loss: weights of the recommendation's and the picked candidate's loss.
     region_known: share of crops that follow the object's size, as after the first look; the others are the
     first look itself. further_points: share of cases with further positive or negative points.
+    corrections: share of the answers that are a corrective point in the largest error instead of a pick.
+    tasks: shares of the kinds of task, see `TaskShares`, where a network for any structure is trained.
     users: how many users (targets) the first round of a case learns from; later rounds follow one of them.
     candidates: what the simulated user picks from, "clusters" of samples or "levels" of the one map of a
     network without a distribution. oracle_points: tell a label of the target per pick, `oracle-label` only.
@@ -40,6 +44,8 @@ class TrainOptions(BaseModel):
     candidate_loss: float = 1.0
     region_known: float = 0.7
     further_points: float = 0.12
+    corrections: float = Field(default=0.0, ge=0, le=1)
+    tasks: TaskShares = Field(default_factory=TaskShares)
     users: int = Field(default=8, gt=0)
     candidates: Literal["clusters", "levels"] = "clusters"
     oracle_points: bool = False

@@ -9,15 +9,18 @@ from torch import Tensor, nn
 
 from SPASegmentLib.engine.config import DEFAULT
 from SPASegmentLib.network.belief import Belief
-from SPASegmentLib.network.interaction import Interaction
+from SPASegmentLib.network.extent import soft_bins
 from SPASegmentLib.network.shape import angles_around, shape_change
-from SPASegmentLib.network.spa import SPANetwork
-from SPASegmentLib.training.batches import Sealed
+from SPASegmentLib.network.spa import Prepared, SPANetwork
+from SPASegmentLib.training.answers import Answers
+from SPASegmentLib.training.batches import Batch, Sealed
 from SPASegmentLib.training.levels import play_levels
 from SPASegmentLib.training.losses import candidate_loss, mean_loss, mixture_loss, sample_loss
 from SPASegmentLib.training.options import TrainOptions
-from SPASegmentLib.training.oracle import oracle_point
 from SPASegmentLib.training.rounds import RoundOutcome, play
+
+EXTENT_WEIGHT = 0.1
+DICE_WEIGHT = 0.5
 
 
 class StepResult(NamedTuple):
@@ -37,35 +40,47 @@ class TrainingStep(nn.Module):
         self.options = options
 
     def forward(self, sealed: Sealed, rounds: int, generator: torch.Generator | None = None) -> StepResult:
-        """Play `rounds` rounds; no gradient flows from one round to the next through the picks."""
+        """Play `rounds` rounds; no gradient flows from one round to the next through the answers."""
         network, batch = self.network, sealed.batch
-        points, labels = batch.points, batch.labels
-        embedding = network.encode_image(batch.image, points[:, 0])
-        belief = Belief(network.config.pick_temperature)
-        outcome: RoundOutcome | None = None
-        loss = torch.zeros((), device=points.device)
+        embedding = network.encode_image(batch.image, batch.points[:, 0], batch.context, batch.neighbours)
+        answers = Answers(network.config, self.options, batch)
+        loss = torch.zeros((), device=batch.points.device)
         recommended, best = [], []
         for played in range(rounds):
-            if outcome is not None and self.options.oracle_points:
-                told = oracle_point(outcome.picked, outcome.recommendation, batch.target)
-                points, labels = torch.cat([points, told[0]], dim=1), torch.cat([labels, told[1]], dim=1)
-            interaction = Interaction(points, labels)
-            if outcome is not None:
-                interaction = Interaction(
-                    points, labels, outcome.picked, outcome.recommendation, outcome.belief
-                )
-            prepared = network.prepare(embedding, interaction)
+            prepared = network.prepare(embedding, answers.interaction())
             z = prepared.distribution.one_per_component(generator)
             logits = network.decode(prepared, z).float()
-            if outcome is not None:
-                logits = logits + self._shapes(logits, prepared.distribution.log_weights, generator)
+            if answers.outcome is not None:
+                shapes = self._shapes(logits, prepared.distribution.log_weights, generator)
+                logits = logits + answers.where_picked(shapes)
             log_weights = prepared.distribution.log_weights
-            outcome = self._play(logits.detach().sigmoid(), log_weights.detach(), batch.target, belief)
+            probabilities = logits.detach().sigmoid()
+            outcome = self._play(probabilities, log_weights.detach(), batch.target, answers.belief)
+            answers.add(outcome, generator)
             users = batch.users if played == 0 else batch.target[:, None]
             loss = loss + self._loss(logits, log_weights, users, outcome)
+            loss = loss + self._head_losses(prepared, probabilities, outcome, batch if played == 0 else None)
             recommended.append(float(outcome.recommendation_dice.mean()))
             best.append(float(outcome.candidate_dice.amax(dim=1).mean()))
         return StepResult(loss / rounds, recommended, best)
+
+    def _head_losses(
+        self, prepared: Prepared, probabilities: Tensor, outcome: RoundOutcome, batch: Batch | None
+    ) -> Tensor:
+        """Of the object's extent (first round) and of the expected Dice, where the network has the heads."""
+        head = self.network.extent_head
+        if head is None or prepared.token is None:
+            return torch.zeros((), device=probabilities.device)
+        weights = prepared.distribution.log_weights.detach().exp()
+        expected = head.expected_dice(prepared.pooled, prepared.token, probabilities, weights)
+        loss = DICE_WEIGHT * (expected - outcome.recommendation_dice).square().mean()
+        if batch is not None and batch.extents is not None:
+            sizes = head.sizes(prepared.pooled, prepared.token)
+            known = batch.extents.isfinite()
+            wanted = soft_bins(batch.extents.nan_to_num(0.0), sizes.shape[1])
+            miss = -(wanted * sizes[:, None]).sum(dim=-1)
+            loss = loss + EXTENT_WEIGHT * (miss * known).sum() / known.sum().clamp(min=1)
+        return loss
 
     def _play(
         self, probabilities: Tensor, log_weights: Tensor, target: Tensor, belief: Belief
