@@ -70,6 +70,7 @@ class InferenceConfig:
     plain_every: int = 4
 
     looks: int = 4
+    extent_looks: int = 3
     first_regions: tuple[float, ...] = (1.0, 2.0, 4.0)
     stands_out: float = 1.5
     ring_pixels: int = 3

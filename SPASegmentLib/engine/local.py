@@ -18,7 +18,7 @@ from SPASegmentLib.engine.checks import check_request, input_warnings, network_p
 from SPASegmentLib.engine.config import DEFAULT
 from SPASegmentLib.engine.history import History
 from SPASegmentLib.engine.kmeans import inner_products, one_thread
-from SPASegmentLib.engine.looks import find_region, room_for_pick
+from SPASegmentLib.engine.looks import Sight, find_region, room_for_pick
 from SPASegmentLib.engine.messages import (
     CancelToken,
     Candidate,
@@ -148,15 +148,15 @@ class LocalEngine:
         key = (request.image.key, request.points)
         if key not in self._regions:
 
-            def look(region: Region) -> tuple[np.ndarray, float]:
+            def look(region: Region) -> Sight:
                 _stop_if(cancel)
                 return self._look(request, region)
 
             _remember(self._regions, key, find_region(request, self.config, look))
         return self._regions[key]
 
-    def _look(self, request: ProposalRequest, region: Region) -> tuple[np.ndarray, float]:
-        """A quick mean over the components' means: the object, (H, W) bool, and the certainty in [0, 1].
+    def _look(self, request: ProposalRequest, region: Region) -> Sight:
+        """A quick mean over the components' means.
 
         Profiles have no say in it: one slice and seed have one region, and one embedding, for all.
         """
@@ -171,7 +171,10 @@ class LocalEngine:
         found = zoom.unsample(mean, region, image.shape, image.spacing) >= 0.5
         likely = mean[mean > DEFAULT.likely]
         certainty = float(np.abs(2 * likely - 1).mean()) if likely.size else 0.0
-        return clean_mask(found, request.points), certainty
+        sizes, head = None, self.network.extent_head
+        if head is not None and prepared.token is not None:
+            sizes = head.sizes(prepared.pooled, prepared.token)[0].exp().cpu().numpy()
+        return Sight(clean_mask(found, request.points), certainty, sizes)
 
     def _embed(self, request: ProposalRequest, region: Region) -> ImageEmbedding:
         image = request.image
@@ -180,14 +183,34 @@ class LocalEngine:
         if key in self._embeddings:
             self._embeddings.move_to_end(key)
             return self._embeddings[key]
-        pixels = network_pixels(zoom.sample(image.pixels, image.spacing, region), self.config.image_channels)
+        config = self.config
+        pixels = network_pixels(zoom.sample(image.pixels, image.spacing, region), config.image_channels)
+        around = None
+        if config.context:
+            wide = replace(region, size_mm=region.size_mm * config.context)
+            around = network_pixels(zoom.sample(image.pixels, image.spacing, wide), config.image_channels)
         at = zoom.to_grid(np.array([[seed.row, seed.col]]), region, image.spacing)[:, ::-1].copy()
         embedding = self.network.encode_image(
             torch.from_numpy(pixels).to(self.device),
             torch.from_numpy(at).float().clamp(0, region.grid - 1).to(self.device),
+            None if around is None else torch.from_numpy(around).to(self.device),
+            self._neighbours(image, region),
         )
         _remember(self._embeddings, key, embedding)
         return embedding
+
+    def _neighbours(self, image: SliceImage, region: Region) -> Tensor | None:
+        """(1, 2 n, G, G) of the slices around, grey; None where there are none or the network sees none."""
+        count, there = self.config.neighbours, len(image.neighbours) // 2
+        if not count or not there:
+            return None
+        wanted = [image.neighbours[there + i] if i >= -there else None for i in range(-count, 0)]
+        wanted += [image.neighbours[there + i] if i < there else None for i in range(count)]
+        planes = np.full((1, 2 * count, region.grid, region.grid), 0.5, dtype=np.float32)
+        for index, pixels in enumerate(wanted):
+            if pixels is not None:
+                planes[:, index] = network_pixels(zoom.sample(pixels, image.spacing, region), 1)[0]
+        return torch.from_numpy(planes).to(self.device)
 
     def _mixture(self, prepared: Prepared, request: ProposalRequest, history: History) -> Mixture:
         """p_theta(z) of this proposal: the generator's, with the profile's evidence before the first pick.

@@ -54,12 +54,15 @@ class SliceImage:
     pixels: (H, W) grey or (H, W, 3) RGB, float32, already windowed to [0, 1].
     spacing: (row, col) mm per pixel.
     modality: DICOM modality or None; only used to warn when the model never saw such input.
+    neighbours: the slices around it in the same window, (H, W) grey or (H, W, 3), as many before (farthest
+    first) as after (nearest first), None where the volume ends; () for a single image.
     """
 
     pixels: np.ndarray
     spacing: tuple[float, float] = (1.0, 1.0)
     modality: str | None = None
     warnings: tuple[str, ...] = field(default=())
+    neighbours: tuple[np.ndarray | None, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -72,6 +75,8 @@ class SliceImage:
         """Content hash; the engine caches image embeddings under it."""
         digest = hashlib.sha256(np.ascontiguousarray(self.pixels, dtype=np.float32).tobytes())
         digest.update(repr((self.pixels.shape, self.spacing)).encode())
+        for pixels in self.neighbours:
+            digest.update(b"-" if pixels is None else np.ascontiguousarray(pixels, np.float32).tobytes())
         return digest.hexdigest()
 
 

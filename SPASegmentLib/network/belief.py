@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-
 FORGOTTEN = -1e4
 """Log-weight of a sample that is not to count."""
 

@@ -90,7 +90,7 @@ class SPAConfig:
             )
         if self.backbone != "compact" and (self.context or self.neighbours or self.extent_bins):
             raise CheckpointError("Only the compact network sees surroundings and neighbouring slices.")
-        if self.context and self.context < 1 or min(self.neighbours, self.extent_bins) < 0:
+        if (self.context and self.context < 1) or min(self.neighbours, self.extent_bins) < 0:
             raise CheckpointError("context must be 0 or at least 1; neighbours and extent_bins at least 0.")
         if self.preference not in get_args(Preference):
             known = ", ".join(get_args(Preference))

@@ -23,7 +23,7 @@ def bin_centres(bins: int, device: torch.device | None = None) -> Tensor:
 
 
 def soft_bins(log_extent: Tensor, bins: int) -> Tensor:
-    """(...) log2(extent / region) -> (..., bins), the two nearest bins by distance; beyond the ends, the end."""
+    """(...) log2(extent / region) -> (..., bins): shared out between the two nearest bins."""
     at = ((log_extent - SMALLEST) / STEP).clamp(0, bins - 1)
     distance = (at[..., None] - torch.arange(bins, device=at.device, dtype=at.dtype)).abs()
     return (1 - distance).clamp(min=0)
@@ -44,7 +44,7 @@ class ExtentHead(nn.Module):
         return F.log_softmax(self.extent(torch.cat([pooled, token], dim=1)).float(), dim=1)
 
     def expected_dice(self, pooled: Tensor, token: Tensor, samples: Tensor, weights: Tensor) -> Tensor:
-        """Of the mean of the samples (B, n, G, G), weights (B, n), with what this user wants: (B,) in (0, 1)."""
+        """Of the mean of the samples (B, n, G, G), weights (B, n), with what the user wants: (B,), 0 to 1."""
         about = sample_statistics(samples, weights).to(pooled.dtype)
         return self.quality(torch.cat([pooled, token, about], dim=1)).float().sigmoid()[:, 0]
 
@@ -55,8 +55,8 @@ STATISTICS = 4
 def sample_statistics(samples: Tensor, weights: Tensor) -> Tensor:
     """(B, n, G, G) probabilities, weights (B, n) that sum to 1 -> (B, 4): what they agree on.
 
-    Mean Dice of samples with their mean; certainty of the mean where it is not plainly background; root of the
-    mean's share of the region; share of the mean that lies on the region's border.
+    Mean Dice of samples with their mean; certainty of the mean where it is not plainly background; root of
+    the mean's share of the region; share of the mean that lies on the region's border.
     """
     mean = torch.einsum("bn,bnhw->bhw", weights, samples)
     flat, centre = samples.flatten(2), mean.flatten(1)[:, None]

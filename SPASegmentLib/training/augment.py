@@ -11,8 +11,8 @@ from torch.nn import functional as F
 def vary_intensities(views: Tensor, rng: np.random.Generator) -> Tensor:
     """One look of an image, the same for all its views: (V, C, G, G) in [0, 1] -> the same.
 
-    Window (a part of the range, or beyond it), gamma, inversion, a bias field, noise, blur; colour turned grey
-    or its channels apart. Each happens to some images only, so that images as they are stay the commonest.
+    Window (a part of the range, or beyond it), gamma, inversion, a bias field, noise, blur; colour turned
+    grey or its channels apart. Each happens to some images only, so that images as they are stay the commonest.
     """
     if rng.random() < 0.4:
         low, high = np.quantile(views[0].numpy(), [rng.uniform(0, 0.06), rng.uniform(0.94, 1)])
@@ -28,7 +28,7 @@ def vary_intensities(views: Tensor, rng: np.random.Generator) -> Tensor:
         views = views * _bias(views.shape[-1], rng)
     if rng.random() < 0.2:
         views = _blurred(views, rng.uniform(0.4, 1.2))
-    noise = torch.from_numpy(rng.standard_normal(views.shape[0:1] + (1,) + views.shape[2:], dtype=np.float32))
+    noise = torch.from_numpy(rng.standard_normal((len(views), 1, *views.shape[2:]), dtype=np.float32))
     return (views + noise * float(rng.choice([0.01, 0.03, 0.08], p=[0.5, 0.35, 0.15]))).clamp(0, 1)
 
 

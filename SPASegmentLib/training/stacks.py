@@ -114,7 +114,7 @@ def as_bytes(image: np.ndarray) -> np.ndarray:
 
 
 def read_lidc(paths: Iterable[Path | str], split: str) -> list[Stack]:
-    """The nodules of LIDC-IDRI as stacks of consecutive slices, four raters each; nodules nobody drew: none."""
+    """The nodules of LIDC-IDRI as stacks of consecutive slices with four raters; none that nobody drew."""
     dataset = LidcSlices(paths, split=split, subset=None)
     nodules: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for index, case_id in enumerate(dataset.case_ids()):

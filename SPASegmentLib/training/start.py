@@ -23,8 +23,9 @@ def start_from(network: SPANetwork, path: Path) -> list[str]:
 
     Tensors of the same name and shape are taken over. Where the networks see other planes of the interaction,
     the inputs of the planes both see are taken over, and those of new planes start at zero: they are found to
-    matter, or not, in training; so do neighbouring slices and surroundings. A network for colour starts from one for grey as if it saw the luminance, and
-    one for grey from one for colour as if its image were in every channel.
+    matter, or not, in training. So do neighbouring slices and surroundings. A network for colour starts from
+    one for grey as if it saw the luminance, and one for grey from one for colour as if its image were in
+    every channel.
     Raises CheckpointError where the encoders do not fit each other.
     """
     state, header = load_checkpoint(path)
@@ -62,7 +63,7 @@ def for_channels(weight: Tensor, theirs: int, ours: int) -> Tensor:
 
 
 def _for_neighbours(weight: Tensor, theirs: int, ours: SPAConfig) -> Tensor:
-    """The first layer's weights for another number of neighbouring slices; those of new ones start at zero."""
+    """The first layer's weights for another number of neighbouring slices; new ones start at zero."""
     image, rest = weight[:, : ours.image_channels], weight[:, ours.image_channels + 2 * theirs :]
     if theirs == ours.neighbours:
         return weight

@@ -1,4 +1,4 @@
-"""Styles of outlining: what one person draws where another drew this mask. Each teaches as a user of its own."""
+"""Styles of outlining, users of their own in training: what one draws where another drew this mask."""
 
 from __future__ import annotations
 

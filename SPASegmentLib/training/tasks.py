@@ -136,7 +136,7 @@ class TaskMaker:
     def _structures(
         self, stack: Stack, axis: int, number: int, index: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, tuple[int, int]] | None:
-        """A structure or a single object; other structures and styles that hold the click are further users."""
+        """A structure or a single object; further users want others, or styles, that hold the click."""
         target = self._target(stack.mask(number, axis, index), stack.instances, rng)
         if target is None:
             return None
@@ -177,7 +177,7 @@ class TaskMaker:
             return None
         before, target = self._wish(stack, axis, number, (came_from, index), rng)
         ended = target.sum() < LEAST_PIXELS
-        if before.sum() < LEAST_PIXELS or ended and rng.random() > self.shares.absent:
+        if before.sum() < LEAST_PIXELS or (ended and rng.random() > self.shares.absent):
             return None
         carried = _damaged(before, rng)
         distance = ndimage.distance_transform_edt(np.pad(carried, 1))[1:-1, 1:-1]

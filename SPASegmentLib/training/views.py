@@ -134,9 +134,9 @@ def _planes(pixels: np.ndarray, channels: int) -> Tensor:
 
 
 def sampled(planes: Tensor, view: np.ndarray, grid: int, edge: str = "border") -> Tensor:
-    """(C, H, W) uint8 or float at a view (2, 3) -> (C, G, G) float: bilinear, shrunk first where cells are wide.
+    """(C, H, W) at a view (2, 3) -> (C, G, G) float: bilinear, shrunk first where cells are wide.
 
-    uint8 comes out in [0, 1].
+    planes: uint8, which comes out in [0, 1], or float.
     """
     height, width = planes.shape[1:]
     reach = np.abs(view[:, :2]).sum(axis=1)
