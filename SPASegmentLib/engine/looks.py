@@ -37,8 +37,9 @@ def find_region(request: ProposalRequest, config: SPAConfig, look: Look) -> Regi
 
     look: what the network sees in a region. A network that says how large the object is, is asked at
     several scales (`_by_extent`). To others, a click in the middle of an organ shows the first look nothing
-    but tissue, in which it may find a spot that is no object; so where the mask does not clearly stand out from what surrounds it, larger regions
-    are tried, and the one the network is most certain of is kept (the larger one of equals).
+    but tissue, in which it may find a spot that is no object; so where the mask does not clearly stand out
+    from what surrounds it, larger regions are tried, and the one the network is most certain of is kept (the
+    larger one of equals).
     """
     if config.extent_bins:
         return _by_extent(request, config, look)

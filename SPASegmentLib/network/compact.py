@@ -105,9 +105,8 @@ class Surroundings(nn.Module):
         )
         self.local = nn.Conv2d(c, channels, 1)
         self.whole = nn.Linear(c, channels)
-        for layer in (self.local, self.whole):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        for value in (*self.local.parameters(), *self.whole.parameters()):
+            nn.init.zeros_(value)
 
     def forward(self, context: Tensor) -> Tensor:
         """context: (B, image channels, G, G) -> (B, L, G/4, G/4)."""

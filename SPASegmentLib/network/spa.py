@@ -53,7 +53,11 @@ class Prepared:
     token: Tensor | None = None
 
 
-FUSIONS = {"decoder": DecoderFusion, "linear": LinearFusion, "embedding": EmbeddingFusion}
+FUSIONS: dict[str, type[DecoderFusion | EmbeddingFusion]] = {
+    "decoder": DecoderFusion,
+    "linear": LinearFusion,
+    "embedding": EmbeddingFusion,
+}
 
 
 class SPANetwork(nn.Module):

@@ -12,7 +12,7 @@ def vary_intensities(views: Tensor, rng: np.random.Generator) -> Tensor:
     """One look of an image, the same for all its views: (V, C, G, G) in [0, 1] -> the same.
 
     Window (a part of the range, or beyond it), gamma, inversion, a bias field, noise, blur; colour turned
-    grey or its channels apart. Each happens to some images only, so that images as they are stay the commonest.
+    grey or its channels apart. Each happens to some images only: images as they are stay the commonest.
     """
     if rng.random() < 0.4:
         low, high = np.quantile(views[0].numpy(), [rng.uniform(0, 0.06), rng.uniform(0.94, 1)])

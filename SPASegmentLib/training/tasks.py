@@ -28,9 +28,9 @@ class TaskShares:
     """How often each kind of task is drawn.
 
     lidc: share of all tasks that come from LIDC. carried: of those in stacks, how many carry a mask over;
-    absent: of these, how many go one slice too far. styled: how often the user who is followed draws in a
-    style of their own. found: share of regions that follow somebody's mask, as the finder's do once the size
-    is known; the others are first looks.
+    absent: of these, how many go one slice too far. styled: how often the user who is followed is not the one
+    the target was drawn for but another who shares the click: a style, another structure. found: share of
+    regions that follow somebody's mask, as the finder's do once the size is known; the others are first looks.
     """
 
     lidc: float = 0.33
@@ -181,10 +181,11 @@ class TaskMaker:
             return None
         carried = _damaged(before, rng)
         distance = ndimage.distance_transform_edt(np.pad(carried, 1))[1:-1, 1:-1]
-        click = tuple(int(v) for v in np.unravel_index(int(distance.argmax()), distance.shape))
+        row, col = divmod(int(distance.argmax()), distance.shape[1])
+        click = (row, col)
         users = np.repeat(target[None] if not ended else np.zeros_like(target)[None], self.users, axis=0)
         size, centre = self._follow(carried, click, stack.steps(axis), rng)
-        return Task(stack, axis, index, users, click, carried, size, centre)  # type: ignore[arg-type]
+        return Task(stack, axis, index, users, click, carried, size, centre)
 
     @staticmethod
     def _wish(

@@ -27,19 +27,16 @@ class ViewMaker:
     def batch(self, seed: int, step: int, size: int, rank: int = 0) -> Batch:
         """The batch of a step."""
         rng = np.random.default_rng((seed, step, rank, 11))
-        parts = [self._one(self.tasks.task(rng), rng) for _ in range(size)]
-        image, context, neighbours, users, carried = (
-            torch.stack(list(p)) for p in list(zip(*parts, strict=True))[:5]
+        views = [self._one(self.tasks.task(rng), rng) for _ in range(size)]
+        image, context, neighbours, users, carried, clicks, extents = map(
+            torch.stack, zip(*views, strict=True)
         )
-        points = torch.stack([part[5] for part in parts])[:, None]
-        extents = torch.stack([part[6] for part in parts])
-        labels = torch.ones(points.shape[:2])
         config = self.config
         return Batch(
             image,
             users[:, 0],
-            points,
-            labels,
+            clicks[:, None],
+            torch.ones(size, 1),
             users,
             context=context if config.context else None,
             neighbours=neighbours if config.neighbours else None,

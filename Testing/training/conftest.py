@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from SPASegmentLib.training.loop import TrainingData
+
+sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 TINY: dict[str, Any] = {
     "grid": 32,

@@ -13,7 +13,7 @@ from SPASegmentLib.engine.candidates import clean_mask
 from SPASegmentLib.engine.checks import network_pixels
 from SPASegmentLib.engine.history import History
 from SPASegmentLib.engine.local import LocalEngine
-from SPASegmentLib.engine.looks import first_region
+from SPASegmentLib.engine.looks import Sight, first_region
 from SPASegmentLib.engine.messages import CancelToken, ModelInfo, Proposal, ProposalRequest
 from SPASegmentLib.errors import Cancelled
 from SPASegmentLib.imaging import zoom
@@ -69,13 +69,13 @@ class MapEngine(LocalEngine):
     def _region(self, request: ProposalRequest, cancel: CancelToken | None) -> Region:
         return super()._region(request, cancel) if self.zoom else first_region(request, self.config)
 
-    def _look(self, request: ProposalRequest, region: Region) -> tuple[np.ndarray, float]:
-        """The mean map's object, (H, W) bool, and the certainty in [0, 1]."""
+    def _look(self, request: ProposalRequest, region: Region) -> Sight:
+        """The mean map's object and the certainty."""
         mean = self.maps(request, region, LOOK_MAPS, 0).mean(axis=0)
         found = zoom.unsample(mean, region, request.image.shape, request.image.spacing) >= 0.5
         likely = mean[mean > 0.1]
         certainty = float(np.abs(2 * likely - 1).mean()) if likely.size else 0.0
-        return clean_mask(found, request.points), certainty
+        return Sight(clean_mask(found, request.points), certainty)
 
 
 def _seed(request: ProposalRequest) -> PointPrompt:
