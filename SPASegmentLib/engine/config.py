@@ -30,7 +30,7 @@ class InferenceConfig:
     plain_every: one in so many samples keeps the shape the mixture gives it.
 
     Region search, before the object's size is known:
-    looks: from one first region before its size counts as known.
+    looks: from one first region before its size counts as known. extent_looks: from the most likely extent.
     first_regions: tried in turn, in default ones, while what is found does not stand out.
     stands_out: contrast (means' difference over deviation) from which on a mask is an object without doubt.
     ring_pixels, least_noise: width of the ring around a mask that it is compared with, and what is added to

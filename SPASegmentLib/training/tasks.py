@@ -30,7 +30,7 @@ class TaskShares:
     lidc: share of all tasks that come from LIDC. carried: of those in stacks, how many carry a mask over;
     absent: of these, how many go one slice too far. styled: how often the user who is followed is not the one
     the target was drawn for but another who shares the click: a style, another structure. found: share of
-    regions that follow somebody's mask, as the finder's do once the size is known; the others are first looks.
+    regions that follow somebody's mask, as the finder's do once the size is known; others are first looks.
     """
 
     lidc: float = 0.33
