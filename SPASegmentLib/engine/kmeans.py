@@ -6,8 +6,9 @@ a pixel. All starts run together.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-from typing import Any
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -19,13 +20,17 @@ SAME = 1e-6
 SAME_CELLS = 1e-7
 """... and so are those this close, the rounding of the products."""
 _LIBRARIES = ThreadpoolController()
+_LIMITED = threading.RLock()
 
 
-def one_thread() -> AbstractContextManager[Any]:
+@contextmanager
+def one_thread() -> Iterator[None]:
     """One thread of BLAS within: arrays this small only lose by more, which then wait for work in a loop that
-    takes a core from others, and the order of sums stays the same.
+    takes a core from others, and the order of sums stays the same. The setting is the process's: threads take
+    turns, or one would restore what another had set.
     """
-    return _LIBRARIES.limit(limits=1, user_api="blas")
+    with _LIMITED, _LIBRARIES.limit(limits=1, user_api="blas"):
+        yield
 
 
 def inner_products(samples: np.ndarray) -> np.ndarray:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -65,3 +70,52 @@ def test_points_that_are_the_same_share_a_cluster_and_none_is_empty(kinds, k, se
     groups = {kind: set(labels[np.array(kinds) == kind].tolist()) for kind in kinds}
     assert all(len(found) == 1 for found in groups.values())
     assert set(labels.tolist()) == set(range(min(k, len(groups))))
+
+
+OVERLAP = """
+import threading
+from threadpoolctl import threadpool_info
+from SPASegmentLib.engine.kmeans import one_thread
+
+def blas():
+    return {entry["num_threads"] for entry in threadpool_info() if entry["user_api"] == "blas"}
+
+first_is_in, second_is_in, first_is_out = (threading.Event() for _ in range(3))
+within = []
+
+def first():
+    with one_thread():
+        first_is_in.set()
+        second_is_in.wait(0.5)  # in vain where users wait for each other
+        within.append(blas())
+    first_is_out.set()
+
+def second():
+    first_is_in.wait()
+    with one_thread():
+        second_is_in.set()
+        first_is_out.wait()
+        with one_thread():
+            within.append(blas())
+
+before = blas()
+users = [threading.Thread(target=first), threading.Thread(target=second)]
+for user in users:
+    user.start()
+for user in users:
+    user.join()
+print(before, within, blas())
+"""
+
+
+def test_blas_has_its_threads_back_after_two_users_of_one_overlapped():
+    """The first to come is the first to go, so that each could restore what the other had set."""
+    run = subprocess.run(
+        [sys.executable, "-c", OVERLAP],
+        cwd=Path(__file__).resolve().parents[2],
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "2"},
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        check=True,
+    )
+    assert run.stdout.strip() == "{2} [{1}, {1}] {2}"
