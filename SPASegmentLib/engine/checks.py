@@ -11,6 +11,9 @@ from SPASegmentLib.imaging.types import Region
 LARGEST_TRAINED = 128.0
 """Region, in pixels, beyond which objects are larger than any the shipped model was trained on."""
 
+ROUNDING = 1e-3
+"""How far pixels may lie outside [0, 1]: what resampling in float32 leaves, and far less than raw values."""
+
 
 def check_request(request: ProposalRequest, model: ModelInfo) -> None:
     """Raise InputError, SeedError or ProfileError for what cannot be answered."""
@@ -21,13 +24,19 @@ def check_request(request: ProposalRequest, model: ModelInfo) -> None:
         raise InputError("The slice is only one pixel wide; choose another orientation or image.")
     if not np.isfinite(pixels).all():
         raise InputError("The slice has NaN or infinite values; replace them before segmenting.")
-    if float(pixels.max()) - float(pixels.min()) < 1e-6:
+    low, high = float(pixels.min()), float(pixels.max())
+    if low < -ROUNDING or high > 1 + ROUNDING:
+        raise InputError(
+            f"The slice has pixels from {low:g} to {high:g} where the model takes 0 to 1; "
+            "apply an intensity window before segmenting."
+        )
+    if high - low < 1e-6:
         raise InputError("The slice is empty: all its pixels look the same in this intensity window.")
     if not any(p.positive for p in request.points):
         raise SeedError("Place a positive seed inside the object first.")
     height, width = request.image.shape
     for point in request.points:
-        if not (-0.5 <= point.row <= height - 0.5 and -0.5 <= point.col <= width - 0.5):
+        if not (-0.5 <= point.row < height - 0.5 and -0.5 <= point.col < width - 0.5):
             raise SeedError("A point lies outside the slice; place it inside the image.")
     if request.log_prior is not None and request.log_prior.shape != (model.components,):
         raise ProfileError("The profile belongs to another model; choose a profile of this model or none.")

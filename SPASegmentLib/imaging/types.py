@@ -51,7 +51,8 @@ class Volume:
 class SliceImage:
     """One slice as the engine gets it.
 
-    pixels: (H, W) grey or (H, W, 3) RGB, float32, already windowed to [0, 1].
+    pixels: (H, W) grey or (H, W, 3) RGB, float32, already windowed to [0, 1]; copied and read-only, so that
+    neither an image nor what was computed of it changes with the array it was made of.
     spacing: (row, col) mm per pixel.
     modality: DICOM modality or None; only used to warn when the model never saw such input.
     neighbours: the slices around it in the same window, (H, W) grey or (H, W, 3), as many before (farthest
@@ -63,6 +64,13 @@ class SliceImage:
     modality: str | None = None
     warnings: tuple[str, ...] = field(default=())
     neighbours: tuple[np.ndarray | None, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.pixels.dtype == np.float32 and not _may_change(self.pixels):
+            return
+        pixels = np.array(self.pixels, dtype=np.float32)
+        pixels.flags.writeable = False
+        object.__setattr__(self, "pixels", pixels)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -78,6 +86,16 @@ class SliceImage:
         for pixels in self.neighbours:
             digest.update(b"-" if pixels is None else np.ascontiguousarray(pixels, np.float32).tobytes())
         return digest.hexdigest()
+
+
+def _may_change(array: np.ndarray) -> bool:
+    """Whether the array, or what it is a view of, can be written to."""
+    held: object = array
+    while isinstance(held, np.ndarray):
+        if held.flags.writeable:
+            return True
+        held = held.base
+    return held is not None
 
 
 @dataclass(frozen=True)

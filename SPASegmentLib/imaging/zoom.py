@@ -31,7 +31,7 @@ def region_around(
     MIN_PIXELS if the slice is smaller than that. Raises SeedError for a seed off the slice, InputError for
     impossible sizes.
     """
-    if not all(-0.5 <= at <= size - 0.5 for at, size in zip(seed, shape, strict=True)):
+    if not all(-0.5 <= at < size - 0.5 for at, size in zip(seed, shape, strict=True)):
         raise SeedError(
             f"The seed (row {seed[0]:g}, column {seed[1]:g}) lies off the slice; place it inside."
         )

@@ -250,7 +250,9 @@ def light(view: ViewSlice) -> ViewSlice:
 
 
 def _hollow(view: ViewSlice) -> ViewSlice:
-    pixels = np.broadcast_to(np.float32(0), view.image.pixels.shape)
+    nothing = np.zeros((), np.float32)
+    nothing.flags.writeable = False  # a slice copies pixels that may change, and this is to take no memory
+    pixels = np.broadcast_to(nothing, view.image.pixels.shape)
     return replace(view, image=replace(view.image, pixels=pixels))
 
 

@@ -153,13 +153,35 @@ def test_the_engine_answers_after_many_slices_without_keeping_them_all(engine):
         (np.full((64, 64), np.nan), ((32, 32),), InputError, "NaN"),
         (np.random.default_rng(0).random((1, 64)), ((0, 32),), InputError, "one pixel"),
         (np.random.default_rng(0).random((64, 64, 2)), ((32, 32),), InputError, "RGB"),
+        (np.random.default_rng(0).normal(-600, 300, (64, 64)), ((32, 32),), InputError, "window"),
+        (np.random.default_rng(0).integers(0, 255, (64, 64)), ((32, 32),), InputError, "window"),
+        (np.random.default_rng(0).random((64, 64)) - 0.1, ((32, 32),), InputError, "window"),
         (np.random.default_rng(0).random((64, 64)), ((70, 32),), SeedError, "outside"),
+        (np.random.default_rng(0).random((64, 64)), ((63.5, 32),), SeedError, "outside"),
+        (np.random.default_rng(0).random((64, 64)), ((32, 63.5),), SeedError, "outside"),
+        (np.random.default_rng(0).random((64, 64)), ((32, -0.51),), SeedError, "outside"),
         (np.random.default_rng(0).random((64, 64)), ((32, 32, False),), SeedError, "positive seed"),
     ],
 )
 def test_bad_input_gets_one_sentence(engine, pixels, points, error, words):
     with pytest.raises(error, match=words):
         ask(engine, SliceImage(pixels.astype(np.float32)), points)
+
+
+@pytest.mark.parametrize("at", [-0.5, 63.49])
+def test_a_point_on_the_edge_of_the_outermost_pixels_is_answered(engine, at):
+    image = nodule(9.0, size=64, centre=(at, at))
+    assert ask(engine, image, ((at, at),)).recommendation[round(at), round(at)]
+
+
+def test_the_array_an_image_was_made_of_may_change_without_changing_the_image(engine):
+    pixels = nodule(12.0).pixels.copy()
+    image = SliceImage(pixels, (0.7, 0.7), "CT")
+    first = ask(engine, image)
+    pixels[:] = nodule(6.0).pixels
+    assert np.array_equal(ask(engine, image).probability, first.probability)
+    changed = ask(engine, SliceImage(pixels, (0.7, 0.7), "CT"))
+    assert changed.recommendation.sum() < 0.5 * first.recommendation.sum()
 
 
 def test_another_models_profile_is_refused(engine):
