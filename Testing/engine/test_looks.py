@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -86,3 +87,15 @@ def test_a_look_too_close_to_see_the_whole_yields_to_the_looks_that_see_it():
     assert likely_extent([(32.0, close), (256.0, far), (512.0, np.roll(far, -3))]) == pytest.approx(
         100, rel=0.15
     )
+
+
+def test_a_spot_hardly_brighter_than_the_tissue_around_it_gives_way_to_the_organ():
+    organ, spot = disc(60), disc(4)
+    pixels = request(organ).image.pixels + 0.025 * spot
+    faint = replace(request(organ), image=SliceImage(pixels.astype(np.float32)))
+    assert 0.3 < stands_out(pixels, spot) < 1.4
+
+    def look(region):
+        return Sight(organ, 0.8) if region.size_mm > 90 else Sight(spot, 0.6)
+
+    assert find_region(faint, SPAConfig(), look).size_mm > 120
