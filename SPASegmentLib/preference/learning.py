@@ -93,6 +93,10 @@ class FinishedSlice(Protocol):
     def random_seed(self) -> int:
         """Of the proposals, >= 0."""
 
+    @property
+    def n_samples(self) -> int | None:
+        """N of the proposals, or None for the model's own."""
+
     def result(self) -> Outcome:
         """The outcome; raises StepError before there is one."""
 
@@ -119,6 +123,7 @@ class Interaction:
     log_prior: np.ndarray | None = None
     learn: bool = True
     random_seed: int = 0
+    n_samples: int | None = None
 
     def result(self) -> Ending:
         """How it ended."""
@@ -140,16 +145,17 @@ def commit_approval(
     """Add a finished slice to the profile on disk; it is there when this returns.
 
     profile: as loaded at the beginning of the interaction; other windows may have added to it or renamed it.
-    engine: asked once for the recommendation without a profile, which the profile's summary compares with;
-    without it that is known only while the profile is young. This takes as long as a click.
+    engine: asked for the recommendation without a profile, which the profile's summary compares with, where
+    the slice's own samples do not tell it because the profile is sure. This takes as long as a click.
     Returns None, and writes nothing, where the user does not want it learnt from. Raises ProfileError, and
     StepError from `finished.result()` where nothing was approved.
     """
     finished.result()
     if not finished.learn:
         return None
-    consensus_mm2 = None if engine is None else consensus_area(engine, finished)
-    item = evidence_of(profile, finished, consensus_mm2=consensus_mm2)
+    item = evidence_of(profile, finished)
+    if item.consensus_mm2 is None and engine is not None:
+        item = item.model_copy(update={"consensus_mm2": consensus_area(engine, finished)})
     saved = store.commit(profile.name, item, id=profile.id)
     return Receipt(saved.name, saved.id, item.id)
 
@@ -214,7 +220,7 @@ def consensus_area(
     It is the first proposal of the same session without the profile, random numbers included.
     """
     seed = proposal_seed(finished.random_seed, 0)
-    request = ProposalRequest(finished.image, finished.points[:1], seed=seed)
+    request = ProposalRequest(finished.image, finished.points[:1], seed=seed, n_samples=finished.n_samples)
     try:
         recommendation = engine.propose(request, cancel).recommendation
     except SPASegmentError as error:

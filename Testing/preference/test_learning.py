@@ -168,6 +168,41 @@ def test_where_the_profile_is_sure_the_consensus_is_unknown_unless_it_is_asked_f
     assert asked == pytest.approx(np.pi * (12 * 0.8) ** 2, rel=0.2)
 
 
+class Asked:
+    """An engine that remembers what it was asked."""
+
+    def __init__(self, engine):
+        self.engine, self.requests = engine, []
+
+    @property
+    def model(self):
+        return self.engine.model
+
+    def propose(self, request, cancel=None):
+        self.requests.append(request)
+        return self.engine.propose(request, cancel)
+
+
+def test_the_model_is_not_asked_again_for_a_consensus_that_the_samples_tell(
+    store, stored, engine, disc, a_user
+):
+    asked = Asked(engine)
+    session = a_user(engine, disc(9), 1.2)
+    assert commit_approval(store, stored, session, engine=asked)
+    (item,) = store.load(stored.name).slices
+    assert item.consensus_mm2 == pytest.approx(session.done[0].proposal.area_mm2)
+    assert asked.requests == []
+
+
+def test_the_model_is_asked_for_the_consensus_of_as_many_samples_as_the_user_saw(
+    store, taught, engine, disc, a_user
+):
+    asked = Asked(engine)
+    session = replace(a_user(engine, disc(12), 1.2, taught.log_prior()), n_samples=96)
+    assert commit_approval(store, store.create(taught), session, engine=asked)
+    assert [request.n_samples for request in asked.requests] == [96]
+
+
 def test_what_was_approved_is_asked_of_the_samples_before_the_first_pick(approved, fresh):
     first, result = approved.done[0].proposal.feedback, approved.result()
     item = evidence_of(fresh, approved)
