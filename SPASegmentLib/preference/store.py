@@ -35,6 +35,7 @@ from SPASegmentLib.preference.versions import HISTORY, MAX_BYTES, SUFFIX, Place,
 
 FOLDER_VARIABLE = "SPASEGMENT_PROFILES"
 LOCK_FILE = ".lock"
+_State = tuple[int, int, int, int] | None
 
 
 def default_folder() -> Path:
@@ -62,15 +63,28 @@ class ProfileStore:
         """folder: of the profiles, or None for `default_folder`; made when first written to."""
         self.folder = Path(folder).expanduser() if folder is not None else default_folder()
         self._timeout = lock_timeout
+        self._entries: dict[Path, tuple[_State, Entry]] = {}
 
     # Reading
 
     def entries(self) -> tuple[Entry, ...]:
-        """Every profile, by name; files that cannot be used come with their problem. Changes nothing."""
+        """Every profile, by name; files that cannot be used come with their problem. Changes nothing.
+
+        Only files that have changed since the last call are read.
+        """
         if not self.folder.is_dir():
             return ()
         files = [p for p in self.folder.glob(f"*{SUFFIX}") if not p.name.startswith(".")]
-        return tuple(sorted(map(_entry, files), key=lambda entry: (entry.name.casefold(), entry.file.name)))
+        known, states = self._entries, {file: _state(file) for file in files}
+        found = {
+            file: known[file]
+            if file in known and state and known[file][0] == state
+            else (state, _entry(file))
+            for file, state in states.items()
+        }
+        self._entries = found
+        entries = (entry for _, entry in found.values())
+        return tuple(sorted(entries, key=lambda entry: (entry.name.casefold(), entry.file.name)))
 
     def __contains__(self, name: str) -> bool:
         """Whether there is a file for that name. Raises ProfileError for a name a profile cannot have."""
@@ -314,6 +328,15 @@ class ProfileStore:
         place.keep(data)
         write_whole(place.file, data)
         return profile
+
+
+def _state(file: Path) -> _State:
+    """What differs once a file was replaced or written to; None where that cannot be told."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _entry(file: Path) -> Entry:

@@ -14,7 +14,7 @@ import pytest
 
 from SPASegmentLib.errors import ProfileError
 from SPASegmentLib.preference.codec import encode
-from SPASegmentLib.preference.files import locked
+from SPASegmentLib.preference.files import locked, read_limited
 from SPASegmentLib.preference.profile import Profile, new_profile
 from SPASegmentLib.preference.records import ModelReference, SliceEvidence, new_id
 from SPASegmentLib.preference.store import FOLDER_VARIABLE, ProfileStore, default_folder
@@ -386,3 +386,43 @@ def test_loading_a_profile_of_a_hundred_images_and_its_prior_takes_less_than_20_
         seconds.append(time.process_time() - start)
     assert prior.shape == (engine.model.components,) and np.abs(prior).max() > 1
     assert np.median(seconds) < 0.020
+
+
+def test_an_action_reads_the_profile_it_is_about_and_no_other(store, fresh, monkeypatch):
+    """As the panel does after each action: the profile, then the names of all."""
+    for number in range(5):
+        store.create(fresh.copy_as(f"Dr. {number}"))
+    names, read = store.names(), []
+
+    def counted(path, limit):
+        read.append(path)
+        return read_limited(path, limit)
+
+    monkeypatch.setattr("SPASegmentLib.preference.store.read_limited", counted)
+    store.load("Dr. 2")
+    assert store.names() == names
+    assert len(read) == 1
+    read.clear()
+    store.update("Dr. 3", lambda profile: profile.meant_for("nodule"))
+    assert store.names() == names
+    assert set(read) == {store.entries()[3].file}
+    read.clear()
+    store.create(fresh.copy_as("Dr. 9"))
+    assert len(store.names()) == 6
+    assert len(set(read)) == 1
+
+
+def test_what_another_window_changes_is_listed_at_once(store, fresh):
+    other = ProfileStore(store.folder)
+    store.create(fresh.copy_as("Dr. 1"))
+    assert other.names() == ("Dr. 1",)
+    store.rename("Dr. 1", "Dr. 2")
+    assert other.names() == ("Dr. 2",)
+    (entry,) = other.entries()
+    content = entry.file.read_bytes()
+    entry.file.write_bytes(content.replace(b'"format"', b'"forman"'))
+    assert other.names() == ()
+    entry.file.write_bytes(content)
+    assert other.names() == ("Dr. 2",)
+    store.delete("Dr. 2")
+    assert other.names() == ()
