@@ -29,7 +29,7 @@ class Walk:
 
     def cut(self, volume: Any, node: Any, at: Sequence[float] | None) -> ViewSlice:
         """The slice a view shows, or the one parallel to it through a world RAS point in mm."""
-        engine = self._asking.room.engine
+        engine = self._asking.engine
         own = engine.model.window if engine is not None else None
         return cut_view(volume, node, at_ras=at, window=self._settings.window, model_window=own)
 
