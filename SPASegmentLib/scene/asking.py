@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from SPASegmentLib.errors import Cancelled, ProfileError
 from SPASegmentLib.imaging.types import PointPrompt
-from SPASegmentLib.scene.cut import ViewSlice
+from SPASegmentLib.imaging.view_slices import ViewSlice
 from SPASegmentLib.scene.engine_room import EngineRoom
 from SPASegmentLib.scene.profile_desk import ProfileDesk
 from SPASegmentLib.scene.screen import Card

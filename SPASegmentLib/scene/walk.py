@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from SPASegmentLib.errors import StepError
+from SPASegmentLib.imaging.view_slices import ViewSlice
 from SPASegmentLib.scene.ahead import Ahead
 from SPASegmentLib.scene.asking import Asking
 from SPASegmentLib.scene.carry import carried_seed, central_point, shows
 from SPASegmentLib.scene.chosen import Chosen
-from SPASegmentLib.scene.cut import ViewSlice, cut_view
+from SPASegmentLib.scene.cut import cut_view
 from SPASegmentLib.scene.settings import Settings
 from SPASegmentLib.scene.volumes import array_of
 from SPASegmentLib.scene.work import SEED_FIRST, STILL_COMPUTING, Trail, Work
