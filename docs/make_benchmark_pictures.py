@@ -19,7 +19,7 @@ from scipy import ndimage
 
 from SPASegmentLib import cli
 from SPASegmentLib.baselines.systems.specs import SYSTEMS, TABLE
-from SPASegmentLib.commands.opening import cut_slice
+from SPASegmentLib.imaging.slicing import cut_slice
 from SPASegmentLib.network.registry import models_dir
 from SPASegmentLib.sample import make_sample_volume, sample_seeds
 

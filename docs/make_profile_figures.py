@@ -12,11 +12,11 @@ import numpy as np
 from scipy import ndimage
 
 from SPASegmentLib import cli
-from SPASegmentLib.commands.opening import OpenedSlice, cut_slice
 from SPASegmentLib.engine.local import LocalEngine, load_engine
 from SPASegmentLib.engine.messages import ProposalRequest
 from SPASegmentLib.evaluation.metrics import dice_of_each
 from SPASegmentLib.evaluation.protocol import approves, pick
+from SPASegmentLib.imaging.slicing import OpenedSlice, cut_slice
 from SPASegmentLib.preference.concentration import draw_concentration, simulate_concentration
 from SPASegmentLib.preference.mixture import Mixture
 from SPASegmentLib.preference.profile import Profile

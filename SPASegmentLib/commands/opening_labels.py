@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from SPASegmentLib.commands.opening import OpenedSlice, cut_slice
 from SPASegmentLib.errors import InputError, SeedError
 from SPASegmentLib.imaging.files import read_volume
 from SPASegmentLib.imaging.geometry import orientation_axis, to_display
 from SPASegmentLib.imaging.headers import OWN
 from SPASegmentLib.imaging.labels import BACKGROUND, FOREGROUND, read_labels
 from SPASegmentLib.imaging.masks import COLOUR, write_labels
+from SPASegmentLib.imaging.slicing import OpenedSlice, cut_slice
 from SPASegmentLib.imaging.types import Volume
 
 SEGMENTS = {FOREGROUND: ("Object", COLOUR), BACKGROUND: ("Background", (0.27, 0.43, 0.67))}

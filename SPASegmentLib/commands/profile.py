@@ -241,9 +241,9 @@ def compare(
     screen.print(f"Images both learnt from: {numbers.shared_images}")
     if volume is None or seed is None:
         return
-    from SPASegmentLib.commands.opening import open_slice
     from SPASegmentLib.commands.profile_parts import compare_on_slice_in_words
     from SPASegmentLib.engine.local import load_engine
+    from SPASegmentLib.imaging.slicing import open_slice
 
     engine = load_engine(model, device.value)
     opened = open_slice(

@@ -14,8 +14,8 @@ from SPASegmentLib.commands.shared import Device, Orientation, SeedIjk, SeedRas,
 from SPASegmentLib.words import count_of
 
 if TYPE_CHECKING:
-    from SPASegmentLib.commands.opening import OpenedSlice
     from SPASegmentLib.engine.messages import Engine, ModelInfo
+    from SPASegmentLib.imaging.slicing import OpenedSlice
     from SPASegmentLib.preference.profile import Profile
     from SPASegmentLib.session import Session
 
@@ -88,8 +88,8 @@ def segment(
     screen = console()
     is_asked = answers is None and sys.stdin.isatty() and sys.stdout.isatty()
 
-    from SPASegmentLib.commands.opening import open_slice
     from SPASegmentLib.engine.local import load_engine
+    from SPASegmentLib.imaging.slicing import open_slice
 
     with screen.status("Loading the model..."):
         engine = load_engine(model, device.value)

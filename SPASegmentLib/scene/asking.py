@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from SPASegmentLib.errors import Cancelled, ProfileError
 from SPASegmentLib.imaging.types import PointPrompt
-from SPASegmentLib.scene.cut import ViewSlice
+from SPASegmentLib.imaging.view_slices import ViewSlice
 from SPASegmentLib.scene.engine_room import EngineRoom
 from SPASegmentLib.scene.profile_desk import ProfileDesk
 from SPASegmentLib.scene.screen import Card
@@ -18,7 +18,7 @@ from SPASegmentLib.scene.worker import Outcome, Worker
 from SPASegmentLib.session import Session
 
 if TYPE_CHECKING:
-    from SPASegmentLib.engine.messages import Proposal
+    from SPASegmentLib.engine.messages import Engine, Proposal
     from SPASegmentLib.scene.screen import Tone
 
 Then = Callable[[Work], None]
@@ -44,32 +44,40 @@ class Asking:
     def __init__(
         self,
         worker: Worker,
+        room: Callable[[], EngineRoom],
         desk: ProfileDesk,
         settings: Any,
         answered: Then,
         say: Callable[[str, Tone], None],
     ) -> None:
-        """settings: learn and samples. answered: told of every work that is not awaited any more."""
-        self._worker, self._desk, self._settings = worker, desk, settings
+        """room: of the model in use. settings: learn and samples.
+
+        answered: told of every work that is not awaited any more.
+        """
+        self._worker, self._room, self._desk, self._settings = worker, room, desk, settings
         self._answered, self._say = answered, say
-        self.room: EngineRoom
         self.loading: Callable[[], None] | None = None
         self.reviving: Work | None = None
         self._drawing: Proposal | None = None
 
+    @property
+    def engine(self) -> Engine | None:
+        """The engine in use, once it is loaded."""
+        return self._room().engine
+
     def with_engine(self, call: Callable[[], None]) -> None:
         """Call now, or once the engine is loaded."""
-        if self.room.engine is not None:
+        if self.engine is not None:
             call()
             return
         self.loading = call
-        room = self.room
+        room = self._room()
         self._worker.chore(lambda token: room.get(), self._loaded)
 
     def open(self, work: Work, point: PointPrompt) -> None:
         """Begin a session with its seed: profile, first proposal."""
         work.opening = point
-        name, room, seen = self._desk.wanted, self.room, work.view
+        name, room, seen = self._desk.wanted, self._room(), work.view
         learn, samples = self._settings.learn, self._settings.samples
 
         def job(token: Event) -> _Answer:
@@ -108,7 +116,7 @@ class Asking:
     def ask(self, work: Work, pending: Session) -> None:
         """Compute the pending step of a session."""
         work.hold(pending)
-        room = self.room
+        room = self._room()
 
         def job(token: Event) -> _Answer:
             session = pending.advance(room.get(), token)
@@ -131,7 +139,7 @@ class Asking:
         if log is None:
             return
         self.reviving = work
-        room, seen = self.room, work.view
+        room, seen = self._room(), work.view
 
         def job(token: Event) -> _Answer:
             from SPASegmentLib.session_log import replay
@@ -193,7 +201,7 @@ class Asking:
         if outcome.error is not None:
             self.loading = None
             raise outcome.error
-        if self.room.engine is None:  # another model was chosen meanwhile
+        if self.engine is None:  # another model was chosen meanwhile
             self.with_engine(call)
             return
         self.loading = None

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from SPASegmentLib.errors import SeedError
 from SPASegmentLib.imaging.types import PointPrompt
-from SPASegmentLib.scene.cut import ViewSlice
+from SPASegmentLib.imaging.view_slices import ViewSlice
 
 
 def central_point(

@@ -18,7 +18,7 @@ from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.geometry import Slab, SlicePlane, paste_slab
 from SPASegmentLib.imaging.types import Volume
-from SPASegmentLib.scene.cut import ViewSlice
+from SPASegmentLib.imaging.view_slices import ViewSlice
 from SPASegmentLib.scene.volumes import array_of, ijk_to_ras_of, matrix_of, to_world_of
 
 _ALIGNED = 1e-3

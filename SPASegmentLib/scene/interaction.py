@@ -47,25 +47,18 @@ class Interaction:
         desk: ProfileDesk,
         settings: Settings,
         say: Callable[[str, Tone], None],
-        room: EngineRoom,
+        room: Callable[[], EngineRoom],
     ) -> None:
+        """room: of the model in use."""
         self._scene, self._chosen, self._target, self._settings = scene, chosen, target, settings
         self._say = say
         self.trail = Trail()
         self._pictures = Pictures(scene)
         self._ahead = Ahead(worker)
-        self._lessons = Lessons(worker, desk, say)
-        self.asking = Asking(worker, desk, settings, self._answered, say)
-        self._room = room
-        self.use(room)
+        self._lessons = Lessons(worker, room, desk, say)
+        self.asking = Asking(worker, room, desk, settings, self._answered, say)
         self._walk = Walk(scene, chosen, settings, self.trail, self.asking, self._ahead)
         self._undoing = Undoing(scene, self.trail, self.asking, target, self._lessons, self._walk, say)
-
-    def use(self, room: EngineRoom) -> None:
-        """Another engine, from the next seed on."""
-        self._room = room
-        self.asking.room = room
-        self._lessons.room = room
 
     @property
     def waiting(self) -> bool:
@@ -293,7 +286,7 @@ class Interaction:
         mask = work.approved()
         if mask is None and work.proposal is not None:
             mask = work.proposal.recommendation
-        engine = self._room.engine
+        engine = self.asking.engine
         if mask is not None and engine is not None and not work.stale and work is self.trail.current:
             self._ahead.encode(work, mask, engine)
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import vtk
 
+from SPASegmentLib.imaging.view_slices import ViewSlice
 from SPASegmentLib.reporting.overlay import view_of
-from SPASegmentLib.scene.cut import ViewSlice
 from SPASegmentLib.scene.volumes import array_of, matrix_of
 
 LAYOUT_ID = 70514

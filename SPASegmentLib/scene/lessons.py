@@ -21,9 +21,15 @@ if TYPE_CHECKING:
 class Lessons:
     """Keeps every work's evidence in step with its session."""
 
-    def __init__(self, worker: Worker, desk: ProfileDesk, say: Callable[[str, Tone], None]) -> None:
-        self._worker, self._desk, self._say = worker, desk, say
-        self.room: EngineRoom
+    def __init__(
+        self,
+        worker: Worker,
+        room: Callable[[], EngineRoom],
+        desk: ProfileDesk,
+        say: Callable[[str, Tone], None],
+    ) -> None:
+        """room: of the model in use."""
+        self._worker, self._room, self._desk, self._say = worker, room, desk, say
 
     def follow(self, work: Work) -> None:
         """Bring the profile to where the work's session is: what is approved now is taught the chosen one."""
@@ -35,7 +41,7 @@ class Lessons:
             from SPASegmentLib.preference.teaching import Teaching
 
             # The consensus area needs the engine that answered; another model's would not be comparable.
-            engine = self.room.engine
+            engine = self._room().engine
             if engine is not None and engine.model.hash != session.model.hash:
                 engine = None
             work.teaching = Teaching(self._desk.store(), self._desk.profile, engine)

@@ -21,8 +21,8 @@ import slicer
 from vtk.util.numpy_support import numpy_to_vtk
 
 from SPASegmentLib.engine.messages import Proposal
+from SPASegmentLib.imaging.view_slices import ViewSlice
 from SPASegmentLib.reporting.overlay import ADDED, RECOMMENDED, REMOVED, Look
-from SPASegmentLib.scene.cut import ViewSlice
 from SPASegmentLib.scene.volumes import matrix_of
 
 SMALL_VIEWS = 4

@@ -11,8 +11,8 @@ from scipy import ndimage
 
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.geometry import Slab
+from SPASegmentLib.imaging.view_slices import ViewSlice
 from SPASegmentLib.scene.colours import add_segment
-from SPASegmentLib.scene.cut import ViewSlice
 from SPASegmentLib.scene.grid import (
     Grid,
     box_in,

@@ -16,12 +16,14 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from SPASegmentLib.errors import InputError, SPASegmentError
+from SPASegmentLib.imaging.slicing import is_ct
 from SPASegmentLib.imaging.types import PointPrompt
+from SPASegmentLib.imaging.view_slices import ViewSlice
 from SPASegmentLib.preference.learning import Receipt
-from SPASegmentLib.scene.cut import ViewSlice, cut_view
+from SPASegmentLib.scene.cut import cut_view
 from SPASegmentLib.scene.grid import Grid
 from SPASegmentLib.scene.segment_undo import Part, SegmentChange
-from SPASegmentLib.scene.volumes import is_ct, matrix_of, to_world_of
+from SPASegmentLib.scene.volumes import matrix_of, to_world_of
 from SPASegmentLib.scene.work import Place, Work, pack, unpack, whole
 from SPASegmentLib.session_log import SessionLog, log_of
 

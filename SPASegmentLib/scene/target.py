@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from SPASegmentLib.errors import StepError
 from SPASegmentLib.imaging.geometry import Slab, SlicePlane
-from SPASegmentLib.scene.cut import ViewSlice
+from SPASegmentLib.imaging.view_slices import ViewSlice
 from SPASegmentLib.scene.grid import Grid, labelmap_of, read_box, slab_of
 from SPASegmentLib.scene.segment_undo import BeforeChange, Part, SegmentChange
 from SPASegmentLib.scene.segments import SegmentWriter, ensure_segment, ensure_segmentation

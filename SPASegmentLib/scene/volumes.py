@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,6 @@ import numpy as np
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
-from SPASegmentLib.commands.opening import looks_like_ct
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.types import IntensityWindow, Volume
 
@@ -32,7 +30,6 @@ class _State:
 
 
 _cache: OrderedDict[str, tuple[_State, Volume, Any]] = OrderedDict()
-_is_ct: weakref.WeakKeyDictionary[Volume, bool] = weakref.WeakKeyDictionary()
 
 
 def volume_of_node(node: Any) -> Volume:
@@ -68,13 +65,6 @@ def volume_of_node(node: Any) -> Volume:
     while len(_cache) > _KEPT:
         _cache.popitem(last=False)
     return volume
-
-
-def is_ct(volume: Volume) -> bool:
-    """`looks_like_ct`, found once per volume: it may have to look at every voxel."""
-    if volume not in _is_ct:
-        _is_ct[volume] = looks_like_ct(volume)
-    return _is_ct[volume]
 
 
 def ijk_to_ras_of(node: Any) -> np.ndarray:

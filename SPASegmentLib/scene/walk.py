@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from SPASegmentLib.errors import StepError
+from SPASegmentLib.imaging.view_slices import ViewSlice
 from SPASegmentLib.scene.ahead import Ahead
 from SPASegmentLib.scene.asking import Asking
 from SPASegmentLib.scene.carry import carried_seed, central_point, shows
 from SPASegmentLib.scene.chosen import Chosen
-from SPASegmentLib.scene.cut import ViewSlice, cut_view
+from SPASegmentLib.scene.cut import cut_view
 from SPASegmentLib.scene.settings import Settings
 from SPASegmentLib.scene.volumes import array_of
 from SPASegmentLib.scene.work import SEED_FIRST, STILL_COMPUTING, Trail, Work
@@ -29,7 +30,7 @@ class Walk:
 
     def cut(self, volume: Any, node: Any, at: Sequence[float] | None) -> ViewSlice:
         """The slice a view shows, or the one parallel to it through a world RAS point in mm."""
-        engine = self._asking.room.engine
+        engine = self._asking.engine
         own = engine.model.window if engine is not None else None
         return cut_view(volume, node, at_ras=at, window=self._settings.window, model_window=own)
 

@@ -15,7 +15,7 @@ from SPASegmentLib.engine.messages import Proposal
 from SPASegmentLib.errors import InputError, SPASegmentError, StepError
 from SPASegmentLib.imaging.geometry import Slab
 from SPASegmentLib.imaging.types import PointPrompt
-from SPASegmentLib.scene.cut import ViewSlice
+from SPASegmentLib.imaging.view_slices import ViewSlice
 from SPASegmentLib.scene.screen import Card
 from SPASegmentLib.session import Session
 

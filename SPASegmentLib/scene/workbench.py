@@ -72,7 +72,7 @@ class Workbench:
             self._desk,
             self._settings,
             self.sayings.say,
-            self._room,
+            lambda: self._room,
         )
         self._chosen.listen(
             looked=self._work.look,
@@ -175,7 +175,6 @@ class Workbench:
     def set_model(self, name_or_path: str | Path, device: str = "auto") -> None:
         """Another model, from the next seed on; it is loaded when it is first needed."""
         self._room = EngineRoom(name_or_path, device)
-        self._work.use(self._room)
         self._desk.model_changed()
 
     @safe

@@ -19,9 +19,9 @@ from slicer_volumes import (  # noqa: E402
     vtk_matrix,
 )
 
-from SPASegmentLib.commands.opening import cut_slice  # noqa: E402
 from SPASegmentLib.errors import InputError, SeedError, StepError  # noqa: E402
 from SPASegmentLib.imaging.geometry import ijk_to_ras  # noqa: E402
+from SPASegmentLib.imaging.slicing import cut_slice  # noqa: E402
 from SPASegmentLib.sample import make_sample_volume, sample_seeds  # noqa: E402
 from SPASegmentLib.scene.cut import cut_view  # noqa: E402
 from SPASegmentLib.scene.volumes import volume_of_node  # noqa: E402

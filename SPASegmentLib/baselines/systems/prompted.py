@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from SPASegmentLib.baselines.systems.boxes import Box, BoxRequest
 from SPASegmentLib.baselines.systems.engine import MapEngine
 from SPASegmentLib.baselines.systems.sam import Encoded, Prompts, Sam
+from SPASegmentLib.baselines.systems.user import click_on_errors, draw_boxes
 from SPASegmentLib.engine.checks import network_pixels
 from SPASegmentLib.engine.messages import CancelToken, ModelInfo, ProposalRequest
 from SPASegmentLib.errors import InputError
@@ -24,23 +26,6 @@ if TYPE_CHECKING:
 
 ROOM = 1.25
 """How far a region reaches beyond the outermost click, where clicks lie outside of it."""
-
-
-@dataclass(frozen=True)
-class Box:
-    """A box the user drew, in slice pixels: outer edges lie half a pixel beyond these pixel centres."""
-
-    top: float
-    left: float
-    bottom: float
-    right: float
-
-
-@dataclass(frozen=True, eq=False)
-class BoxRequest(ProposalRequest):
-    """A request with the boxes the user drew so far, oldest first."""
-
-    boxes: tuple[Box, ...] = ()
 
 
 class ClickedEngine(MapEngine):
@@ -58,8 +43,6 @@ class ClickedEngine(MapEngine):
 
     def interact(self, case: Case, draw: Draw, *, iterations: int, seed: int) -> Trace:
         """The interaction of a user who clicks where the mask is wrong; see `user.click_on_errors`."""
-        from SPASegmentLib.baselines.systems.user import click_on_errors
-
         return click_on_errors(self, case, draw, iterations=iterations, seed=seed)
 
     def _region(self, request: ProposalRequest, cancel: CancelToken | None) -> Region:
@@ -111,8 +94,6 @@ class BoxedEngine(ClickedEngine):
 
     def interact(self, case: Case, draw: Draw, *, iterations: int, seed: int) -> Trace:
         """The interaction of a user who draws a box at each iteration; see `user.draw_boxes`."""
-        from SPASegmentLib.baselines.systems.user import draw_boxes
-
         return draw_boxes(self, case, draw, iterations=iterations, seed=seed)
 
     def _region(self, request: ProposalRequest, cancel: CancelToken | None) -> Region:

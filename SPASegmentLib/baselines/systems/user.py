@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from SPASegmentLib.baselines.systems.prompted import Box, BoxRequest
+from SPASegmentLib.baselines.systems.boxes import Box, BoxRequest
 from SPASegmentLib.engine.messages import Engine, ProposalRequest
 from SPASegmentLib.evaluation.interaction import Trace, score, slice_image
 from SPASegmentLib.evaluation.protocol import Draw, generator

@@ -10,9 +10,10 @@ import pytest
 import torch
 from rich.console import Console
 
+from SPASegmentLib.baselines.systems.boxes import BoxRequest
 from SPASegmentLib.baselines.systems.cost import count_macs
 from SPASegmentLib.baselines.systems.loading import SystemFactory, load_system
-from SPASegmentLib.baselines.systems.prompted import BoxedEngine, BoxRequest
+from SPASegmentLib.baselines.systems.prompted import BoxedEngine
 from SPASegmentLib.baselines.systems.run import SystemRun, train_system
 from SPASegmentLib.baselines.systems.specs import (
     SYSTEMS,

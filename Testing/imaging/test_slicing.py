@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 
-from SPASegmentLib.commands.opening import looks_like_ct, open_slice
+from SPASegmentLib.imaging.slicing import looks_like_ct, open_slice
 from SPASegmentLib.imaging.types import IntensityWindow, Volume
 
 SPACING = (1.5, 1.25, 2.0)

@@ -1,7 +1,8 @@
-"""From a file and a seed to the slice the engine gets, and back onto the voxel grid."""
+"""From a volume and a seed to the slice the engine gets, and back onto the voxel grid."""
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from SPASegmentLib.imaging.files import read_volume
 from SPASegmentLib.imaging.geometry import (
     SlicePlane,
     display_steps,
+    extract_slice,
     ijk_to_ras,
     paste_mask,
     ras_to_pixel,
@@ -23,6 +25,9 @@ from SPASegmentLib.imaging.types import IntensityWindow, PointPrompt, SliceImage
 from SPASegmentLib.imaging.window import choose_window, make_slice
 
 Triple = tuple[float, float, float]
+Window = tuple[float, float]
+
+_is_ct: weakref.WeakKeyDictionary[Volume, bool] = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +59,8 @@ def open_slice(
     seed_ras: Triple | None,
     seed_ijk: Triple | None,
     orientation: str,
-    window: tuple[float, float] | None,
-    model_window: tuple[float, float] | None,
+    window: Window | None,
+    model_window: Window | None,
 ) -> OpenedSlice:
     """Read a volume and cut the slice through a seed.
 
@@ -78,14 +83,15 @@ def cut_slice(
     seed_ras: Triple | None,
     seed_ijk: Triple | None,
     orientation: str,
-    window: tuple[float, float] | None,
-    model_window: tuple[float, float] | None,
+    window: Window | None,
+    model_window: Window | None,
 ) -> OpenedSlice:
     """As `open_slice`, of a volume that was read already."""
     plane = SlicePlane.through(volume, orientation, seed_ras=seed_ras, seed_ijk=seed_ijk)
     k, j, i = seed_voxel(volume, seed_ras=seed_ras, seed_ijk=seed_ijk)
     ras = ijk_to_ras(volume, (i, j, k)) if seed_ras is None else np.array(seed_ras)
-    pixels, shown = _windowed(volume, plane, window, model_window)
+    pixels, shown = windowed_slice(volume, plane, window, model_window)
+    shown = shown or choose_window(volume, None, extract_slice(volume, plane))
     row, col = ras_to_pixel(plane, ras)
     turned = np.ascontiguousarray(to_display(pixels.pixels, plane))
     transpose = display_steps(plane)[0]
@@ -101,34 +107,38 @@ def cut_slice(
     )
 
 
+def windowed_slice(
+    volume: Volume, plane: SlicePlane, window: Window | None, model_window: Window | None
+) -> tuple[SliceImage, IntensityWindow | None]:
+    """The slice in the user's window, else a CT in the model's; with that window, None where it is automatic.
+
+    The same input has the same pixels, whoever asks. Raises InputError for what cannot be shown.
+    """
+    if window is not None:
+        given = IntensityWindow(*window)
+        return make_slice(volume, plane, given), given
+    if model_window is not None and is_ct(volume):
+        own = IntensityWindow(*model_window)
+        try:
+            return make_slice(volume, plane, own), own
+        except InputError:
+            pass  # flat in the model's window, or not to be shown at all: the next attempt says which
+    return make_slice(volume, plane), None
+
+
+def is_ct(volume: Volume) -> bool:
+    """`looks_like_ct`, found once per volume: it may have to look at every voxel."""
+    if volume not in _is_ct:
+        _is_ct[volume] = looks_like_ct(volume)
+    return _is_ct[volume]
+
+
 def looks_like_ct(volume: Volume) -> bool:
     """Whether intensities are Hounsfield units: the file says CT, or says nothing and they look like it."""
     if volume.is_rgb or volume.modality is not None:
         return volume.modality == "CT" and not volume.is_rgb
     low, high = float(volume.array.min()), float(volume.array.max())
     return -5000 <= low <= -500 and 50 <= high <= 33000
-
-
-def _windowed(
-    volume: Volume,
-    plane: SlicePlane,
-    window: tuple[float, float] | None,
-    model_window: tuple[float, float] | None,
-) -> tuple[SliceImage, IntensityWindow]:
-    """The slice in its window, and that window."""
-    if window is not None:
-        given = IntensityWindow(*window)
-        return make_slice(volume, plane, given), given
-    if model_window is not None and looks_like_ct(volume):
-        own = IntensityWindow(*model_window)
-        try:
-            return make_slice(volume, plane, own), own
-        except InputError:
-            pass  # flat in the model's window, or not to be shown at all: the next attempt says which
-    from SPASegmentLib.imaging.geometry import extract_slice
-
-    image = make_slice(volume, plane)
-    return image, choose_window(volume, None, extract_slice(volume, plane))
 
 
 def _turned_point(plane: SlicePlane, row: float, col: float) -> PointPrompt:
