@@ -48,3 +48,36 @@ def read_mask(data: bytes, case_id: str) -> np.ndarray:
         mask = mask.max(axis=2)
     half = 127 if mask.dtype == np.uint8 else 0.5
     return mask > half if mask.max(initial=0) > half else mask > 0
+
+
+def read_stored_picture(data: bytes, case_id: str) -> np.ndarray:
+    """Decode a picture in its stored intensities: (H, W), or (H, W, 3) where it is in colour.
+
+    Raises DatasetError naming the case where the bytes are no picture.
+    """
+    return _stored(data, case_id, "image", palette=False)
+
+
+def read_mask_values(data: bytes, case_id: str) -> np.ndarray:
+    """Decode a mask in its stored values, such as ids: (H, W) integers. Of a palette picture its indices.
+
+    Raises DatasetError naming the case where the bytes are no picture or its channels differ.
+    """
+    mask = _stored(data, case_id, "mask", palette=True)
+    if mask.ndim == 2:
+        return mask
+    if not _is_grey(mask):
+        raise DatasetError(f"Case {case_id}: its mask is in colour; masks hold one value a pixel.")
+    return mask[..., 0]
+
+
+def _stored(data: bytes, case_id: str, what: str, *, palette: bool) -> np.ndarray:
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            if picture.mode == "P":
+                return np.asarray(picture) if palette else _pixels(picture)
+            if picture.mode == "F" or picture.mode.startswith("I"):
+                return np.asarray(picture)
+            return _pixels(picture)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DatasetError(f"Case {case_id}: its {what} is not a readable picture.") from error
