@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,8 +11,6 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 Contents = Mapping[str, bytes]
 
