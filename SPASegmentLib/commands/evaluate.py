@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from SPASegmentLib.commands.shared import Device, Split, Subset, console
+from SPASegmentLib.datasets.splits import in_split
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,11 +145,16 @@ def evaluate(
 
 def check_learn_from(split: Split, learn_from: Split | None, transfer: bool) -> None:
     """Raises BadParameter unless profiles are taught on other patients than they are judged on."""
-    if learn_from is not None and (not transfer or split == learn_from or Split.all in (split, learn_from)):
+    if learn_from is not None and (not transfer or parts_of(split) & parts_of(learn_from)):
         raise typer.BadParameter(
             "profiles learn from one split and are judged on another: give --transfer with, for example, "
             "--learn-from train --split test."
         )
+
+
+def parts_of(split: Split) -> set[str]:
+    """The patients of a split as train, val and test."""
+    return {part for part in ("train", "val", "test") if in_split(part, split.value)}
 
 
 def unseen_factories(given: list[str], device: str) -> dict[str, dict[str, Callable[[], Engine]]]:

@@ -234,7 +234,9 @@ def _sets_of(files: Files, path: Path) -> Iterator[AnySet]:
         seen.add(member.inner)
     described = [member for member in files.members if member.leaf == SET_FILE]
     if not described:
-        raise DatasetError(f"'{path.name}' holds no {SET_FILE}, so it is no set of the data set any.")
+        raise DatasetError(
+            f"The given paths hold no case of the data set any; expected a {SET_FILE} in '{path.name}'."
+        )
     for member in described:
         yield _open_set(files, member)
 
