@@ -12,6 +12,7 @@ import pytest
 from any_sets import nested_discs
 from evaluation_toys import ToyDataset, toy
 from rich.console import Console
+from untrained_engines import untrained, untrained_level_set
 
 from SPASegmentLib.datasets.any_cases import AnyCases
 from SPASegmentLib.errors import SPASegmentError
@@ -143,6 +144,20 @@ def test_workers_change_no_figure(sets: Path) -> None:
         for workers in (1, 2)
     )
     assert one == two
+
+
+def test_a_rival_is_measured_in_the_same_run_on_the_same_cases(sets: Path) -> None:
+    models = {"spa": untrained, "level-set": untrained_level_set}
+    found = evaluate(models, AnyCases([sets / "closed.zip"]), Options(users=USERS, resamples=50))
+    assert set(found.summary["by_set"]) == set(models)
+    for rows in found.records.values():
+        assert [row.error for row in rows] == ["", ""]
+        assert all(set(row.sighted) == {"correct", "mixed"} for row in rows)
+    spa, rival = (
+        [(row.case, row.click, row.target_hash, row.structure) for row in rows]
+        for rows in found.records.values()
+    )
+    assert spa == rival
 
 
 def test_a_data_set_of_one_kind_is_not_told_by_set() -> None:
