@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from SPASegmentLib.commands.shared import Device, Split, Subset, console
+from SPASegmentLib.datasets.splits import in_split
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +26,10 @@ def evaluate(
     path: Annotated[
         list[Path], typer.Option(metavar="P", help="A zip or folder of the data set; may be repeated.")
     ],
-    split: Annotated[Split, typer.Option(help="Which patients.")] = Split.all,
+    split: Annotated[
+        Split | None,
+        typer.Option(help="Which patients; held-out: val and test. Default: all, of any held-out."),
+    ] = None,
     subset: Annotated[Subset, typer.Option(help="Drawn by any rater, or by all of them.")] = Subset.any,
     model: Annotated[
         list[str] | None,
@@ -37,7 +41,8 @@ def evaluate(
         ),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="So many cases, the same for every model.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="So many cases (of any: per set), the same for all."),
     ] = None,
     out: Annotated[
         Path | None,
@@ -47,7 +52,11 @@ def evaluate(
         str, typer.Option(help="Whose mask is wanted: subset (of raters), or see the protocol.")
     ] = "subset",
     user: Annotated[
-        list[str] | None, typer.Option(help="User model: always-pick, approve. Default: both.")
+        list[str] | None,
+        typer.Option(
+            help="User model; may be repeated: always-pick, approve (default: both), correct (a point per "
+            "iteration), mixed (a pick or a point). The last two see the target."
+        ),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     threads: Annotated[int, typer.Option(min=1, help="Threads of each process.")] = 1,
@@ -100,7 +109,10 @@ def evaluate(
     from SPASegmentLib.evaluation.protocol import USERS
     from SPASegmentLib.preference.store import ProfileStore
 
+    split = split or (Split.held_out if dataset == "any" else Split.all)
     check_learn_from(split, learn_from, transfer)
+    if dataset == "any" and (transfer or unseen or target != "subset"):
+        raise typer.BadParameter("--target, --transfer and --unseen go by raters; leave them out with any.")
     if transfer_user and not transfer:
         raise typer.BadParameter("--transfer-user says whose profiles --transfer measures; give both.")
     factories = engine_factories(model or ["compact"], device.value)
@@ -133,11 +145,16 @@ def evaluate(
 
 def check_learn_from(split: Split, learn_from: Split | None, transfer: bool) -> None:
     """Raises BadParameter unless profiles are taught on other patients than they are judged on."""
-    if learn_from is not None and (not transfer or split == learn_from or Split.all in (split, learn_from)):
+    if learn_from is not None and (not transfer or parts_of(split) & parts_of(learn_from)):
         raise typer.BadParameter(
             "profiles learn from one split and are judged on another: give --transfer with, for example, "
             "--learn-from train --split test."
         )
+
+
+def parts_of(split: Split) -> set[str]:
+    """The patients of a split as train, val and test."""
+    return {part for part in ("train", "val", "test") if in_split(part, split.value)}
 
 
 def unseen_factories(given: list[str], device: str) -> dict[str, dict[str, Callable[[], Engine]]]:

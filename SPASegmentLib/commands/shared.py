@@ -59,6 +59,7 @@ class Split(str, Enum):
     val = "val"
     test = "test"
     all = "all"
+    held_out = "held-out"
 
 
 class Subset(str, Enum):

@@ -131,8 +131,14 @@ def read_data(
     """Train and val split of a data set as arrays, some raters left out. Raises as the loaders do."""
     from SPASegmentLib.datasets.fewer_raters import WithoutRaters
     from SPASegmentLib.datasets.registry import open_dataset
+    from SPASegmentLib.errors import DatasetError
     from SPASegmentLib.training.loop import TrainingData
 
+    if dataset == "any":
+        raise DatasetError(
+            "Cases of the data set any are made to measure with, and may come from sets that never teach; "
+            "train on one of your own folders or on another data set."
+        )
     splits: list[MultiRaterDataset] = [
         open_dataset(dataset, paths, split=split, subset="any") for split in ("train", "val")
     ]

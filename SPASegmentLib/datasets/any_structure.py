@@ -13,7 +13,7 @@ import numpy as np
 
 from SPASegmentLib.datasets.files import Files, Member
 from SPASegmentLib.datasets.pixels import read_mask_values, read_stored_picture
-from SPASegmentLib.datasets.splits import check_split
+from SPASegmentLib.datasets.splits import check_split, in_split
 from SPASegmentLib.datasets.volumes import read_array
 from SPASegmentLib.errors import DatasetError
 
@@ -158,7 +158,8 @@ def open_any(
 ) -> list[AnySet]:
     """Open sets, sorted by name, each from its zip or folder, or all in a folder of such.
 
-    split: "train", "val", "test" or "all"; sets without an entry in it are left out.
+    split: "train", "val", "test", "held-out" (val and test) or "all"; sets without an entry in it
+    are left out.
     teach_only: only sets that may teach a model, and only their train entries (split must be "train" or
     "all"); sets whose licence is recalled, not read, are left out unless `include_recalled`.
     Raises DatasetError where a set.json is missing or malformed, or files do not fit it.
@@ -199,7 +200,7 @@ def manifest(sets: Iterable[AnySet]) -> list[dict[str, Any]]:
 
 
 def _of_split(one: AnySet, split: str) -> AnySet:
-    entries = [entry for entry in one.entries if split in ("all", entry.split)]
+    entries = [entry for entry in one.entries if in_split(entry.split, split)]
     return AnySet(one.name, one.info, entries, one._files)
 
 
@@ -233,7 +234,9 @@ def _sets_of(files: Files, path: Path) -> Iterator[AnySet]:
         seen.add(member.inner)
     described = [member for member in files.members if member.leaf == SET_FILE]
     if not described:
-        raise DatasetError(f"'{path.name}' holds no {SET_FILE}, so it is no set of the data set any.")
+        raise DatasetError(
+            f"The given paths hold no case of the data set any; expected a {SET_FILE} in '{path.name}'."
+        )
     for member in described:
         yield _open_set(files, member)
 

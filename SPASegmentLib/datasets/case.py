@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -18,6 +18,8 @@ class Case:
     case_id: unique in its data set and stable. patient: groups cases for splits and bootstrap.
     raters: names where raters are persons with a stable style, else empty.
     spacing: (row, col) mm. modality: DICOM word ("CT", "MR", "XC" for photographs, ...) or None.
+    structure: the name of what the masks show, where an image holds several structures, else "".
+    others: the other structures of the image, name -> (H, W) bool, or integers that tell objects apart.
     """
 
     dataset: str
@@ -28,6 +30,8 @@ class Case:
     raters: tuple[str, ...] = ()
     spacing: tuple[float, float] = (1.0, 1.0)
     modality: str | None = None
+    structure: str = ""
+    others: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 class MultiRaterDataset(Protocol):
@@ -46,3 +50,26 @@ class MultiRaterDataset(Protocol):
 
     def __iter__(self) -> Iterator[Case]:
         """All cases in order."""
+
+
+@runtime_checkable
+class SetsOfCases(Protocol):
+    """A data set of several sets, whose case is one of the structures of an image; ids are "<set>/<entry>".
+
+    It is evaluated by set. sets: name -> the part it is reported in, of the sets that have a case.
+    """
+
+    sets: Mapping[str, str]
+
+    def case(self, index: int, protocol_seed: int) -> Case:
+        """Read one case; which of its structures it is depends on the seed."""
+
+
+def set_of(case_id: str) -> str:
+    """The set of a case of a `SetsOfCases`."""
+    return case_id.partition("/")[0]
+
+
+def read_case(dataset: MultiRaterDataset, index: int, protocol_seed: int) -> Case:
+    """One case as the protocol's seed has it."""
+    return dataset.case(index, protocol_seed) if isinstance(dataset, SetsOfCases) else dataset[index]

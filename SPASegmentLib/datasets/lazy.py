@@ -10,7 +10,7 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 
 from SPASegmentLib.datasets.case import Case, MultiRaterDataset
-from SPASegmentLib.datasets.splits import check_split
+from SPASegmentLib.datasets.splits import check_split, in_split
 from SPASegmentLib.errors import DatasetError
 
 Source = TypeVar("Source")
@@ -100,7 +100,7 @@ class LazyDataset(ABC, Generic[Source]):
         """Keep the split ("all": every case) and the subset (None: also cases nobody drew anything on)."""
         check_split(split)
         if split != "all":
-            self.keep(lambda entry: split_of(entry) == split, f"the split '{split}'")
+            self.keep(lambda entry: in_split(split_of(entry), split), f"the split '{split}'")
         if subset is not None:
             self.keep_subset(subset)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from SPASegmentLib.datasets.any_cases import AnyCases
 from SPASegmentLib.datasets.bu_bil import BuBil
 from SPASegmentLib.datasets.case import MultiRaterDataset
 from SPASegmentLib.datasets.chase_db1 import ChaseDb1
@@ -50,6 +51,7 @@ DATASETS: dict[str, Registered] = {
     "refuge2-cup": Registered(Refuge2, "REFUGE2 optic cup, 7 ophthalmologists", {"structure": "cup"}),
     "refuge2-disc": Registered(Refuge2, "REFUGE2 optic disc, 7 ophthalmologists", {"structure": "disc"}),
     **{f"qubiq-{task}": Registered(Qubiq, f"QUBIQ {task}, 3 to 7 experts", {"task": task}) for task in TASKS},
+    "any": Registered(AnyCases, "sets of any structure and modality, each described by its set.json"),
     "folder": Registered(open_folder, "your own: <case>/image.* and <case>/rater-<name>.*"),
 }
 
@@ -68,8 +70,9 @@ def open_dataset(
 ) -> MultiRaterDataset:
     """Open a data set from zips and folders given together.
 
-    split: "all", "train", "val" or "test", by patient. subset: "any" (some rater drew something), "all4"
-    (every rater did), or None (every image). options: those of the loader, such as `splits_file` for lidc.
+    split: "all", "train", "val", "test" or "held-out" (val and test), by patient. subset: "any" (some rater
+    drew something), "all4" (every rater did), or None (every image). options: those of the loader, such as
+    `splits_file` for lidc.
     Raises DatasetError for an unknown name or option and for whatever the loader refuses.
     """
     registered = DATASETS.get(name)

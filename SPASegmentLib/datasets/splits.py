@@ -10,12 +10,19 @@ from pathlib import Path
 from SPASegmentLib.errors import DatasetError
 
 SPLITS = ("all", "train", "val", "test")
+HELD_OUT = "held-out"
+"""Val and test together: what no model learns from."""
 
 
 def check_split(split: str) -> None:
     """Raises DatasetError for an unknown split."""
-    if split not in SPLITS:
-        raise DatasetError(f"There is no split '{split}'; choose one of {', '.join(SPLITS)}.")
+    if split not in (*SPLITS, HELD_OUT):
+        raise DatasetError(f"There is no split '{split}'; choose one of {', '.join(SPLITS)}, {HELD_OUT}.")
+
+
+def in_split(split: str, wanted: str) -> bool:
+    """Whether what is train, val or test belongs to the wanted split."""
+    return wanted in ("all", split) or (wanted == HELD_OUT and split in ("val", "test"))
 
 
 def hashed_share(patient: str) -> float:

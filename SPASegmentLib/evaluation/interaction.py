@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -13,6 +14,7 @@ from SPASegmentLib.datasets.case import Case
 from SPASegmentLib.engine.messages import Answered, Engine, Proposal
 from SPASegmentLib.errors import InputError, StepError
 from SPASegmentLib.evaluation.among_raters import dice_with_the_others
+from SPASegmentLib.evaluation.corrections import correct
 from SPASegmentLib.evaluation.metrics import dice_of_each, pairwise_dice
 from SPASegmentLib.evaluation.protocol import ITERATIONS, Draw, approves, pick
 from SPASegmentLib.evaluation.records import CaseRecord, pack_mask
@@ -55,6 +57,7 @@ class Trace:
 
     dice: of each recommendation with the target; candidates: of each candidate shown. seconds: of each call.
     approved: whether a user who may approve did. prompted: whether the user gave further prompts, not picks.
+    first: the session after the click, from which other users can go on; None of an engine with its own.
     """
 
     proposals: list[Proposal] = field(default_factory=list)
@@ -64,6 +67,7 @@ class Trace:
     seconds: list[float] = field(default_factory=list)
     approved: bool = False
     prompted: bool = False
+    first: Session | None = None
 
     @property
     def answered(self) -> tuple[Answered, ...]:
@@ -108,13 +112,21 @@ def interact(
         random_seed=seed,
         n_samples=n_samples,
     )
+    return _pick_on(trace, session, engine, draw.target, iterations, may_approve)
+
+
+def _pick_on(
+    trace: Trace, session: Session, engine: Engine, target: np.ndarray, iterations: int, may_approve: bool
+) -> Trace:
+    """Compute what is pending, then pick the best candidate for the target until the interaction ends."""
     while True:
         begun = time.perf_counter()
         session = session.advance(engine)
         trace.seconds.append(time.perf_counter() - begun)
         if session.proposal is None:
             raise StepError("The engine gave no proposal; it cannot be evaluated.")
-        score(trace, session.proposal, draw.target)
+        trace.first = trace.first or session
+        score(trace, session.proposal, target)
         shown = trace.candidates[-1]
         trace.approved = may_approve and approves(trace.dice[-1], shown)
         if trace.approved or not shown or len(trace.proposals) == iterations:
@@ -140,8 +152,11 @@ def run_case(
     iterations: int = ITERATIONS,
     seed: int = 0,
     n_samples: int | None = None,
+    sighted: Sequence[str] = (),
 ) -> CaseRecord:
     """Run the `always-pick` user on one case and write down what PROTOCOL.md reports.
+
+    sighted: users who see the target and go on from the same click; a `PromptedEngine` brings its own.
 
     An engine that raises InputError is answered as if it had segmented nothing, and its sentence is kept.
     """
@@ -155,6 +170,7 @@ def run_case(
         target_pixels=int(draw.target.sum()),
         target_hash=hashlib.sha256(np.packbits(draw.target).tobytes()).hexdigest(),
         redrawn=draw.redrawn,
+        structure=case.structure,
     )
     try:
         trace = interact(engine, case, draw, iterations=iterations, seed=seed, n_samples=n_samples)
@@ -170,7 +186,31 @@ def run_case(
     record.seconds = [round(value, 6) for value in trace.seconds]
     _add_masks(record, trace, case, missing)
     _add_uncertainty(record, trace.proposals[0], case, draw)
+    if trace.first is not None:
+        _add_other_users(record, trace, engine, draw, sighted, iterations)
     return record
+
+
+def _add_other_users(
+    record: CaseRecord, trace: Trace, engine: Engine, draw: Draw, sighted: Sequence[str], iterations: int
+) -> None:
+    """What users who see the target make of the click, and those who want another structure that holds it."""
+    first = trace.first
+    if first is None:
+        return
+    for user in sighted:
+        found = correct(engine, first, draw.target, user=user, iterations=iterations)
+        record.sighted[user] = {**asdict(found), "dice": _rounded(found.dice)}
+    if not draw.others or isinstance(engine, OracleEngine):
+        return
+    record.nested.append(_best_shown(trace))
+    for mask in draw.others.values():
+        record.nested.append(_best_shown(_pick_on(Trace(), first, engine, mask, iterations, False)))
+
+
+def _best_shown(trace: Trace) -> list[float]:
+    """The best Dice among the masks shown at the first and at the last iteration."""
+    return _rounded([max(trace.dice[at], *trace.candidates[at], 0.0) for at in (0, -1)])
 
 
 def _add_masks(record: CaseRecord, trace: Trace, case: Case, missing: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from SPASegmentLib.evaluation.alignment import EXCLUDED, INCLUDED
 from SPASegmentLib.evaluation.first_draw import WORDS, sub_row
-from SPASegmentLib.evaluation.tables import number, title_of
+from SPASegmentLib.evaluation.tables import number, set_columns, set_notes, set_rows, title_of
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -105,6 +105,24 @@ def _ratio(found: Mapping[str, Any]) -> str:
 
 def _thresholds(summary: Mapping[str, Any]) -> list[str]:
     return [f"{x:.2f}" for x in summary["thresholds"]]
+
+
+def set_table(model: Mapping[str, Any]) -> str:
+    """Mean Dice of every set with its interval, and of each part the macro mean."""
+    columns = set_columns(model)
+    rows = []
+    for title, figures, is_macro in set_rows(model):
+        bold = "**" if is_macro else ""
+        cells = [_short_with_interval(figures["users"][user], at) for user, at, _ in columns]
+        rows.append([f"{bold}{title}{bold}", str(figures["cases"]), *cells])
+    notes = "\n".join(f"- {note}" for note in set_notes(model))
+    told = table(["set", "cases", *(heading.replace("\n", " ") for _, _, heading in columns)], rows)
+    return f"{told}\n\n{notes}" if notes else told
+
+
+def _short_with_interval(figures: Mapping[str, Any], iteration: str) -> str:
+    low, high = figures["interval"][iteration]
+    return f"{figures['dice'][iteration]:.3f} [{low:.2f}, {high:.2f}]"
 
 
 def candidate_table(summary: Mapping[str, Any]) -> str:

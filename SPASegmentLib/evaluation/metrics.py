@@ -134,19 +134,49 @@ def bootstrap_means(
     columns of differences. Raises ValueError where there is no case.
     """
     table = np.asarray(values, dtype=np.float64)
+    means = _bootstrap(table, patients, resamples, np.random.default_rng(seed))
+    return _estimates(table.mean(0), means, level)
+
+
+def bootstrap_macro_means(
+    groups: Sequence[tuple[np.ndarray, Sequence[str]]],
+    resamples: int = 10_000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> list[Estimate]:
+    """Means over groups of their means over cases; patients are drawn anew within each group.
+
+    groups: of each its values (cases, columns) and patients, as in `bootstrap_means`; the interval is for
+    these groups and says nothing of others. Raises ValueError where there is no group or one has no case.
+    """
+    if not groups:
+        raise ValueError("Bootstrapping needs at least one group of cases.")
+    tables = [np.asarray(values, dtype=np.float64) for values, _ in groups]
+    rng = np.random.default_rng(seed)
+    means: np.ndarray = np.zeros((resamples, tables[0].shape[1]))
+    for table, (_, patients) in zip(tables, groups, strict=True):
+        means += _bootstrap(table, patients, resamples, rng) / len(groups)
+    return _estimates(np.mean([table.mean(0) for table in tables], axis=0), means, level)
+
+
+def _bootstrap(
+    table: np.ndarray, patients: Sequence[str], resamples: int, rng: np.random.Generator
+) -> np.ndarray:
+    """(resamples, columns) means over cases of patients drawn with replacement."""
     if len(table) == 0 or len(table) != len(patients):
         raise ValueError("Bootstrapping needs at least one case and one patient name per case.")
     _, owner = np.unique(np.asarray(patients), return_inverse=True)
     count = int(owner.max()) + 1
     cases = np.bincount(owner).astype(np.float64)
     sums = np.stack([np.bincount(owner, column, minlength=count) for column in table.T], 1)
-    rng = np.random.default_rng(seed)
-    means = np.concatenate(
-        [_resampled_means(rng, sums, cases, chunk) for chunk in _chunks(resamples, max(1, 2**22 // count))]
-    )
+    chunks = _chunks(resamples, max(1, 2**22 // count))
+    return np.concatenate([_resampled_means(rng, sums, cases, chunk) for chunk in chunks])
+
+
+def _estimates(means: np.ndarray, resampled: np.ndarray, level: float) -> list[Estimate]:
     tail = (1 - level) / 2
-    low, high = np.quantile(means, [tail, 1 - tail], axis=0)
-    return [Estimate(*map(float, row)) for row in zip(table.mean(0), low, high, strict=True)]
+    low, high = np.quantile(resampled, [tail, 1 - tail], axis=0)
+    return [Estimate(*map(float, row)) for row in zip(means, low, high, strict=True)]
 
 
 def bootstrap_ratio(

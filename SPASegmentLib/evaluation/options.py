@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from SPASegmentLib.evaluation.protocol import ITERATIONS, USERS
+from SPASegmentLib.evaluation.protocol import ITERATIONS, SIGHTED, USERS
 
 
 @dataclass(frozen=True)
@@ -12,9 +12,10 @@ class Options:
     """How to evaluate.
 
     protocol_seed: of targets, clicks and the sub-sample. target: a TargetRule's text. limit: so many cases,
-    drawn once for all models. workers: processes; threads: of each. n_samples: the paper's N, or None for
-    each model's own. engine_seed: the seed every request carries. users: to report, the first in the headline
-    unless `always-pick` is there. thresholds: of NoI, None for the data set's. resamples: of the bootstrap.
+    of each set where there are several, drawn once for all models. workers: processes; threads: of each.
+    n_samples: the paper's N, or None for each model's own. engine_seed: the seed every request carries.
+    users: to report, the first in the headline unless `always-pick` is there. thresholds: of NoI, None for
+    the data set's. resamples: of the bootstrap.
     """
 
     protocol_seed: int = 0
@@ -28,6 +29,11 @@ class Options:
     users: tuple[str, ...] = USERS
     thresholds: tuple[float, ...] | None = None
     resamples: int = 10_000
+
+    @property
+    def sighted(self) -> tuple[str, ...]:
+        """The users who see the target, whose interactions are run besides the picking one's."""
+        return tuple(user for user in SIGHTED if user in self.users)
 
     @property
     def headline_user(self) -> str:

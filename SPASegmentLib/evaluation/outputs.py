@@ -13,6 +13,7 @@ from typing import Any
 
 from SPASegmentLib.errors import SPASegmentError
 from SPASegmentLib.evaluation.alignment import alignment
+from SPASegmentLib.evaluation.by_set import figures_by_set
 from SPASegmentLib.evaluation.failures import against_no_interaction
 from SPASegmentLib.evaluation.options import Options
 from SPASegmentLib.evaluation.protocol import APPROVE
@@ -48,8 +49,11 @@ def gather(
     reports: Mapping[str, ModelReport],
     memory: Mapping[str, PeakMemory],
     options: Options,
+    sets: Mapping[str, str] | None = None,
 ) -> Results:
     """All figures from the records of every model, given in the same order of cases.
+
+    sets: of a data set of several sets, each one's part; figures are then told by set, too.
 
     Raises SPASegmentError where no case has a target or two models did not get the same ones.
     """
@@ -106,6 +110,8 @@ def gather(
             "threads": options.threads,
         },
     }
+    if sets is not None:
+        summary["by_set"] = figures_by_set(records, sets, users=options.users, resamples=options.resamples)
     return Results(summary, records, targets)
 
 
@@ -134,6 +140,8 @@ def _target_row(record: CaseRecord) -> dict[str, Any]:
     if not record.skipped:
         row |= {"raters": record.included, "click": record.click, "pixels": record.target_pixels}
         row["target"] = record.target_hash
+        if record.structure:
+            row["structure"] = record.structure
     return row
 
 

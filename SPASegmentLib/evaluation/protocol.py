@@ -6,13 +6,13 @@ gets the same targets, whatever the order or the sharding.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from SPASegmentLib.datasets.case import Case
+from SPASegmentLib.datasets.draws import digest, generator
 from SPASegmentLib.datasets.subsets import draw_subset, half_agree
 from SPASegmentLib.errors import DatasetError
 from SPASegmentLib.imaging.types import PointPrompt
@@ -21,6 +21,13 @@ ITERATIONS = 6
 ALWAYS_PICK = "always-pick"
 APPROVE = "approve"
 USERS = (ALWAYS_PICK, APPROVE)
+CORRECT = "correct"
+MIXED = "mixed"
+SIGHTED = {
+    CORRECT: "sees the target: one point in the middle of the largest error per iteration",
+    MIXED: "sees the target: per iteration a pick or a point, whichever then brings more",
+}
+"""Users who see the target, and what they do; tables say so."""
 STYLES = ("largest", "smallest", "majority")
 _RULES = ("subset", "raters", "without", *STYLES)
 
@@ -66,28 +73,20 @@ class Draw:
 
     target: (H, W) bool, never empty. included: the raters it was made from. click: inside the target.
     redrawn: whether the first subset drawn had an empty target; None where nothing is drawn.
+    others: the image's other structures that hold the click, name -> (H, W) bool.
     """
 
     target: np.ndarray
     included: tuple[int, ...]
     click: PointPrompt
     redrawn: bool | None = None
-
-
-def generator(dataset_name: str, case_id: str, protocol_seed: int, purpose: str) -> np.random.Generator:
-    """The random numbers of one purpose in one case."""
-    return np.random.default_rng(_digest(dataset_name, case_id, protocol_seed, purpose))
+    others: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def sample_order(dataset_name: str, case_ids: list[str], protocol_seed: int, purpose: str) -> list[int]:
     """Indices of the cases in a random order of their own: what else is in the list does not change it."""
-    keys = [_digest(dataset_name, case_id, protocol_seed, purpose) for case_id in case_ids]
+    keys = [digest(dataset_name, case_id, protocol_seed, purpose) for case_id in case_ids]
     return sorted(range(len(case_ids)), key=keys.__getitem__)
-
-
-def _digest(dataset_name: str, case_id: str, protocol_seed: int, purpose: str) -> int:
-    text = json.dumps([dataset_name, case_id, protocol_seed, purpose])
-    return int.from_bytes(hashlib.sha256(text.encode()).digest(), "big")
 
 
 def draw(case: Case, protocol_seed: int, rule: TargetRule | None = None) -> Draw | None:
@@ -100,7 +99,15 @@ def draw(case: Case, protocol_seed: int, rule: TargetRule | None = None) -> Draw
     if chosen is None:
         return None
     target, included, redrawn = chosen
-    return Draw(target, included, draw_click(case.dataset, case, target, protocol_seed), redrawn)
+    click = draw_click(case.dataset, case, target, protocol_seed)
+    return Draw(target, included, click, redrawn, _others(case, target, click))
+
+
+def _others(case: Case, target: np.ndarray, click: PointPrompt) -> dict[str, np.ndarray]:
+    """The structures and objects besides the target that hold the click."""
+    at = round(click.row), round(click.col)
+    found = {name: values == values[at] for name, values in case.others.items() if values[at]}
+    return {name: mask for name, mask in found.items() if not np.array_equal(mask, target)}
 
 
 def draw_target(dataset_name: str, case: Case, protocol_seed: int) -> np.ndarray | None:

@@ -55,6 +55,9 @@ class CaseRecord:
     proposal. seconds: of each call, click first.
     pictures: the recommendation at the "first" and "last" iteration, packed, where raters are persons.
     prompted: whether the user corrected with further prompts, and so picked and approved nothing.
+    sighted: of each user who sees the target, see `corrections.Corrected`. structure: what the target was,
+    where images hold several. nested: of each structure that holds the click, the target first, the best Dice
+    among the masks shown at the first and at the last iteration to who wants it; [] where there is but one.
     error: the engine's sentence where it could not answer (every Dice is then 0).
     """
 
@@ -80,6 +83,9 @@ class CaseRecord:
     seconds: list[float] = field(default_factory=list)
     pictures: dict[str, str] = field(default_factory=dict)
     prompted: bool = False
+    sighted: dict[str, dict[str, Any]] = field(default_factory=dict)
+    structure: str = ""
+    nested: list[list[float]] = field(default_factory=list)
     error: str = ""
     skipped: str = ""
 

@@ -13,7 +13,7 @@ from SPASegmentLib.evaluation import markdown, plots
 from SPASegmentLib.evaluation.first_draw import WORDS, sub_row
 from SPASegmentLib.evaluation.outputs import Results
 from SPASegmentLib.evaluation.records import CaseRecord, unpack_mask, write_whole
-from SPASegmentLib.evaluation.tables import everybody
+from SPASegmentLib.evaluation.tables import everybody, user_title
 
 REPORT_FILE = "report.md"
 PICTURES_FOLDER = "pictures"
@@ -39,6 +39,7 @@ def write_report(
     pictures = out / PICTURES_FOLDER
     parts = [
         _heading(results.summary, command),
+        _by_set(results.summary),
         _dice(results.summary, pictures),
         _effort(results.summary, pictures),
         _candidates(results, pictures),
@@ -72,10 +73,23 @@ def _heading(summary: Mapping[str, Any], command: str | None) -> str:
     return f"# Evaluation on {summary['dataset']}\n\n{settings}{made_by}\n\n{models}"
 
 
+def _by_set(summary: Mapping[str, Any]) -> str:
+    if "by_set" not in summary:
+        return ""
+    parts = [f"### {name}\n\n{markdown.set_table(model)}" for name, model in summary["by_set"].items()]
+    return (
+        "## By set\n\nMean Dice with 95% intervals, resampled by patient within each set; the mean over sets "
+        "weighs each alike. Sections below are over all cases and so follow the largest sets.\n\n"
+        + "\n\n".join(parts)
+    )
+
+
 def _dice(summary: Mapping[str, Any], pictures: Path) -> str:
     plots.dice_by_iteration(summary, pictures / "dice-by-iteration.png")
     users = list(next(iter(summary["models"].values()))["users"])
-    tables = "\n\n".join(f"User: {user}\n\n{markdown.dice_table(summary, user)}" for user in users)
+    tables = "\n\n".join(
+        f"User: {user_title(user)}\n\n{markdown.dice_table(summary, user)}" for user in users
+    )
     text = (
         "## Dice by iteration\n\nMean over cases of the recommended mask, with 95% bootstrap intervals "
         f"resampled by patient.\n\n{tables}\n\n{_picture('dice-by-iteration.png', 'Dice by iteration')}\n\n"

@@ -17,7 +17,7 @@ from SPASegmentLib.evaluation.metrics import (
     expected_calibration_error,
     iterations_to_reach,
 )
-from SPASegmentLib.evaluation.protocol import APPROVE, approves
+from SPASegmentLib.evaluation.protocol import APPROVE, SIGHTED, approves
 from SPASegmentLib.evaluation.records import CaseRecord
 
 LIDC_THRESHOLDS = (0.60, 0.70, 0.75, 0.80)
@@ -45,7 +45,8 @@ def course(records: Sequence[CaseRecord], user: str) -> Course:
     """What a user model makes of the records.
 
     The `approve` user stops at the first recommendation better than every candidate; its Dice stands for the
-    later iterations.
+    later iterations. Of users who see the target picks counts points, too; where an engine brought its own
+    such user, or gave up, the record's Dice is theirs.
     """
     dice = np.array([record.dice for record in records], dtype=np.float64)
     picks = np.array([len(record.picks) for record in records], dtype=np.int64)
@@ -54,6 +55,11 @@ def course(records: Sequence[CaseRecord], user: str) -> Course:
             stop = stops_at(record)
             dice[row, stop:] = dice[row, stop]
             picks[row] = min(stop, picks[row])
+    if user in SIGHTED:
+        for row, record in enumerate(records):
+            found = record.sighted.get(user)
+            if found is not None:
+                dice[row], picks[row] = found["dice"], found["points"] + found["picks"]
     return Course(dice, picks)
 
 

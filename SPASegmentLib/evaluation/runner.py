@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,14 +13,14 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from SPASegmentLib.datasets.case import MultiRaterDataset
+from SPASegmentLib.datasets.case import MultiRaterDataset, SetsOfCases, read_case, set_of
 from SPASegmentLib.engine.config import DEFAULT
 from SPASegmentLib.engine.messages import Engine
 from SPASegmentLib.errors import SPASegmentError
 from SPASegmentLib.evaluation.interaction import run_case
 from SPASegmentLib.evaluation.options import Options
 from SPASegmentLib.evaluation.outputs import Results, gather, write
-from SPASegmentLib.evaluation.protocol import USERS, TargetRule, draw, sample_order
+from SPASegmentLib.evaluation.protocol import SIGHTED, USERS, TargetRule, draw, sample_order
 from SPASegmentLib.evaluation.records import CaseRecord, RecordFile, RecordList
 from SPASegmentLib.evaluation.workers import Bench, Crew, EngineFactory, ModelReport, PeakMemory
 
@@ -64,7 +65,8 @@ def evaluate(
         name: [store.records[case] for case in sorted(ids[index] for index in chosen)]
         for name, store in stores.items()
     }
-    results = gather(dataset.name, every, reports, memory, options)
+    sets = dataset.sets if isinstance(dataset, SetsOfCases) else None
+    results = gather(dataset.name, every, reports, memory, options, sets)
     if out is not None:
         write(results, out)
     return results
@@ -72,11 +74,19 @@ def evaluate(
 
 def chosen_cases(dataset: MultiRaterDataset, options: Options) -> list[int]:
     """Indices of the cases to run, in the order of the data set; a larger limit only adds cases."""
-    count = len(dataset)
-    if options.limit is None or options.limit >= count:
-        return list(range(count))
-    order = sample_order(dataset.name, dataset.case_ids(), options.protocol_seed, "limit")
-    return sorted(order[: options.limit])
+    ids = dataset.case_ids()
+    if options.limit is None:
+        return list(range(len(ids)))
+    order = sample_order(dataset.name, ids, options.protocol_seed, "limit")
+    if not isinstance(dataset, SetsOfCases):
+        return sorted(order[: options.limit])
+    taken: Counter[str] = Counter()
+    chosen = []
+    for index in order:
+        taken[set_of(ids[index])] += 1
+        if taken[set_of(ids[index])] <= options.limit:
+            chosen.append(index)
+    return sorted(chosen)
 
 
 def _check(engines: Mapping[str, Any], options: Options) -> None:
@@ -84,8 +94,9 @@ def _check(engines: Mapping[str, Any], options: Options) -> None:
         raise SPASegmentError("There is no model to evaluate; name at least one with --model.")
     if options.limit is not None and options.limit < 1:
         raise SPASegmentError("The limit must be at least one case; leave it out to run all.")
-    if not options.users or any(user not in USERS for user in options.users):
-        raise SPASegmentError(f"There is no such user model; choose among {', '.join(USERS)}.")
+    if not options.users or any(user not in (*USERS, *SIGHTED) for user in options.users):
+        known = ", ".join((*USERS, *SIGHTED))
+        raise SPASegmentError(f"There is no such user model; choose among {known}.")
     TargetRule.parse(options.target)
 
 
@@ -129,6 +140,7 @@ def _open_stores(
                 "n_samples": options.n_samples,
                 "engine_seed": options.engine_seed,
                 **({"profile": report.profile} if report.profile else {}),
+                **({"users": list(options.sighted)} if options.sighted else {}),
             },
             CaseRecord,
         )
@@ -187,7 +199,7 @@ def progress_bars(console: Console | None) -> Progress:
 def _run_job(bench: Bench, job: _Job) -> tuple[CaseRecord, PeakMemory]:
     engine = bench.engine(job.model)
     options = job.options
-    case = bench.dataset[job.index]
+    case = read_case(bench.dataset, job.index, options.protocol_seed)
     wanted = draw(case, options.protocol_seed, TargetRule.parse(options.target))
     if wanted is None:
         record = CaseRecord(case.case_id, case.patient, skipped="no rater in the target drew anything")
@@ -199,5 +211,6 @@ def _run_job(bench: Bench, job: _Job) -> tuple[CaseRecord, PeakMemory]:
         iterations=options.iterations,
         seed=options.engine_seed,
         n_samples=options.n_samples,
+        sighted=options.sighted,
     )
     return record, PeakMemory.now()

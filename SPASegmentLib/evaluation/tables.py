@@ -9,6 +9,7 @@ from rich import box
 from rich.table import Table
 
 from SPASegmentLib.evaluation.first_draw import WORDS, sub_row
+from SPASegmentLib.evaluation.protocol import SIGHTED
 
 
 def all_tables(
@@ -17,7 +18,8 @@ def all_tables(
     unseen: dict[str, Any] | None = None,
 ) -> list[Table]:
     """Dice, effort and more; differences of models, carried profiles, raters left out where there are any."""
-    tables = [dice_table(summary), gain_table(summary), failure_table(summary), figures_table(summary)]
+    tables = [set_table(name, model) for name, model in summary.get("by_set", {}).items()]
+    tables += [dice_table(summary), gain_table(summary), failure_table(summary), figures_table(summary)]
     if summary["paired"]:
         tables.append(paired_table(summary))
     if transfer is not None:
@@ -34,8 +36,9 @@ def everybody(model: Mapping[str, Any]) -> dict[str, Any]:
 
 def dice_table(summary: dict[str, Any]) -> Table:
     """Mean Dice by iteration with its 95% interval, a row per model."""
+    user = user_title(summary["headline_user"])
     table = _table(
-        f"Dice by iteration: {summary['dataset']}, target {summary['target']}, {summary['headline_user']}",
+        f"Dice by iteration: {summary['dataset']}, target {summary['target']}, {user}",
         ["model", "cases", *_iterations(summary)],
     )
     table.caption = "below each mean the ends of its 95% interval, resampled by patient"
@@ -46,6 +49,72 @@ def dice_table(summary: dict[str, Any]) -> Table:
             told = few["users"][summary["headline_user"]]
             cells = [_lines("", told["dice"][i], *told["interval"][i]) for i in _iterations(summary)]
             table.add_row(f"  {WORDS}", str(few["cases"]), *cells)
+    return table
+
+
+SET_COLUMNS = (
+    ("always-pick", "1", "click"),
+    ("always-pick", "3", "2\npicks"),
+    ("always-pick", "6", "5\npicks"),
+    ("approve", "6", "approve"),
+    ("correct", "2", "1\npoint"),
+    ("correct", "4", "3\npoints"),
+    ("mixed", "2", "1\nmixed"),
+    ("mixed", "4", "3\nmixed"),
+)
+"""User, iteration and heading of the figures told by set."""
+
+
+def set_columns(model: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Those of `SET_COLUMNS` that were measured; the click stands first whoever the users are."""
+    users = next(iter(model["macro"].values()))["users"]
+    found = [column for column in SET_COLUMNS if column[1] in users.get(column[0], {"dice": {}})["dice"]]
+    if "always-pick" not in users:
+        found.insert(0, (next(iter(users)), "1", "click"))
+    return found
+
+
+def set_rows(model: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any], bool]]:
+    """Title and figures of each set, part by part, each part's macro mean (True) after its sets."""
+    rows: list[tuple[str, Mapping[str, Any], bool]] = []
+    for part, macro in model["macro"].items():
+        rows += [(name, one, False) for name, one in model["sets"].items() if one["part"] == part]
+        rows.append((f"{part}: mean, {macro['sets']} sets", macro, True))
+    return rows
+
+
+def set_notes(model: Mapping[str, Any]) -> list[str]:
+    """Sentences on users who see the target, points that hold, and structures that share a click."""
+    first = next(iter(model["macro"].values()))
+    notes = [f"{user} {SIGHTED[user]}." for user in first["users"] if user in SIGHTED]
+    for part, macro in model["macro"].items():
+        for user, found in macro["corrections"].items():
+            if found is not None:
+                notes.append(
+                    f"{part}, {user}: {found['points_held']} of {found['points_checked']} points hold after "
+                    f"{found['corrections']} corrections; far from the point "
+                    f"{100 * found['far_changed_median']:.1f}% of the mask changed (median)."
+                )
+        if macro["nested"] is not None:
+            nested = macro["nested"]
+            notes.append(
+                f"{part}: {100 * nested['covered']:.0f}% of {nested['structures']} structures that share "
+                f"{nested['clicks']} click(s) are shown at iteration 1."
+            )
+    return notes
+
+
+def set_table(name: str, model: Mapping[str, Any]) -> Table:
+    """Mean Dice of every set and the macro means; the interval of these stands below."""
+    columns = set_columns(model)
+    table = _table(f"Dice by set: {name}", ["set", "cases", *(heading for _, _, heading in columns)])
+    table.caption = "\n".join(["below each macro mean its 95% interval", *set_notes(model)])
+    for title, figures, is_macro in set_rows(model):
+        cells = []
+        for user, at, _ in columns:
+            told = figures["users"][user]
+            cells.append(_lines("", told["dice"][at], *(told["interval"][at] if is_macro else ())))
+        table.add_row(title, str(figures["cases"]), *cells, end_section=is_macro)
     return table
 
 
@@ -151,6 +220,11 @@ def title_of(name: str, model: Mapping[str, Any]) -> str:
     if model["oracle"]:
         return f"{name} (oracle)"
     return f"{name} (user {model['user']})" if model.get("user") else name
+
+
+def user_title(user: str) -> str:
+    """The user's name, and what they see."""
+    return f"{user} ({SIGHTED[user]})" if user in SIGHTED else user
 
 
 def number(value: float | None, digits: int) -> str:

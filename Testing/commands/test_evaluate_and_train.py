@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
+import typer
+from any_sets import nested_discs
 
-from SPASegmentLib.commands.evaluate import labels
-from SPASegmentLib.commands.shared import console
+from SPASegmentLib.commands.evaluate import check_learn_from, labels
+from SPASegmentLib.commands.shared import Split, console
 from SPASegmentLib.commands.train import read_data
 from SPASegmentLib.errors import DatasetError
 from SPASegmentLib.network.checkpoint import read_header
@@ -80,6 +82,45 @@ def test_evaluating_shows_a_table_and_writes_the_results(run, a_folder, a_model,
     assert results["models"]["tiny"]["cases"] == 2
     assert results["n_samples"] == 12
     assert (tmp_path / "out" / results["targets_file"]).exists()
+
+
+def test_any_structure_is_measured_on_held_out_entries_set_by_set(run, a_model, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    splits = {"p1__a": "train", "p2__a": "val", "p3__a": "test"}
+    for name, may in (("free", True), ("closed", False)):
+        for member, content in nested_discs(name, splits, train=may).items():
+            (tmp_path / "sets" / member).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "sets" / member).write_bytes(content)
+    given = ("evaluate", "--dataset", "any", "--path", tmp_path / "sets", "--model", a_model)
+    ran = run(*given, "--limit", 2, "--user", "always-pick", "--user", "correct", "--out", tmp_path / "out")
+    assert ran.code == 0, ran.err
+    assert "Dice by set: tiny" in ran.out and "correct sees the target" in ran.out
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["models"]["tiny"]["cases"] == 4
+    told = results["by_set"]["tiny"]["macro"]
+    assert {part: macro["sets"] for part, macro in told.items()} == {"may teach": 1, "unseen": 1}
+    targets = json.loads((tmp_path / "out" / "targets.json").read_text())["cases"]
+    assert {row["case"].split("/")[1] for row in targets} == {"p2__a", "p3__a"}
+    refused = run(*given, "--target", "largest")
+    assert refused.code == 2 and "go by raters" in " ".join(refused.err.replace("│", " ").split())
+
+
+def test_no_case_to_measure_with_ever_teaches(tmp_path):
+    for member, content in nested_discs("closed", {"p1__a": "train", "p2__a": "val"}, train=False).items():
+        (tmp_path / member).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / member).write_bytes(content)
+    with pytest.raises(DatasetError, match="never teach"):
+        read_data("any", [tmp_path], TrainOptions(), console())
+
+
+@pytest.mark.parametrize(
+    ("split", "learn_from"),
+    [("test", "test"), ("all", "val"), ("held-out", "val"), ("test", "held-out")],
+)
+def test_profiles_never_learn_from_what_they_are_judged_on(split, learn_from):
+    with pytest.raises(typer.BadParameter, match="learn from one split"):
+        check_learn_from(Split(split), Split(learn_from), True)
+    check_learn_from(Split.held_out, Split.train, True)
 
 
 def test_the_limit_takes_so_many_cases(run, a_folder, a_model, tmp_path):

@@ -167,7 +167,7 @@ def _described(**changes: object) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("contents", "sentence"),
     [
-        (_without(nested_discs("free", SPLITS), "free/set.json"), "holds no set.json"),
+        (_without(nested_discs("free", SPLITS), "free/set.json"), "expected a set.json in 'data.zip'"),
         (nested_discs("free", SPLITS) | {"free/set.json": b"{"}, "not valid JSON"),
         (nested_discs("free", SPLITS) | {"free/set.json": b"[]"}, "not a JSON object"),
         (_described(entries={}), "lists no 'entries'"),

@@ -28,6 +28,7 @@ NAMES = [
     "qubiq-kidney",
     "qubiq-prostate-1",
     "qubiq-prostate-2",
+    "any",
     "folder",
 ]
 

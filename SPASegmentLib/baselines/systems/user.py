@@ -6,10 +6,10 @@ import time
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
 
 from SPASegmentLib.baselines.systems.boxes import Box, BoxRequest
 from SPASegmentLib.engine.messages import Engine, ProposalRequest
+from SPASegmentLib.evaluation.corrections import error_point
 from SPASegmentLib.evaluation.interaction import Trace, score, slice_image
 from SPASegmentLib.evaluation.protocol import Draw, generator
 from SPASegmentLib.imaging.types import PointPrompt
@@ -59,28 +59,6 @@ def _ask(engine: Engine, request: ProposalRequest, trace: Trace, target: np.ndar
     proposal = engine.propose(request)
     trace.seconds.append(time.perf_counter() - begun)
     score(trace, proposal, target)
-
-
-def error_point(mask: np.ndarray, target: np.ndarray) -> PointPrompt | None:
-    """The click on the largest region where (H, W) mask and target differ; None where they do not.
-
-    Regions are 4-connected and either missing or too much; of equally large ones the first in reading order.
-    The click is the pixel furthest from the region's border, the first of equals, positive where the target
-    is foreground.
-    """
-    best, size = None, 0
-    for wrong in (target & ~mask, mask & ~target):
-        labels, count = ndimage.label(wrong)
-        if count:
-            sizes = np.bincount(labels.ravel())[1:]
-            largest = int(sizes.argmax())
-            if sizes[largest] > size:
-                best, size = labels == largest + 1, int(sizes[largest])
-    if best is None:
-        return None
-    depth = ndimage.distance_transform_edt(np.pad(best, 1))[1:-1, 1:-1]
-    row, col = np.unravel_index(int(depth.argmax()), depth.shape)
-    return PointPrompt(float(row), float(col), positive=bool(target[row, col]))
 
 
 def hand_drawn_box(target: np.ndarray, rng: np.random.Generator) -> Box:

@@ -15,8 +15,9 @@ from SPASegmentLib.baselines.systems.probunet import gaussian_kl
 from SPASegmentLib.baselines.systems.sam import Prompts, Sam, error_click, focal_loss, noisy_boxes
 from SPASegmentLib.baselines.systems.specs import build_system, get_system, system_config
 from SPASegmentLib.baselines.systems.start import begin, start_from
-from SPASegmentLib.baselines.systems.user import error_point, hand_drawn_box
+from SPASegmentLib.baselines.systems.user import hand_drawn_box
 from SPASegmentLib.errors import CheckpointError
+from SPASegmentLib.evaluation.corrections import error_point
 from SPASegmentLib.network.checkpoint import CheckpointHeader, save_checkpoint
 from SPASegmentLib.training.batches import Batch, BatchMaker
 

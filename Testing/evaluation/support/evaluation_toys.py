@@ -100,6 +100,23 @@ class ToyEngine:
         return weights / weights.sum(), centre, width
 
 
+class PaintingEngine(ToyEngine):
+    """A toy that heeds points: a disc around each is in the mask, or out of it for a negative one."""
+
+    def __init__(self, name: str = "painting", radius: float = 4.0) -> None:
+        super().__init__(name)
+        self._radius = radius
+
+    def propose(self, request: ProposalRequest, cancel: CancelToken | None = None) -> Proposal:
+        """Answer one request."""
+        proposal = super().propose(request, cancel)
+        mask = proposal.recommendation.copy()
+        rows, cols = np.ogrid[: mask.shape[0], : mask.shape[1]]
+        for point in request.points[1:]:
+            mask[np.hypot(rows - point.row, cols - point.col) < self._radius] = point.positive
+        return replace(proposal, recommendation=mask)
+
+
 class RecordingEngine(ToyEngine):
     """A toy that keeps every request it was sent."""
 

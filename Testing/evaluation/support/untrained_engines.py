@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from SPASegmentLib.baselines.level_set import LevelSetEngine
 from SPASegmentLib.engine.local import LocalEngine
 from SPASegmentLib.engine.messages import ModelInfo
 from SPASegmentLib.network.config import SPAConfig
@@ -12,10 +13,20 @@ from SPASegmentLib.network.spa import SPANetwork
 
 def untrained(seed: int = 0) -> LocalEngine:
     """The same weights for the same seed, in every process."""
+    network = _network(seed)
+    info = ModelInfo("untrained", f"{seed:064d}", network.config.components, "none")
+    return LocalEngine(network, info, "cpu")
+
+
+def untrained_level_set(seed: int = 0) -> LevelSetEngine:
+    """The rival on the same weights."""
+    network = _network(seed)
+    info = ModelInfo("level-set", f"{seed + 1:064d}", network.config.components, "none")
+    return LevelSetEngine(network, info, "cpu")
+
+
+def _network(seed: int) -> SPANetwork:
     torch.manual_seed(seed)
-    config = SPAConfig(
-        grid=32, widths=(8, 8, 16, 16), channels=32, decoder_mlp=32, samples=16, head_channels=8
-    )
-    return LocalEngine(
-        SPANetwork(config), ModelInfo("untrained", f"{seed:064d}", config.components, "none"), "cpu"
+    return SPANetwork(
+        SPAConfig(grid=32, widths=(8, 8, 16, 16), channels=32, decoder_mlp=32, samples=16, head_channels=8)
     )
