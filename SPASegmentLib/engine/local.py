@@ -333,7 +333,14 @@ class LocalEngine:
         if not len(clusters):
             return np.zeros((0, self.config.components))
         votes = _dice(samples, clusters >= 0.5).argmax(axis=1)
-        return log_shares(components, votes, len(clusters), self.config.components)
+        return log_shares(
+            components,
+            votes,
+            len(clusters),
+            self.config.components,
+            DEFAULT.error_rate,
+            DEFAULT.prior_counts,
+        )
 
     def _to_cpu(self) -> None:
         """Go on without the GPU."""

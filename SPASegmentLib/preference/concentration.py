@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.cluster.vq import kmeans2
 
+from SPASegmentLib.engine.config import DEFAULT
 from SPASegmentLib.preference.mixture import Mixture, log_shares
 
 _DASHES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
@@ -68,7 +69,8 @@ def _pick(mixture: Mixture, component: int, n_samples: int, k: int, rng: np.rand
     noise = rng.standard_normal(mixture.dimension)
     wanted = mixture.means[component] + np.sqrt(mixture.variances[component]) * noise
     picked = int(((centres - wanted) ** 2).sum(axis=1).argmin())
-    return log_shares(components, labels, len(shown), mixture.n_components)[picked]
+    rates = DEFAULT.error_rate, DEFAULT.prior_counts
+    return log_shares(components, labels, len(shown), mixture.n_components, *rates)[picked]
 
 
 def draw_concentration(result: Concentration, path: Path) -> None:

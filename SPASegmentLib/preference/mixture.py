@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from SPASegmentLib.engine.config import DEFAULT
 from SPASegmentLib.errors import InputError
 
 
@@ -136,8 +135,8 @@ def log_shares(
     labels: np.ndarray,
     k: int,
     M: int,
-    error_rate: float = DEFAULT.error_rate,
-    prior_counts: float = DEFAULT.prior_counts,
+    error_rate: float,
+    prior_counts: float,
 ) -> np.ndarray:
     """Log P(pick k | component m), from the samples of a proposal (supplement Section 2).
 

@@ -62,7 +62,7 @@ class DiscEngine:
             components=components,
             clusters=np.uint8(clusters * 255),
             recommendation=np.uint8(mean * 255),
-            log_shares=log_shares(components, labels, len(clusters), mixture.n_components),
+            log_shares=log_shares(components, labels, len(clusters), mixture.n_components, 0.05, 1.0),
         )
         area = float(np.count_nonzero(mean >= 0.5) * np.prod(image.spacing))
         return Proposal(mean >= 0.5, mean, candidates, feedback, area, reason, (), {"total": 0.0})

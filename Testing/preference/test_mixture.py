@@ -113,7 +113,7 @@ def test_shares_are_probabilities_over_the_candidates_for_every_component(data):
     components = np.array(data.draw(st.lists(st.integers(0, m - 1), min_size=n, max_size=n)), dtype=int)
     labels = np.array(data.draw(st.lists(st.integers(-1, k - 1), min_size=n, max_size=n)), dtype=int)
     counts = data.draw(st.sampled_from([0.0, 1.0, 2.5]))
-    shares = log_shares(components, labels, k=k, M=m, prior_counts=counts)
+    shares = log_shares(components, labels, k=k, M=m, error_rate=0.05, prior_counts=counts)
     assert shares.shape == (k, m) and np.isfinite(shares).all()
     assert np.allclose(np.exp(shares).sum(axis=0), 1.0)
 
@@ -124,7 +124,7 @@ def test_a_pick_says_nothing_about_a_component_without_samples(picked, prior_cou
     weights = np.array([0.5, 0.4, 0.1])
     components = np.repeat([0, 1], [50, 40])
     labels = np.concatenate([np.zeros(45), np.ones(5), np.zeros(4), np.ones(36)]).astype(int)
-    shares = log_shares(components, labels, k=2, M=3, prior_counts=prior_counts)
+    shares = log_shares(components, labels, k=2, M=3, error_rate=0.05, prior_counts=prior_counts)
     posterior = Mixture(np.log(weights), np.zeros((3, 1)), np.ones((3, 1))).reweighted(shares[picked])
     assert posterior.weights[2] == pytest.approx(0.1, abs=0.005)
 
@@ -132,13 +132,15 @@ def test_a_pick_says_nothing_about_a_component_without_samples(picked, prior_cou
 def test_three_samples_do_not_pass_for_certainty():
     components = np.array([0, 0, 0] + [1] * 45)
     labels = np.array([0, 0, 0] + [1] * 45)
-    bold = log_shares(components, labels, k=2, M=2, prior_counts=0)
-    careful = log_shares(components, labels, k=2, M=2, prior_counts=1.0)
+    bold = log_shares(components, labels, k=2, M=2, error_rate=0.05, prior_counts=0)
+    careful = log_shares(components, labels, k=2, M=2, error_rate=0.05, prior_counts=1.0)
     assert careful[1, 0] > bold[1, 0] + 1.0
 
 
 def test_a_proposal_without_candidates_has_no_shares():
-    assert log_shares(np.array([0, 1]), np.array([-1, -1]), k=0, M=2).shape == (0, 2)
+    assert log_shares(
+        np.array([0, 1]), np.array([-1, -1]), k=0, M=2, error_rate=0.05, prior_counts=1.0
+    ).shape == (0, 2)
 
 
 @pytest.mark.parametrize(
@@ -146,4 +148,4 @@ def test_a_proposal_without_candidates_has_no_shares():
 )
 def test_samples_that_name_what_does_not_exist_are_refused(components, labels):
     with pytest.raises(InputError):
-        log_shares(np.array(components), np.array(labels), k=4, M=2)
+        log_shares(np.array(components), np.array(labels), k=4, M=2, error_rate=0.05, prior_counts=1.0)
