@@ -12,18 +12,18 @@ import numpy as np
 from scipy import ndimage
 
 from SPASegmentLib import cli
-from SPASegmentLib.engine.local import LocalEngine, load_engine
-from SPASegmentLib.engine.messages import ProposalRequest
 from SPASegmentLib.evaluation.metrics import dice_of_each
 from SPASegmentLib.evaluation.protocol import approves, pick
 from SPASegmentLib.imaging.slicing import OpenedSlice, cut_slice
+from SPASegmentLib.inference.local import LocalEngine, load_engine
+from SPASegmentLib.inference.messages import ProposalRequest
+from SPASegmentLib.inference.session import Session
+from SPASegmentLib.network.mixture import Mixture
 from SPASegmentLib.preference.concentration import draw_concentration, simulate_concentration
-from SPASegmentLib.preference.mixture import Mixture
 from SPASegmentLib.preference.profile import Profile
 from SPASegmentLib.preference.store import FOLDER_VARIABLE, ProfileStore
 from SPASegmentLib.preference.teaching import Teaching
 from SPASegmentLib.sample import make_sample_volume, sample_seeds
-from SPASegmentLib.session import Session
 
 IMAGES = Path(__file__).parent / "images"
 NAME = "Dr. A, nodules"

@@ -8,9 +8,9 @@ import numpy as np
 
 from SPASegmentLib.baselines.ladder import Interval, Ladder, Levels
 from SPASegmentLib.baselines.single_map import Cut, SingleMapEngine
-from SPASegmentLib.engine.messages import Feedback, ModelInfo, Proposal, ProposalRequest
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.types import Region
+from SPASegmentLib.inference.messages import Feedback, ModelInfo, Proposal, ProposalRequest
 from SPASegmentLib.network.spa import SPANetwork
 
 

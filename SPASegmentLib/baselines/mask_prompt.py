@@ -6,8 +6,8 @@ import numpy as np
 
 from SPASegmentLib.baselines.ladder import Ladder
 from SPASegmentLib.baselines.single_map import Cut, SingleMapEngine
-from SPASegmentLib.engine.messages import Proposal, ProposalRequest
 from SPASegmentLib.imaging.types import Region
+from SPASegmentLib.inference.messages import Proposal, ProposalRequest
 from SPASegmentLib.training.levels import SHOWN_LEVELS, even_levels
 
 

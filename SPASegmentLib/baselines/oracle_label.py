@@ -11,11 +11,11 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from SPASegmentLib.engine.local import LocalEngine
-from SPASegmentLib.engine.messages import Answered, CancelToken, ModelInfo, Proposal, ProposalRequest
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging import zoom
 from SPASegmentLib.imaging.types import PointPrompt
+from SPASegmentLib.inference.local import LocalEngine
+from SPASegmentLib.inference.messages import Answered, CancelToken, ModelInfo, Proposal, ProposalRequest
 from SPASegmentLib.training.oracle import oracle_point
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from SPASegmentLib.baselines.ladder import Levels
 from SPASegmentLib.baselines.systems.loading import SystemFactory, system_path
 from SPASegmentLib.baselines.systems.specs import SYSTEMS, get_system, system_options
-from SPASegmentLib.engine.messages import Engine
 from SPASegmentLib.errors import CheckpointError, InputError
+from SPASegmentLib.inference.messages import Engine
 from SPASegmentLib.network.registry import find_model, models_dir
 
 if TYPE_CHECKING:
@@ -180,8 +180,8 @@ class RivalFactory:
         from SPASegmentLib.baselines.oracle_label import OracleLabelEngine
         from SPASegmentLib.baselines.single_map import NoInteractionEngine
         from SPASegmentLib.baselines.without import without
-        from SPASegmentLib.engine.local import LocalEngine, load_engine
         from SPASegmentLib.evaluation.samples import WithSamples
+        from SPASegmentLib.inference.local import LocalEngine, load_engine
 
         rival = get_rival(self.name)
         loaded = load_engine(self.path, self.device)

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from SPASegmentLib.baselines.ladder import moved_to
-from SPASegmentLib.engine.candidates import assemble, clean_mask
-from SPASegmentLib.engine.checks import input_warnings
-from SPASegmentLib.engine.history import History
-from SPASegmentLib.engine.local import LocalEngine
-from SPASegmentLib.engine.messages import CancelToken, Candidate, Feedback, Proposal, ProposalRequest
 from SPASegmentLib.imaging import zoom
 from SPASegmentLib.imaging.types import Region
+from SPASegmentLib.inference.candidates import assemble, clean_mask
+from SPASegmentLib.inference.checks import input_warnings
+from SPASegmentLib.inference.history import History
+from SPASegmentLib.inference.local import LocalEngine
+from SPASegmentLib.inference.messages import CancelToken, Candidate, Feedback, Proposal, ProposalRequest
 from SPASegmentLib.training.levels import even_levels
 
 

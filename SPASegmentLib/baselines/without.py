@@ -8,13 +8,13 @@ from typing import Any, Literal
 import numpy as np
 from torch import Tensor
 
-from SPASegmentLib.engine.history import History
-from SPASegmentLib.engine.local import LocalEngine
-from SPASegmentLib.engine.looks import first_region
-from SPASegmentLib.engine.messages import CancelToken, Proposal, ProposalRequest
 from SPASegmentLib.imaging.types import Region
+from SPASegmentLib.inference.history import History
+from SPASegmentLib.inference.local import LocalEngine
+from SPASegmentLib.inference.messages import CancelToken, Proposal, ProposalRequest
+from SPASegmentLib.inference.region_search import first_region
+from SPASegmentLib.network.mixture import Mixture
 from SPASegmentLib.network.spa import Prepared
-from SPASegmentLib.preference.mixture import Mixture
 
 Part = Literal["mixture", "memory", "shape", "looks"]
 

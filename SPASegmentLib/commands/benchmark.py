@@ -16,9 +16,9 @@ from SPASegmentLib.commands.shared import Device, console
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from SPASegmentLib.engine.local import LocalEngine
     from SPASegmentLib.imaging.types import SliceImage
-    from SPASegmentLib.session import Session
+    from SPASegmentLib.inference.local import LocalEngine
+    from SPASegmentLib.inference.session import Session
 
 PICKS = 3
 
@@ -51,7 +51,7 @@ def benchmark(
     """
     import torch
 
-    from SPASegmentLib.engine.local import load_engine
+    from SPASegmentLib.inference.local import load_engine
 
     torch.set_num_threads(threads)
     screen = console()
@@ -96,7 +96,7 @@ def as_naive(engine: LocalEngine) -> LocalEngine:
     """The same network as the authors' code runs it, for comparison only."""
     import torch
 
-    from SPASegmentLib.engine.local import LocalEngine
+    from SPASegmentLib.inference.local import LocalEngine
 
     class Naive(LocalEngine):
         """Encodes at each iteration; decodes one sample at a time with nothing shared between samples.
@@ -132,7 +132,7 @@ def as_naive(engine: LocalEngine) -> LocalEngine:
 
 def _sessions(engine: LocalEngine, count: int, samples: int | None) -> Iterator[Session]:
     """Sessions with a seed on different slices through the nodules of the made-up chest CT."""
-    from SPASegmentLib.session import Session
+    from SPASegmentLib.inference.session import Session
 
     slices = list(_slices())
     for index in range(count):

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from SPASegmentLib.engine.describe import areas_in_words
-from SPASegmentLib.engine.messages import Engine, Proposal
 from SPASegmentLib.errors import Cancelled, InputError, StepError
-from SPASegmentLib.session import Session
+from SPASegmentLib.inference.describe import areas_in_words
+from SPASegmentLib.inference.messages import Engine, Proposal
+from SPASegmentLib.inference.session import Session
 
 if TYPE_CHECKING:
     from rich.console import Console

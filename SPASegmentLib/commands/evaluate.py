@@ -16,7 +16,7 @@ from SPASegmentLib.datasets.splits import in_split
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from SPASegmentLib.engine.messages import Engine
+    from SPASegmentLib.inference.messages import Engine
 
 
 def evaluate(
@@ -174,7 +174,7 @@ def engine_factories(models: list[str], device: str) -> dict[str, Callable[[], E
     """What makes the engine of each model or rival. Raises InputError and CheckpointError if none does."""
     from SPASegmentLib.baselines.registry import rival_factory
     from SPASegmentLib.baselines.systems.specs import TABLE
-    from SPASegmentLib.engine.local import load_engine
+    from SPASegmentLib.inference.local import load_engine
     from SPASegmentLib.network.registry import find_model
 
     names: list[str] = []

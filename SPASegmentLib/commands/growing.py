@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from SPASegmentLib.commands.dialogue import APPROVE, NONE, QUIT, REDO, UNDO
-from SPASegmentLib.engine.messages import Engine
 from SPASegmentLib.errors import Cancelled, InputError, StepError
+from SPASegmentLib.inference.messages import Engine
 from SPASegmentLib.partial.session import PartialSession
 
 if TYPE_CHECKING:

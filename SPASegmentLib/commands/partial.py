@@ -98,7 +98,7 @@ def partial(
     asks = answers is None and sys.stdin.isatty() and sys.stdout.isatty()
 
     from SPASegmentLib.commands.opening_labels import open_labels
-    from SPASegmentLib.engine.local import load_engine
+    from SPASegmentLib.inference.local import load_engine
     from SPASegmentLib.partial.session import PartialSession
 
     with screen.status("Loading the model..."):

@@ -132,7 +132,7 @@ def create(
     spasegment profile create "Dr. A, nodules" --structure "lung nodule" --modality CT
     """
     from SPASegmentLib.commands.profile_parts import reference
-    from SPASegmentLib.engine.local import load_engine
+    from SPASegmentLib.inference.local import load_engine
     from SPASegmentLib.preference.profile import checked_name, new_profile
 
     checked_name(name)
@@ -242,8 +242,8 @@ def compare(
     if volume is None or seed is None:
         return
     from SPASegmentLib.commands.profile_parts import compare_on_slice_in_words
-    from SPASegmentLib.engine.local import load_engine
     from SPASegmentLib.imaging.slicing import open_slice
+    from SPASegmentLib.inference.local import load_engine
 
     engine = load_engine(model, device.value)
     opened = open_slice(
@@ -371,7 +371,7 @@ def relearn(
     A profile keeps no images: give it the volumes again; its slices are recognised in them.
     """
     from SPASegmentLib.commands.profile_parts import known_slices
-    from SPASegmentLib.engine.local import load_engine
+    from SPASegmentLib.inference.local import load_engine
     from SPASegmentLib.preference.replay import replay
 
     store, screen = _store(context), console()

@@ -8,14 +8,14 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
-from SPASegmentLib.engine.local import LocalEngine
-from SPASegmentLib.engine.messages import ProposalRequest
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.files import read_volume
 from SPASegmentLib.imaging.geometry import orientation_axis
 from SPASegmentLib.imaging.headers import OWN
 from SPASegmentLib.imaging.slicing import OpenedSlice, cut_slice
 from SPASegmentLib.imaging.types import SliceImage, Volume
+from SPASegmentLib.inference.local import LocalEngine
+from SPASegmentLib.inference.messages import ProposalRequest
 from SPASegmentLib.preference.comparison import compare_on_slice
 from SPASegmentLib.preference.pictures import draw_comparison
 from SPASegmentLib.preference.profile import Profile

@@ -14,10 +14,10 @@ from SPASegmentLib.commands.shared import Device, Orientation, SeedIjk, SeedRas,
 from SPASegmentLib.words import count_of
 
 if TYPE_CHECKING:
-    from SPASegmentLib.engine.messages import Engine, ModelInfo
     from SPASegmentLib.imaging.slicing import OpenedSlice
+    from SPASegmentLib.inference.messages import Engine, ModelInfo
+    from SPASegmentLib.inference.session import Session
     from SPASegmentLib.preference.profile import Profile
-    from SPASegmentLib.session import Session
 
 MASK_SUFFIXES = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii")
 SEGMENT_NAME = "SPASegment"
@@ -88,8 +88,8 @@ def segment(
     screen = console()
     is_asked = answers is None and sys.stdin.isatty() and sys.stdout.isatty()
 
-    from SPASegmentLib.engine.local import load_engine
     from SPASegmentLib.imaging.slicing import open_slice
+    from SPASegmentLib.inference.local import load_engine
 
     with screen.status("Loading the model..."):
         engine = load_engine(model, device.value)
@@ -204,7 +204,7 @@ def _doubts(profile: Profile | None, opened: OpenedSlice) -> list[str]:
 def _started(
     opened: OpenedSlice, model: ModelInfo, profile: Profile | None, seed_value: int, learn: bool
 ) -> Session:
-    from SPASegmentLib.session import Session
+    from SPASegmentLib.inference.session import Session
 
     return Session.start(
         opened.image,
@@ -249,8 +249,8 @@ def _finish(
 
 
 def _record(session: Session, opened: OpenedSlice) -> dict[str, Any]:
+    from SPASegmentLib.inference.session_log import log_of
     from SPASegmentLib.reporting.record import interaction_record
-    from SPASegmentLib.session_log import log_of
 
     return {
         "volume": {

@@ -8,7 +8,6 @@ from pathlib import Path
 from rich.console import Console
 
 from SPASegmentLib.datasets.case import MultiRaterDataset
-from SPASegmentLib.engine.messages import Engine
 from SPASegmentLib.evaluation.options import Options
 from SPASegmentLib.evaluation.outputs import Results
 from SPASegmentLib.evaluation.profiled import with_profile
@@ -20,6 +19,7 @@ from SPASegmentLib.evaluation.tables import all_tables
 from SPASegmentLib.evaluation.transfer import run_transfer
 from SPASegmentLib.evaluation.unseen import evaluate_unseen_raters
 from SPASegmentLib.evaluation.workers import EngineFactory
+from SPASegmentLib.inference.messages import Engine
 from SPASegmentLib.preference.profile import Profile
 
 __all__ = ["Options", "Results", "TransferOptions", "evaluate", "run", "run_transfer"]

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import ndimage
 
-from SPASegmentLib.engine.messages import Engine, Proposal
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.evaluation.metrics import dice, dice_of_each
 from SPASegmentLib.evaluation.protocol import MIXED, pick
 from SPASegmentLib.imaging.types import PointPrompt
-from SPASegmentLib.session import Session
+from SPASegmentLib.inference.messages import Engine, Proposal
+from SPASegmentLib.inference.session import Session
 
 FAR = 1 / 3
 """How far from a correction, in diameters of the target, the mask ought to stay as it is."""

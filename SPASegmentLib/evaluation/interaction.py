@@ -11,7 +11,6 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from SPASegmentLib.datasets.case import Case
-from SPASegmentLib.engine.messages import Answered, Engine, Proposal
 from SPASegmentLib.errors import InputError, StepError
 from SPASegmentLib.evaluation.among_raters import dice_with_the_others
 from SPASegmentLib.evaluation.corrections import correct
@@ -20,7 +19,8 @@ from SPASegmentLib.evaluation.protocol import ITERATIONS, Draw, approves, pick
 from SPASegmentLib.evaluation.records import CaseRecord, pack_mask
 from SPASegmentLib.evaluation.uncertainty import calibration_in_region, spread_against_raters
 from SPASegmentLib.imaging.types import SliceImage
-from SPASegmentLib.session import Session
+from SPASegmentLib.inference.messages import Answered, Engine, Proposal
+from SPASegmentLib.inference.session import Session
 
 DIGITS = 9
 """Decimals kept of what is written down."""

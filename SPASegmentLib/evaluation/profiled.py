@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from SPASegmentLib.engine.messages import CancelToken, Engine, ModelInfo, Proposal, ProposalRequest
 from SPASegmentLib.evaluation.workers import EngineFactory
+from SPASegmentLib.inference.messages import CancelToken, Engine, ModelInfo, Proposal, ProposalRequest
 from SPASegmentLib.preference.profile import Profile
 
 

@@ -14,8 +14,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from SPASegmentLib.datasets.case import MultiRaterDataset, SetsOfCases, read_case, set_of
-from SPASegmentLib.engine.config import DEFAULT
-from SPASegmentLib.engine.messages import Engine
 from SPASegmentLib.errors import SPASegmentError
 from SPASegmentLib.evaluation.interaction import run_case
 from SPASegmentLib.evaluation.options import Options
@@ -23,6 +21,8 @@ from SPASegmentLib.evaluation.outputs import Results, gather, write
 from SPASegmentLib.evaluation.protocol import SIGHTED, USERS, TargetRule, draw, sample_order
 from SPASegmentLib.evaluation.records import CaseRecord, RecordFile, RecordList
 from SPASegmentLib.evaluation.workers import Bench, Crew, EngineFactory, ModelReport, PeakMemory
+from SPASegmentLib.inference.config import DEFAULT
+from SPASegmentLib.inference.messages import Engine
 
 RECORDS_FOLDER = "cases"
 

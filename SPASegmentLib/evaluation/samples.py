@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from SPASegmentLib.engine.messages import CancelToken, Engine, ModelInfo, Proposal, ProposalRequest
 from SPASegmentLib.evaluation.interaction import OracleEngine
 from SPASegmentLib.evaluation.workers import EngineFactory
+from SPASegmentLib.inference.messages import CancelToken, Engine, ModelInfo, Proposal, ProposalRequest
 
 
 class WithSamples:

@@ -15,8 +15,6 @@ import numpy as np
 from rich.console import Console
 
 from SPASegmentLib.datasets.case import Case, MultiRaterDataset
-from SPASegmentLib.engine.config import DEFAULT
-from SPASegmentLib.engine.messages import Engine
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.evaluation.interaction import Trace, interact
 from SPASegmentLib.evaluation.metrics import bootstrap_means
@@ -27,6 +25,8 @@ from SPASegmentLib.evaluation.results import interval, rounded
 from SPASegmentLib.evaluation.runner import as_factories, chosen_cases, file_name, progress_bars
 from SPASegmentLib.evaluation.sequences import Joined, Plan, TransferOptions, default_users, plan_sequences
 from SPASegmentLib.evaluation.workers import Bench, Crew, EngineFactory
+from SPASegmentLib.inference.config import DEFAULT
+from SPASegmentLib.inference.messages import Engine
 from SPASegmentLib.preference.learning import DiskProfiles, TaughtOnDisk
 from SPASegmentLib.preference.records import shown_text
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from SPASegmentLib.engine.messages import Proposal
 from SPASegmentLib.evaluation.metrics import (
     calibration_counts,
     generalised_energy_distance,
@@ -12,6 +11,7 @@ from SPASegmentLib.evaluation.metrics import (
 )
 from SPASegmentLib.imaging.types import Region
 from SPASegmentLib.imaging.zoom import unsample
+from SPASegmentLib.inference.messages import Proposal
 
 HALF = 127.5
 """A probability of 0.5 in the uint8 of `Feedback.samples`."""

@@ -12,13 +12,13 @@ import numpy as np
 from rich.console import Console
 
 from SPASegmentLib.datasets.case import MultiRaterDataset
-from SPASegmentLib.engine.messages import Engine
 from SPASegmentLib.errors import SPASegmentError
 from SPASegmentLib.evaluation.options import Options
 from SPASegmentLib.evaluation.records import write_whole
 from SPASegmentLib.evaluation.results import rounded
 from SPASegmentLib.evaluation.runner import evaluate
 from SPASegmentLib.evaluation.workers import EngineFactory
+from SPASegmentLib.inference.messages import Engine
 
 UNSEEN_FILE = "unseen-raters.json"
 

@@ -17,9 +17,9 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from SPASegmentLib.datasets.case import MultiRaterDataset
-from SPASegmentLib.engine.messages import Engine
 from SPASegmentLib.errors import SPASegmentError
 from SPASegmentLib.evaluation.interaction import OracleEngine, PromptedEngine
+from SPASegmentLib.inference.messages import Engine
 
 EngineFactory = Callable[[], Engine]
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")

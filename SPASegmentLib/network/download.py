@@ -26,7 +26,7 @@ _CHUNK = 1 << 18
 _TIMEOUT = 30.0  # seconds without a byte
 
 
-class CancelToken(Protocol):
+class DownloadCancelToken(Protocol):
     """Asked between pieces; `threading.Event` fits."""
 
     def is_set(self) -> bool:
@@ -49,7 +49,7 @@ def download_model(
     *,
     consent: bool,
     progress: Progress | None = None,
-    cancel: CancelToken | None = None,
+    cancel: DownloadCancelToken | None = None,
     timeout: float = _TIMEOUT,
 ) -> Path:
     """Fetch a known model's file, or continue an interrupted download; returns its path.
@@ -89,7 +89,11 @@ def download_model(
 
 
 def _fetch(
-    model: KnownModel, file: BinaryIO, progress: Progress | None, cancel: CancelToken | None, timeout: float
+    model: KnownModel,
+    file: BinaryIO,
+    progress: Progress | None,
+    cancel: DownloadCancelToken | None,
+    timeout: float,
 ) -> None:
     """Bring `file` to the model's full size, going on from what it holds."""
     start = file.seek(0, os.SEEK_END)
@@ -137,7 +141,7 @@ def _copy(
     file: BinaryIO,
     done: int,
     progress: Progress | None,
-    cancel: CancelToken | None,
+    cancel: DownloadCancelToken | None,
 ) -> None:
     """Append the answer to the file, never more than the model's size."""
     while done < model.size:

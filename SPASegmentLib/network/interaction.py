@@ -13,7 +13,7 @@ from SPASegmentLib.network.sam_modules import PromptEncoder
 
 
 @dataclass(frozen=True)
-class Interaction:
+class InteractionPrompts:
     """What the user did so far, on the region's grid.
 
     points: (B, n, 2) float, (x, y) in grid cells (cell centres at integers). labels: (B, n) 1 positive,
@@ -51,7 +51,7 @@ class InteractionEncoder(PromptEncoder):
             first = self.mask_downscaling[0]
             self.mask_downscaling[0] = nn.Conv2d(len(config.planes), first.out_channels, 2, stride=2)
 
-    def encode(self, interaction: Interaction) -> InteractionEmbedding:
+    def encode(self, interaction: InteractionPrompts) -> InteractionEmbedding:
         """Embed points and masks; the pick also speaks as two points, which it labels itself."""
         points, labels = interaction.points, interaction.labels
         extra, extra_labels = difference_points(interaction)
@@ -70,7 +70,7 @@ class InteractionEncoder(PromptEncoder):
             sparse, dense = super().forward((points, labels), None, masks)
         return InteractionEmbedding(sparse, dense, planes)
 
-    def _planes(self, interaction: Interaction) -> Tensor:
+    def _planes(self, interaction: InteractionPrompts) -> Tensor:
         """(B, C, G, G): masks as +-1 around the outline (zero while there is none), points as spots."""
         batch, grid = interaction.points.shape[0], self.config.grid
         zero = interaction.points.new_zeros((batch, 1, grid, grid))
@@ -96,7 +96,7 @@ def point_spots(points: Tensor, labels: Tensor, label: int, grid: int) -> Tensor
     return spots.amax(dim=1, keepdim=True)
 
 
-def difference_points(interaction: Interaction) -> tuple[Tensor, Tensor]:
+def difference_points(interaction: InteractionPrompts) -> tuple[Tensor, Tensor]:
     """One point where the pick adds and one where it removes: (B, 2, 2) (x, y), (B, 2) labels 1, 0 or -1.
 
     The most representative spot: where the smoothed difference is largest. No label comes from anywhere but

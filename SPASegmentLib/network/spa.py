@@ -21,9 +21,9 @@ from SPASegmentLib.network.decoder import (
 from SPASegmentLib.network.extent import ExtentHead
 from SPASegmentLib.network.generator import PreferenceDistribution, PreferenceGenerator
 from SPASegmentLib.network.interaction import (
-    Interaction,
     InteractionEmbedding,
     InteractionEncoder,
+    InteractionPrompts,
     point_spots,
 )
 
@@ -129,7 +129,7 @@ class SPANetwork(nn.Module):
         seen = torch.cat(parts, dim=1).contiguous(memory_format=torch.channels_last)
         return ImageEmbedding(*self.image_encoder(seen, around))
 
-    def prepare(self, image: ImageEmbedding, interaction: Interaction) -> Prepared:
+    def prepare(self, image: ImageEmbedding, interaction: InteractionPrompts) -> Prepared:
         """Once per proposal: e_u, the preference distribution, and what the samples share."""
         e_u = self.interaction_encoder.encode(interaction)
         pooled = torch.cat(

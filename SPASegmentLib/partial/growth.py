@@ -13,12 +13,12 @@ from dataclasses import replace
 import numpy as np
 from scipy import ndimage
 
-from SPASegmentLib.engine.candidates import K, cluster, select
-from SPASegmentLib.engine.messages import CancelToken, Engine, ProposalRequest
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging import zoom
 from SPASegmentLib.imaging.labels import BACKGROUND, FOREGROUND, UNKNOWN
 from SPASegmentLib.imaging.types import Region, SliceImage
+from SPASegmentLib.inference.candidates import K, cluster, select
+from SPASegmentLib.inference.messages import CancelToken, Engine, ProposalRequest
 from SPASegmentLib.partial.messages import Growth, PartialCandidate, PartialProposal, PartialRequest, Samples
 from SPASegmentLib.partial.points import points_of
 

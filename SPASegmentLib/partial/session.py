@@ -8,14 +8,14 @@ from typing import Literal
 
 import numpy as np
 
-from SPASegmentLib.engine.messages import CancelToken, Engine, ModelInfo
 from SPASegmentLib.errors import InputError, StepError
 from SPASegmentLib.imaging.labels import UNKNOWN
 from SPASegmentLib.imaging.types import SliceImage
+from SPASegmentLib.inference.messages import CancelToken, Engine, ModelInfo
+from SPASegmentLib.inference.session import Step, proposal_seed
 from SPASegmentLib.partial.growth import grow
 from SPASegmentLib.partial.messages import PartialCandidate, PartialProposal, PartialRequest
 from SPASegmentLib.partial.points import points_of
-from SPASegmentLib.session import Step, proposal_seed
 
 State = Literal["computing", "open", "approved", "taken"]
 

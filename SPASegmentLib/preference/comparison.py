@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from SPASegmentLib.engine.messages import CancelToken, Engine, Proposal, ProposalRequest
+from SPASegmentLib.inference.messages import CancelToken, Engine, Proposal, ProposalRequest
 from SPASegmentLib.preference.profile import Profile
 from SPASegmentLib.preference.summary import tendency
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from scipy.cluster.vq import kmeans2
 
-from SPASegmentLib.engine.config import DEFAULT
-from SPASegmentLib.preference.mixture import Mixture, log_shares
+from SPASegmentLib.inference.config import DEFAULT
+from SPASegmentLib.network.mixture import Mixture, log_shares
 
 _DASHES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
 """Told apart without colour, too."""

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from SPASegmentLib.engine.config import DEFAULT
-from SPASegmentLib.engine.messages import Answered, Feedback
 from SPASegmentLib.errors import InputError
-from SPASegmentLib.preference.mixture import log_normalised
+from SPASegmentLib.inference.config import DEFAULT
+from SPASegmentLib.inference.messages import Answered, Feedback
+from SPASegmentLib.network.mixture import log_normalised
 
 
 def summed(rows: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:

@@ -13,8 +13,10 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from SPASegmentLib.engine.config import DEFAULT
-from SPASegmentLib.engine.messages import (
+from SPASegmentLib.errors import ProfileError, SPASegmentError
+from SPASegmentLib.imaging.types import PointPrompt, SliceImage
+from SPASegmentLib.inference.config import DEFAULT
+from SPASegmentLib.inference.messages import (
     Answered,
     CancelToken,
     Engine,
@@ -22,10 +24,9 @@ from SPASegmentLib.engine.messages import (
     Proposal,
     ProposalRequest,
 )
-from SPASegmentLib.errors import ProfileError, SPASegmentError
-from SPASegmentLib.imaging.types import PointPrompt, SliceImage
+from SPASegmentLib.inference.session import proposal_seed
+from SPASegmentLib.network.mixture import Mixture
 from SPASegmentLib.preference.evidence import result_row, rows_of
-from SPASegmentLib.preference.mixture import Mixture
 from SPASegmentLib.preference.profile import Profile, checked, new_profile
 from SPASegmentLib.preference.records import (
     Click,
@@ -37,7 +38,6 @@ from SPASegmentLib.preference.records import (
     now,
 )
 from SPASegmentLib.preference.store import ProfileStore
-from SPASegmentLib.session import proposal_seed
 
 logger = logging.getLogger(__name__)
 

@@ -15,11 +15,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from SPASegmentLib.engine.messages import Proposal
 from SPASegmentLib.errors import ProfileError
 from SPASegmentLib.imaging.types import PointPrompt, SliceImage
+from SPASegmentLib.inference.messages import Proposal
+from SPASegmentLib.network.mixture import Mixture
 from SPASegmentLib.preference.comparison import SliceComparison
-from SPASegmentLib.preference.mixture import Mixture
 from SPASegmentLib.preference.profile import Profile
 from SPASegmentLib.preference.summary import Trend, summarise, trend
 from SPASegmentLib.reporting.overlay import ADDED, RECOMMENDED, REMOVED, Look, draw, stretched, view_of

@@ -16,10 +16,10 @@ from typing import Annotated, Any, TypeVar
 import numpy as np
 from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError, model_validator
 
-from SPASegmentLib.engine.messages import ModelInfo
 from SPASegmentLib.errors import ProfileError
+from SPASegmentLib.inference.messages import ModelInfo
+from SPASegmentLib.network.mixture import Mixture, log_normalised
 from SPASegmentLib.preference.evidence import Contribution, Evidence, doubted
-from SPASegmentLib.preference.mixture import Mixture, log_normalised
 from SPASegmentLib.preference.records import (
     BaseMixture,
     Identity,

@@ -25,9 +25,9 @@ from pydantic import (
     model_validator,
 )
 
-from SPASegmentLib.engine.messages import Candidate, ModelInfo
 from SPASegmentLib.imaging.types import PointPrompt
-from SPASegmentLib.preference.mixture import Mixture
+from SPASegmentLib.inference.messages import Candidate, ModelInfo
+from SPASegmentLib.network.mixture import Mixture
 
 MAX_COMPONENTS = 256
 MAX_DIMENSION = 4096

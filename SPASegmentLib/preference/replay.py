@@ -14,18 +14,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from SPASegmentLib.engine.config import DEFAULT
-from SPASegmentLib.engine.messages import (
+from SPASegmentLib.errors import ProfileError
+from SPASegmentLib.imaging.types import SliceImage
+from SPASegmentLib.inference.config import DEFAULT
+from SPASegmentLib.inference.messages import (
     Answered,
     CancelToken,
     Engine,
     Proposal,
     ProposalRequest,
 )
-from SPASegmentLib.errors import ProfileError
-from SPASegmentLib.imaging.types import SliceImage
+from SPASegmentLib.network.mixture import Mixture
 from SPASegmentLib.preference.learning import Ending, Interaction, evidence_of
-from SPASegmentLib.preference.mixture import Mixture
 from SPASegmentLib.preference.profile import Profile, new_profile
 from SPASegmentLib.preference.records import ModelReference, SliceEvidence
 

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from SPASegmentLib.engine import describe
+from SPASegmentLib.inference import describe
 from SPASegmentLib.preference.evidence import log_gain
 from SPASegmentLib.preference.profile import Profile
 from SPASegmentLib.preference.records import PickRecord, Shown, SliceEvidence

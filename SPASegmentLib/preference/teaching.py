@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from SPASegmentLib.engine.messages import Engine
+from SPASegmentLib.inference.messages import Engine
+from SPASegmentLib.inference.session import Done, Session
 from SPASegmentLib.preference.learning import Receipt, commit_approval, retract_approval
 from SPASegmentLib.preference.profile import Profile
 from SPASegmentLib.preference.store import ProfileStore
-from SPASegmentLib.session import Done, Session
 
 
 class Teaching:

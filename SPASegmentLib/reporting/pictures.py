@@ -13,10 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from SPASegmentLib.engine.describe import areas_in_words
-from SPASegmentLib.engine.messages import Candidate, Proposal
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.types import PointPrompt, SliceImage
+from SPASegmentLib.inference.describe import areas_in_words
+from SPASegmentLib.inference.messages import Candidate, Proposal
 from SPASegmentLib.reporting.overlay import (
     ADDED,
     RECOMMENDED,

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from SPASegmentLib.engine.messages import Candidate, Proposal
 from SPASegmentLib.imaging.atomic import atomic_file
-from SPASegmentLib.session import Session, Step
+from SPASegmentLib.inference.messages import Candidate, Proposal
+from SPASegmentLib.inference.session import Session, Step
 
 
 def interaction_record(session: Session) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from threading import Event
 
 import numpy as np
 
-from SPASegmentLib.engine.messages import Engine, ProposalRequest
 from SPASegmentLib.errors import StepError
 from SPASegmentLib.imaging.view_slices import ViewSlice
+from SPASegmentLib.inference.messages import Engine, ProposalRequest
 from SPASegmentLib.scene.carry import carried_seed
 from SPASegmentLib.scene.work import Work
 from SPASegmentLib.scene.worker import Job, Worker

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 from SPASegmentLib.errors import Cancelled, ProfileError
 from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.imaging.view_slices import ViewSlice
+from SPASegmentLib.inference.session import Session
 from SPASegmentLib.scene.engine_room import EngineRoom
 from SPASegmentLib.scene.profile_desk import ProfileDesk
 from SPASegmentLib.scene.screen import Card
 from SPASegmentLib.scene.work import Work, whole
 from SPASegmentLib.scene.worker import Outcome, Worker
-from SPASegmentLib.session import Session
 
 if TYPE_CHECKING:
-    from SPASegmentLib.engine.messages import Engine, Proposal
+    from SPASegmentLib.inference.messages import Engine, Proposal
     from SPASegmentLib.scene.screen import Tone
 
 Then = Callable[[Work], None]
@@ -142,7 +142,7 @@ class Asking:
         room, seen = self._room(), work.view
 
         def job(token: Event) -> _Answer:
-            from SPASegmentLib.session_log import replay
+            from SPASegmentLib.inference.session_log import replay
 
             view = whole(seen)
             session = replay(log, view.image, room.get(), token)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from SPASegmentLib.engine.messages import Proposal
 from SPASegmentLib.imaging.types import SliceImage
+from SPASegmentLib.inference.messages import Proposal
 from SPASegmentLib.scene.screen import CANDIDATES, Card
 from SPASegmentLib.scene.thumbnails import thumbnails
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from SPASegmentLib.engine.messages import Engine
+    from SPASegmentLib.inference.messages import Engine
 
 
 class EngineRoom:
@@ -36,7 +36,7 @@ class EngineRoom:
     def get(self) -> Engine:
         """The engine; loads it the first time. Raises CheckpointError where that cannot be done."""
         if self._engine is None:
-            from SPASegmentLib.engine.local import load_engine
+            from SPASegmentLib.inference.local import load_engine
 
             self._engine = load_engine(self.asked, self.device_asked)
         return self._engine

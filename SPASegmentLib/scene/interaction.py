@@ -28,8 +28,8 @@ from SPASegmentLib.scene.work import SEED_FIRST, STILL_COMPUTING, Place, Trail, 
 from SPASegmentLib.scene.worker import Worker
 
 if TYPE_CHECKING:
+    from SPASegmentLib.inference.session import Session
     from SPASegmentLib.scene.screen import Tone
-    from SPASegmentLib.session import Session
 
 MOST_STEPS = 40
 """Points on one slice; each keeps a proposal in memory."""

@@ -11,11 +11,11 @@ from SPASegmentLib.scene.work import Work
 from SPASegmentLib.scene.worker import Outcome, Worker
 
 if TYPE_CHECKING:
+    from SPASegmentLib.inference.session import Session
     from SPASegmentLib.preference.learning import Receipt
     from SPASegmentLib.preference.profile import Profile
     from SPASegmentLib.preference.teaching import Teaching
     from SPASegmentLib.scene.screen import Tone
-    from SPASegmentLib.session import Session
 
 
 class Lessons:

@@ -20,8 +20,8 @@ import numpy as np
 import slicer
 from vtk.util.numpy_support import numpy_to_vtk
 
-from SPASegmentLib.engine.messages import Proposal
 from SPASegmentLib.imaging.view_slices import ViewSlice
+from SPASegmentLib.inference.messages import Proposal
 from SPASegmentLib.reporting.overlay import ADDED, RECOMMENDED, REMOVED, Look
 from SPASegmentLib.scene.volumes import matrix_of
 

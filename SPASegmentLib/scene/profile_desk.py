@@ -17,7 +17,7 @@ from SPASegmentLib.scene.worker import Outcome, Worker
 from SPASegmentLib.words import count_of
 
 if TYPE_CHECKING:
-    from SPASegmentLib.engine.messages import Engine
+    from SPASegmentLib.inference.messages import Engine
     from SPASegmentLib.preference.profile import Profile
     from SPASegmentLib.preference.store import ProfileStore
 

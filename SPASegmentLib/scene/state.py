@@ -19,13 +19,13 @@ from SPASegmentLib.errors import InputError, SPASegmentError
 from SPASegmentLib.imaging.slicing import is_ct
 from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.imaging.view_slices import ViewSlice
+from SPASegmentLib.inference.session_log import SessionLog, log_of
 from SPASegmentLib.preference.learning import Receipt
 from SPASegmentLib.scene.cut import cut_view
 from SPASegmentLib.scene.grid import Grid
 from SPASegmentLib.scene.segment_undo import Part, SegmentChange
 from SPASegmentLib.scene.volumes import matrix_of, to_world_of
 from SPASegmentLib.scene.work import Place, Work, pack, unpack, whole
-from SPASegmentLib.session_log import SessionLog, log_of
 
 if TYPE_CHECKING:
     from SPASegmentLib.scene.chosen import Chosen

@@ -6,8 +6,8 @@ import numpy as np
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
-from SPASegmentLib.engine.messages import Proposal
 from SPASegmentLib.imaging.types import SliceImage
+from SPASegmentLib.inference.messages import Proposal
 from SPASegmentLib.reporting.overlay import ADDED, RECOMMENDED, REMOVED, draw, stretched, view_of
 
 

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from SPASegmentLib.engine.messages import Proposal
 from SPASegmentLib.errors import InputError, SPASegmentError, StepError
 from SPASegmentLib.imaging.geometry import Slab
 from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.imaging.view_slices import ViewSlice
+from SPASegmentLib.inference.messages import Proposal
+from SPASegmentLib.inference.session import Session
 from SPASegmentLib.scene.screen import Card
-from SPASegmentLib.session import Session
 
 if TYPE_CHECKING:
+    from SPASegmentLib.inference.session_log import SessionLog
     from SPASegmentLib.preference.learning import Receipt
     from SPASegmentLib.preference.teaching import Teaching
-    from SPASegmentLib.session_log import SessionLog
 
 MAX_PIXELS = 2**28
 LIVE = 4
@@ -148,7 +148,7 @@ class Work:
         """Keep only the log of the session."""
         if self.session is None or self.computing:
             return
-        from SPASegmentLib.session_log import log_of
+        from SPASegmentLib.inference.session_log import log_of
 
         mask = self.approved()
         self.packed = None if mask is None else pack(mask)

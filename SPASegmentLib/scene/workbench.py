@@ -25,7 +25,7 @@ from SPASegmentLib.scene.target import Target
 from SPASegmentLib.scene.worker import Outcome, Worker
 
 if TYPE_CHECKING:
-    from SPASegmentLib.engine.messages import Engine
+    from SPASegmentLib.inference.messages import Engine
     from SPASegmentLib.preference.store import ProfileStore
 
 logger = logging.getLogger(__name__)

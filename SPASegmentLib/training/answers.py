@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from SPASegmentLib.network.belief import Belief
 from SPASegmentLib.network.config import SPAConfig
-from SPASegmentLib.network.interaction import Interaction
+from SPASegmentLib.network.interaction import InteractionPrompts
 from SPASegmentLib.training.batches import Batch
 from SPASegmentLib.training.options import TrainOptions
 from SPASegmentLib.training.oracle import oracle_point
@@ -36,11 +36,11 @@ class Answers:
         self._picked = self._recommendation = self._mean = unknown
         self._has_picked = torch.zeros(len(batch.points), dtype=torch.bool, device=batch.points.device)
 
-    def interaction(self) -> Interaction:
+    def interaction(self) -> InteractionPrompts:
         """What the interaction encoder gets."""
         if self.outcome is None:
-            return Interaction(self.points, self.labels, carried=self.batch.carried)
-        return Interaction(
+            return InteractionPrompts(self.points, self.labels, carried=self.batch.carried)
+        return InteractionPrompts(
             self.points, self.labels, self._picked, self._recommendation, self._mean, self.batch.carried
         )
 

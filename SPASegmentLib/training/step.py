@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from SPASegmentLib.engine.config import DEFAULT
+from SPASegmentLib.inference.config import DEFAULT
 from SPASegmentLib.network.belief import Belief
 from SPASegmentLib.network.extent import soft_bins
 from SPASegmentLib.network.shape import angles_around, shape_change

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from SPASegmentLib.baselines.registry import RivalFactory, get_rival, training_options
 from SPASegmentLib.datasets.case import Case
-from SPASegmentLib.engine.messages import Engine
+from SPASegmentLib.inference.messages import Engine
 from SPASegmentLib.training.loop import TrainingData, train
 from SPASegmentLib.training.options import TrainOptions
 

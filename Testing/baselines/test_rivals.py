@@ -8,12 +8,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from SPASegmentLib.engine.candidates import same_mask
-from SPASegmentLib.engine.messages import Answered, Engine, Proposal, ProposalRequest
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.evaluation.interaction import OracleEngine, interact, slice_image
 from SPASegmentLib.evaluation.protocol import Draw
 from SPASegmentLib.imaging.types import PointPrompt
+from SPASegmentLib.inference.candidates import same_mask
+from SPASegmentLib.inference.messages import Answered, Engine, Proposal, ProposalRequest
 
 CLICK = PointPrompt(23, 23)
 ENGINES = ("level-set", "no-interaction", "mask-prompt", "oracle-label", "table3-all")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from SPASegmentLib.baselines.registry import rival_factory
-from SPASegmentLib.engine.local import load_engine
-from SPASegmentLib.engine.messages import Answered, Engine, Proposal, ProposalRequest
 from SPASegmentLib.imaging.types import PointPrompt, SliceImage
+from SPASegmentLib.inference.local import load_engine
+from SPASegmentLib.inference.messages import Answered, Engine, Proposal, ProposalRequest
 
 MIDDLE = 48.0
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from SPASegmentLib.commands.benchmark import as_naive
-from SPASegmentLib.engine.local import load_engine
 from SPASegmentLib.imaging.types import SliceImage
-from SPASegmentLib.session import Session
+from SPASegmentLib.inference.local import load_engine
+from SPASegmentLib.inference.session import Session
 
 
 def test_the_numbers_are_shown_and_written(run, a_model, tmp_path, monkeypatch: pytest.MonkeyPatch):

@@ -10,10 +10,10 @@ from rich.console import Console
 
 from SPASegmentLib.commands.dialogue import Dialogue, answered, is_answer, parse_picks
 from SPASegmentLib.commands.segment import ReportFolder
-from SPASegmentLib.engine.local import LocalEngine, load_engine
 from SPASegmentLib.errors import Cancelled, InputError, StepError
 from SPASegmentLib.imaging.types import SliceImage
-from SPASegmentLib.session import Session
+from SPASegmentLib.inference.local import LocalEngine, load_engine
+from SPASegmentLib.inference.session import Session
 
 
 @pytest.fixture(scope="module")

@@ -261,7 +261,7 @@ def test_a_report_cannot_go_into_a_file(segment, tmp_path):
 @pytest.fixture
 def a_profile(tmp_path, monkeypatch: pytest.MonkeyPatch, a_model) -> ProfileStore:
     """A store with an empty profile "Dr. A" for the hand-made model."""
-    from SPASegmentLib.engine.local import load_engine
+    from SPASegmentLib.inference.local import load_engine
 
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "profiles"))
     store = ProfileStore()

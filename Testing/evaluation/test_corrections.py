@@ -14,7 +14,7 @@ from SPASegmentLib.evaluation.protocol import Draw, draw
 from SPASegmentLib.evaluation.records import from_line, to_line
 from SPASegmentLib.evaluation.results import course
 from SPASegmentLib.imaging.types import PointPrompt
-from SPASegmentLib.session import Session
+from SPASegmentLib.inference.session import Session
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import pytest
 from evaluation_toys import RecordingEngine, ToyDataset, ToyEngine
 
 from SPASegmentLib.datasets.case import Case
-from SPASegmentLib.engine.messages import ProposalRequest
 from SPASegmentLib.evaluation.interaction import interact, run_case
 from SPASegmentLib.evaluation.metrics import dice
 from SPASegmentLib.evaluation.protocol import Draw, TargetRule, draw
 from SPASegmentLib.evaluation.records import CaseRecord, from_line, to_line, unpack_mask
+from SPASegmentLib.inference.messages import ProposalRequest
 
 
 @pytest.fixture

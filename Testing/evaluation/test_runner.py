@@ -17,10 +17,10 @@ import pytest
 from evaluation_toys import OracleToy, ToyDataset, ToyEngine, toy
 from rich.console import Console
 
-from SPASegmentLib.engine.config import DEFAULT
 from SPASegmentLib.errors import DatasetError, SPASegmentError
 from SPASegmentLib.evaluation import Options, evaluate, run, runner
 from SPASegmentLib.evaluation.runner import file_name
+from SPASegmentLib.inference.config import DEFAULT
 
 QUICK = Options(resamples=200)
 REPOSITORY = Path(__file__).resolve().parents[2]

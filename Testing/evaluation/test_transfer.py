@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from evaluation_toys import RecordingEngine, ToyDataset, ToyEngine, toy
 
-from SPASegmentLib.engine.config import DEFAULT
 from SPASegmentLib.errors import DatasetError, SPASegmentError
 from SPASegmentLib.evaluation import Options, transfer
 from SPASegmentLib.evaluation.interaction import interact
 from SPASegmentLib.evaluation.protocol import draw
 from SPASegmentLib.evaluation.sequences import TransferOptions, default_users, plan_sequences
 from SPASegmentLib.evaluation.transfer import run_transfer
+from SPASegmentLib.inference.config import DEFAULT
 from SPASegmentLib.preference.codec import encode
 from SPASegmentLib.preference.learning import DiskProfiles
 from SPASegmentLib.preference.store import ProfileStore

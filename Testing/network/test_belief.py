@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from SPASegmentLib.engine.config import DEFAULT
+from SPASegmentLib.inference.config import DEFAULT
 from SPASegmentLib.network.belief import Belief, log_none, pairwise_dice
 
 TEMPERATURE, CLOSE = 0.05, DEFAULT.close_enough

@@ -10,7 +10,7 @@ import torch
 from SPASegmentLib.errors import CheckpointError
 from SPASegmentLib.network.config import SPAConfig
 from SPASegmentLib.network.extent import SMALLEST, STEP, bin_centres, sample_statistics, soft_bins
-from SPASegmentLib.network.interaction import Interaction
+from SPASegmentLib.network.interaction import InteractionPrompts
 from SPASegmentLib.network.spa import SPANetwork
 
 PLANES = ("picked", "recommendation", "belief", "positive", "negative", "carried")
@@ -47,7 +47,7 @@ def an_image() -> torch.Tensor:
 
 
 POINT = torch.tensor([[[16.0, 14.0]]])
-CLICK = Interaction(POINT, torch.ones(1, 1))
+CLICK = InteractionPrompts(POINT, torch.ones(1, 1))
 
 
 @torch.no_grad()
@@ -77,7 +77,7 @@ def test_what_is_seen_besides_the_slice_changes_the_answer(
         "neighbours": {"neighbours": torch.rand(1, 4, 32, 32, generator=generator)},
     }.get(what, {})
     carried = torch.rand(1, 1, 32, 32, generator=generator) if what == "carried" else None
-    interaction = Interaction(POINT, torch.ones(1, 1), carried=carried)
+    interaction = InteractionPrompts(POINT, torch.ones(1, 1), carried=carried)
     z = torch.zeros(1, 1, 5)
     plain = a_network.decode(a_network.prepare(a_network.encode_image(an_image, POINT[:, 0]), CLICK), z)
     with_it = a_network.decode(

@@ -7,7 +7,7 @@ import torch
 
 from SPASegmentLib.errors import CheckpointError
 from SPASegmentLib.network.config import SPAConfig, build_config, sam_config
-from SPASegmentLib.network.interaction import Interaction, difference_points
+from SPASegmentLib.network.interaction import InteractionPrompts, difference_points
 from SPASegmentLib.network.spa import SPANetwork
 
 SMALL = {
@@ -26,13 +26,13 @@ def network(request) -> SPANetwork:
     return SPANetwork(build_config({**SMALL, "fusion": request.param})).eval()
 
 
-def interaction(batch: int = 2, picked: bool = True) -> Interaction:
+def interaction(batch: int = 2, picked: bool = True) -> InteractionPrompts:
     points, labels = torch.full((batch, 1, 2), 16.0), torch.ones(batch, 1)
     if not picked:
-        return Interaction(points, labels)
+        return InteractionPrompts(points, labels)
     generator = torch.Generator().manual_seed(1)
     maps = [torch.rand(batch, 1, 32, 32, generator=generator) for _ in range(3)]
-    return Interaction(points, labels, *maps)
+    return InteractionPrompts(points, labels, *maps)
 
 
 def test_the_papers_numbers_are_the_defaults():
@@ -95,7 +95,7 @@ def test_the_pick_labels_its_own_points():
     recommendation[..., 10:20, 10:20] = 1
     picked = torch.zeros(1, 1, 32, 32)
     picked[..., 10:20, 14:26] = 1
-    given = Interaction(torch.zeros(1, 1, 2), torch.ones(1, 1), picked, recommendation)
+    given = InteractionPrompts(torch.zeros(1, 1, 2), torch.ones(1, 1), picked, recommendation)
     points, labels = difference_points(given)
     (added_x, _), (removed_x, _) = points[0].tolist()
     assert labels.tolist() == [[1, 0]]

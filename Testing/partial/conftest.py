@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from SPASegmentLib.engine.messages import Feedback, ModelInfo, Proposal
 from SPASegmentLib.imaging import zoom
 from SPASegmentLib.imaging.labels import BACKGROUND, FOREGROUND
 from SPASegmentLib.imaging.types import Region, SliceImage
+from SPASegmentLib.inference.messages import Feedback, ModelInfo, Proposal
 
 SIDE, MIDDLE = 64, 31.5
 _ROWS, _COLS = np.mgrid[:SIDE, :SIDE]

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from SPASegmentLib.engine.candidates import assemble, cluster
-from SPASegmentLib.engine.messages import CancelToken, Feedback, ModelInfo, Proposal, ProposalRequest
 from SPASegmentLib.imaging.types import Region, SliceImage
+from SPASegmentLib.inference.candidates import assemble, cluster
+from SPASegmentLib.inference.messages import CancelToken, Feedback, ModelInfo, Proposal, ProposalRequest
+from SPASegmentLib.inference.session import Session
+from SPASegmentLib.network.mixture import Mixture, log_shares
 from SPASegmentLib.preference.evidence import rows_of, summed
 from SPASegmentLib.preference.learning import Ending, Interaction, evidence_of
-from SPASegmentLib.preference.mixture import Mixture, log_shares
 from SPASegmentLib.preference.profile import Profile, new_profile
 from SPASegmentLib.preference.records import ModelReference
 from SPASegmentLib.preference.store import ProfileStore
-from SPASegmentLib.session import Session
 
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")

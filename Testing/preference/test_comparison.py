@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from SPASegmentLib.engine.messages import ProposalRequest
 from SPASegmentLib.errors import ProfileError
 from SPASegmentLib.imaging.types import PointPrompt
+from SPASegmentLib.inference.messages import ProposalRequest
 from SPASegmentLib.preference.comparison import compare, compare_on_slice, jensen_shannon
 from SPASegmentLib.preference.learning import evidence_of
 from SPASegmentLib.preference.pictures import draw_comparison, draw_profile

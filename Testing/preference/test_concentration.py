@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from SPASegmentLib.network.mixture import Mixture
 from SPASegmentLib.preference.concentration import (
     Concentration,
     draw_concentration,
     simulate_concentration,
 )
-from SPASegmentLib.preference.mixture import Mixture
 
 FIVE = (0, 3, 6, 9, 12)
 

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from SPASegmentLib.engine.config import DEFAULT
-from SPASegmentLib.engine.messages import Answered, Candidate, Description, Feedback, Proposal
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.types import Region
 from SPASegmentLib.imaging.zoom import sample_mask
+from SPASegmentLib.inference.config import DEFAULT
+from SPASegmentLib.inference.messages import Answered, Candidate, Description, Feedback, Proposal
+from SPASegmentLib.network.mixture import Mixture, log_normalised
 from SPASegmentLib.preference.evidence import (
     Contribution,
     Evidence,
@@ -22,7 +23,6 @@ from SPASegmentLib.preference.evidence import (
     rows_of,
     summed,
 )
-from SPASegmentLib.preference.mixture import Mixture, log_normalised
 
 M = 4
 number = st.floats(-60, 0)

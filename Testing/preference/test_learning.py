@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from SPASegmentLib.engine.messages import ProposalRequest
 from SPASegmentLib.errors import ProfileError, StepError
 from SPASegmentLib.imaging.types import PointPrompt
+from SPASegmentLib.inference.messages import ProposalRequest
+from SPASegmentLib.network.mixture import log_normalised
 from SPASegmentLib.preference.evidence import result_row, rows_of
 from SPASegmentLib.preference.learning import (
     DiskProfiles,
@@ -19,7 +20,6 @@ from SPASegmentLib.preference.learning import (
     evidence_of,
     retract_approval,
 )
-from SPASegmentLib.preference.mixture import log_normalised
 from SPASegmentLib.preference.profile import new_profile
 from SPASegmentLib.preference.records import ModelReference
 

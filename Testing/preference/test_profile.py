@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from SPASegmentLib.engine.config import DEFAULT
-from SPASegmentLib.engine.messages import ModelInfo
 from SPASegmentLib.errors import ProfileError
+from SPASegmentLib.inference.config import DEFAULT
+from SPASegmentLib.inference.messages import ModelInfo
+from SPASegmentLib.network.mixture import Mixture
 from SPASegmentLib.preference.codec import DamagedProfileError, NewerProfileError, decode, encode
-from SPASegmentLib.preference.mixture import Mixture
 from SPASegmentLib.preference.profile import Profile, blend, merge, new_profile, restored
 from SPASegmentLib.preference.records import ModelReference, PickRecord, SliceEvidence, new_id
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta, timezone
 import numpy as np
 import pytest
 
-from SPASegmentLib.engine.describe import describe
+from SPASegmentLib.inference.describe import describe
 from SPASegmentLib.preference.profile import Profile, new_profile
 from SPASegmentLib.preference.records import ModelReference, PickRecord, Shown, SliceEvidence, new_id
 from SPASegmentLib.preference.summary import drift, summarise, tendency, trend

@@ -7,10 +7,10 @@ import matplotlib.text
 import numpy as np
 import pytest
 
-from SPASegmentLib.engine.candidates import assemble
-from SPASegmentLib.engine.messages import Feedback, Proposal
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.types import PointPrompt, Region, SliceImage
+from SPASegmentLib.inference.candidates import assemble
+from SPASegmentLib.inference.messages import Feedback, Proposal
 from SPASegmentLib.reporting import pictures
 from SPASegmentLib.reporting.pictures import report_iteration
 

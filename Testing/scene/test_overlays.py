@@ -286,8 +286,8 @@ def test_the_five_views_are_drawn_for_the_documentation(slicer_app, offscreen_vi
     """Where SPASEGMENT_DRAW_DOCS is set, the picture goes to docs/images/views.png."""
     import os
 
-    from SPASegmentLib.engine.local import load_engine
-    from SPASegmentLib.engine.messages import ProposalRequest
+    from SPASegmentLib.inference.local import load_engine
+    from SPASegmentLib.inference.messages import ProposalRequest
 
     volume = make_sample_volume(rotated=True)
     node = add_volume_node(slicer_app.scene, volume)

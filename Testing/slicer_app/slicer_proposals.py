@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from SPASegmentLib.engine.messages import Candidate, Description, Feedback, Proposal
 from SPASegmentLib.imaging.types import Region
+from SPASegmentLib.inference.messages import Candidate, Description, Feedback, Proposal
 
 
 def made_up_proposal(

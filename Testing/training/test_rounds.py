@@ -39,12 +39,12 @@ def test_an_image_is_answered_the_same_alone_and_in_a_batch(tiny_network):
     image = torch.rand(3, 1, 32, 32)
     points = torch.full((3, 2), 16.0)
     with torch.no_grad():
-        from SPASegmentLib.network.interaction import Interaction
+        from SPASegmentLib.network.interaction import InteractionPrompts
 
         def distribution(index):
             embedding = tiny_network.encode_image(image[index], points[index])
             return tiny_network.prepare(
-                embedding, Interaction(points[index][:, None], torch.ones(len(index), 1))
+                embedding, InteractionPrompts(points[index][:, None], torch.ones(len(index), 1))
             )
 
         together, alone = distribution([0, 1, 2]), distribution([1])

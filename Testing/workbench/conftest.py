@@ -22,7 +22,7 @@ from SPASegmentLib.sample import make_sample_volume, sample_seeds
 @pytest.fixture(scope="session")
 def an_engine() -> Any:
     """The shipped model."""
-    from SPASegmentLib.engine.local import load_engine
+    from SPASegmentLib.inference.local import load_engine
 
     return load_engine("compact", "cpu")
 

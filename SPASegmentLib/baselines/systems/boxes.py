@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from SPASegmentLib.engine.messages import ProposalRequest
+from SPASegmentLib.inference.messages import ProposalRequest
 
 
 @dataclass(frozen=True)

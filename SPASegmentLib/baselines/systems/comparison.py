@@ -17,11 +17,11 @@ from SPASegmentLib.baselines.systems.specs import SYSTEMS
 from SPASegmentLib.baselines.systems.standing import gaps, sentences
 from SPASegmentLib.baselines.systems.table import Row, all_drew, make_row, markdown, rich_table, summary
 from SPASegmentLib.datasets.case import MultiRaterDataset
-from SPASegmentLib.engine.local import load_engine
-from SPASegmentLib.engine.messages import Engine
 from SPASegmentLib.evaluation.options import Options
 from SPASegmentLib.evaluation.records import write_whole
 from SPASegmentLib.evaluation.runner import evaluate
+from SPASegmentLib.inference.local import load_engine
+from SPASegmentLib.inference.messages import Engine
 from SPASegmentLib.network.registry import find_model
 from SPASegmentLib.training.loop import TrainingData
 from SPASegmentLib.training.options import TrainOptions

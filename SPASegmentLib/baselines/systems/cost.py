@@ -14,9 +14,9 @@ from SPASegmentLib.baselines.systems.base import MapSystem
 from SPASegmentLib.baselines.systems.loading import load_official, load_system
 from SPASegmentLib.baselines.systems.sam import Prompts, Sam
 from SPASegmentLib.baselines.systems.specs import SYSTEMS
-from SPASegmentLib.engine.local import load_engine
+from SPASegmentLib.inference.local import load_engine
 from SPASegmentLib.network.checkpoint import read_header
-from SPASegmentLib.network.interaction import Interaction
+from SPASegmentLib.network.interaction import InteractionPrompts
 from SPASegmentLib.network.spa import SPANetwork
 
 
@@ -83,7 +83,7 @@ def _ask_spa(network: SPANetwork) -> None:
     config = network.config
     seed = _centre(config.grid)
     image = network.encode_image(torch.zeros(1, config.image_channels, config.grid, config.grid), seed)
-    prepared = network.prepare(image, Interaction(seed[None], torch.ones(1, 1)))
+    prepared = network.prepare(image, InteractionPrompts(seed[None], torch.ones(1, 1)))
     network.decode(prepared, torch.zeros(1, config.samples, config.latent_dim))
 
 

@@ -9,15 +9,15 @@ import numpy as np
 import torch
 
 from SPASegmentLib.baselines.systems.base import MapSystem
-from SPASegmentLib.engine.candidates import clean_mask
-from SPASegmentLib.engine.checks import network_pixels
-from SPASegmentLib.engine.history import History
-from SPASegmentLib.engine.local import LocalEngine
-from SPASegmentLib.engine.looks import Sight, first_region
-from SPASegmentLib.engine.messages import CancelToken, ModelInfo, Proposal, ProposalRequest
 from SPASegmentLib.errors import Cancelled
 from SPASegmentLib.imaging import zoom
 from SPASegmentLib.imaging.types import PointPrompt, Region
+from SPASegmentLib.inference.candidates import clean_mask
+from SPASegmentLib.inference.checks import network_pixels
+from SPASegmentLib.inference.history import History
+from SPASegmentLib.inference.local import LocalEngine
+from SPASegmentLib.inference.messages import CancelToken, ModelInfo, Proposal, ProposalRequest
+from SPASegmentLib.inference.region_search import Sight, first_region
 
 LOOK_MAPS = 8
 """Segmentations an uncertain system draws for a look, always the same."""

@@ -10,8 +10,8 @@ from SPASegmentLib.baselines.systems.base import MapSystem, System
 from SPASegmentLib.baselines.systems.config import SystemConfig
 from SPASegmentLib.baselines.systems.sam import Sam, vit_layout
 from SPASegmentLib.baselines.systems.specs import SYSTEMS, build_system, get_system
-from SPASegmentLib.engine.messages import Engine, ModelInfo
 from SPASegmentLib.errors import CheckpointError
+from SPASegmentLib.inference.messages import Engine, ModelInfo
 from SPASegmentLib.network.checkpoint import CheckpointHeader, load_checkpoint
 from SPASegmentLib.network.registry import file_sha256, get_model, model_path, models_dir
 from SPASegmentLib.network.sam_backbone import load_sam_state

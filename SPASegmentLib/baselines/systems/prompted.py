@@ -13,11 +13,11 @@ from SPASegmentLib.baselines.systems.boxes import Box, BoxRequest
 from SPASegmentLib.baselines.systems.engine import MapEngine
 from SPASegmentLib.baselines.systems.sam import Encoded, Prompts, Sam
 from SPASegmentLib.baselines.systems.user import click_on_errors, draw_boxes
-from SPASegmentLib.engine.checks import network_pixels
-from SPASegmentLib.engine.messages import CancelToken, ModelInfo, ProposalRequest
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging import zoom
 from SPASegmentLib.imaging.types import Region
+from SPASegmentLib.inference.checks import network_pixels
+from SPASegmentLib.inference.messages import CancelToken, ModelInfo, ProposalRequest
 
 if TYPE_CHECKING:
     from SPASegmentLib.datasets.case import Case

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from SPASegmentLib.baselines.systems.boxes import Box, BoxRequest
-from SPASegmentLib.engine.messages import Engine, ProposalRequest
 from SPASegmentLib.evaluation.corrections import error_point
 from SPASegmentLib.evaluation.interaction import Trace, score, slice_image
 from SPASegmentLib.evaluation.protocol import Draw, generator
 from SPASegmentLib.imaging.types import PointPrompt
-from SPASegmentLib.session import proposal_seed
+from SPASegmentLib.inference.messages import Engine, ProposalRequest
+from SPASegmentLib.inference.session import proposal_seed
 
 if TYPE_CHECKING:
     from SPASegmentLib.datasets.case import Case

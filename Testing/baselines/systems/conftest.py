@@ -13,7 +13,7 @@ from rich.console import Console
 from SPASegmentLib.baselines.systems.loading import SystemFactory
 from SPASegmentLib.baselines.systems.run import train_system
 from SPASegmentLib.baselines.systems.specs import SYSTEMS, system_options
-from SPASegmentLib.engine.messages import Engine
+from SPASegmentLib.inference.messages import Engine
 from SPASegmentLib.training.loop import TrainingData
 from SPASegmentLib.training.options import TrainOptions
 

@@ -17,11 +17,11 @@ from SPASegmentLib.baselines.systems.prompted import BoxedEngine, ClickedEngine
 from SPASegmentLib.baselines.systems.sam import Encoded, Prompts
 from SPASegmentLib.baselines.systems.specs import SYSTEMS, TABLE, build_system
 from SPASegmentLib.baselines.systems.start import find_start, start_from
-from SPASegmentLib.engine.messages import ModelInfo
 from SPASegmentLib.errors import CheckpointError, InputError
 from SPASegmentLib.evaluation.interaction import interact
 from SPASegmentLib.evaluation.protocol import Draw
 from SPASegmentLib.imaging.types import PointPrompt
+from SPASegmentLib.inference.messages import ModelInfo
 from SPASegmentLib.training.options import TrainOptions
 
 SHALLOW = {"vit_embed": 48, "vit_depth": 4, "vit_heads": 4}

@@ -24,12 +24,12 @@ from SPASegmentLib.baselines.systems.specs import (
     system_options,
 )
 from SPASegmentLib.baselines.systems.user import click_on_errors, draw_boxes
-from SPASegmentLib.engine.messages import Engine, Proposal, ProposalRequest
 from SPASegmentLib.errors import CheckpointError, InputError
 from SPASegmentLib.evaluation.interaction import interact, run_case, slice_image
 from SPASegmentLib.evaluation.protocol import Draw
 from SPASegmentLib.evaluation.results import stops_at
 from SPASegmentLib.imaging.types import PointPrompt
+from SPASegmentLib.inference.messages import Engine, Proposal, ProposalRequest
 from SPASegmentLib.network.checkpoint import load_checkpoint, read_header
 from SPASegmentLib.training.batches import Sealed
 from SPASegmentLib.training.options import TrainOptions

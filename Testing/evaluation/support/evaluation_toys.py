@@ -13,7 +13,9 @@ import numpy as np
 from scipy import ndimage
 
 from SPASegmentLib.datasets.case import Case
-from SPASegmentLib.engine.messages import (
+from SPASegmentLib.errors import InputError
+from SPASegmentLib.imaging.types import Region
+from SPASegmentLib.inference.messages import (
     CancelToken,
     Candidate,
     Description,
@@ -22,8 +24,6 @@ from SPASegmentLib.engine.messages import (
     Proposal,
     ProposalRequest,
 )
-from SPASegmentLib.errors import InputError
-from SPASegmentLib.imaging.types import Region
 
 LEVELS = np.array([0.7, 0.56, 0.44, 0.3])
 """The levels the toy's four components stand for, from smallest to largest mask."""

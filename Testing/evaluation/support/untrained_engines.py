@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from SPASegmentLib.baselines.level_set import LevelSetEngine
-from SPASegmentLib.engine.local import LocalEngine
-from SPASegmentLib.engine.messages import ModelInfo
+from SPASegmentLib.inference.local import LocalEngine
+from SPASegmentLib.inference.messages import ModelInfo
 from SPASegmentLib.network.config import SPAConfig
 from SPASegmentLib.network.spa import SPANetwork
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from SPASegmentLib.engine.config import DEFAULT
+from SPASegmentLib.inference.config import DEFAULT
 
 SAME = 1e-6
 """Maps whose squared distance is below this share of the largest one are the same map ..."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from SPASegmentLib.engine.messages import Description
+from SPASegmentLib.inference.messages import Description
 
 RIM_PIXELS = 2.0
 """A rim lies within this many pixels of the recommendation's boundary ..."""

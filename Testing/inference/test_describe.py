@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from SPASegmentLib.engine.describe import areas_in_words, describe, describe_all
+from SPASegmentLib.inference.describe import areas_in_words, describe, describe_all
 
 SPACING = (0.5, 0.5)
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from SPASegmentLib.engine.config import DEFAULT
-from SPASegmentLib.engine.describe import describe_all
-from SPASegmentLib.engine.kmeans import inner_products, kmeans, one_thread
-from SPASegmentLib.engine.messages import Candidate
 from SPASegmentLib.imaging.types import PointPrompt
+from SPASegmentLib.inference.config import DEFAULT
+from SPASegmentLib.inference.describe import describe_all
+from SPASegmentLib.inference.kmeans import inner_products, kmeans, one_thread
+from SPASegmentLib.inference.messages import Candidate
 
 K = DEFAULT.candidates
 """Candidates shown at once (the paper's K)."""

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.integrate import trapezoid
 
 from SPASegmentLib.errors import InputError
-from SPASegmentLib.preference.mixture import Mixture, log_shares
+from SPASegmentLib.network.mixture import Mixture, log_shares
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from SPASegmentLib.engine.config import DEFAULT
-from SPASegmentLib.engine.messages import Answered, Feedback, ProposalRequest
 from SPASegmentLib.imaging import zoom
 from SPASegmentLib.imaging.types import Region
+from SPASegmentLib.inference.config import DEFAULT
+from SPASegmentLib.inference.messages import Answered, Feedback, ProposalRequest
 from SPASegmentLib.network.belief import Belief, log_none
 from SPASegmentLib.network.config import SPAConfig
-from SPASegmentLib.network.interaction import Interaction, point_spots
+from SPASegmentLib.network.interaction import InteractionPrompts, point_spots
 
 
 class History:
@@ -66,7 +66,9 @@ class History:
         spots = point_spots(further, signs, 1, grid) - point_spots(further, signs, 0, grid)
         return DEFAULT.further_point_logit * spots[0, 0]
 
-    def _interaction(self, answered: tuple[Answered, ...], points: Tensor, labels: Tensor) -> Interaction:
+    def _interaction(
+        self, answered: tuple[Answered, ...], points: Tensor, labels: Tensor
+    ) -> InteractionPrompts:
         belief = Belief(self.config.pick_temperature)
         picked: Tensor | None = None
         recommendation: Tensor | None = None
@@ -88,8 +90,8 @@ class History:
             picked = clusters[:, answer.picked][:, None]
             recommendation = self._tensor(self._maps(feedback, "recommendation"))
         if picked is None:
-            return Interaction(points, labels)
-        return Interaction(points, labels, picked, recommendation, belief.mean())
+            return InteractionPrompts(points, labels)
+        return InteractionPrompts(points, labels, picked, recommendation, belief.mean())
 
     def _maps(self, feedback: Feedback, name: str) -> np.ndarray:
         """(n, G, G) float32 probabilities on this history's region."""

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from SPASegmentLib.engine.candidates import same_mask
-from SPASegmentLib.engine.local import LocalEngine, choose_device, load_engine
-from SPASegmentLib.engine.messages import Answered, Proposal, ProposalRequest
 from SPASegmentLib.errors import Cancelled, CheckpointError, InputError, ProfileError, SeedError
 from SPASegmentLib.imaging.types import PointPrompt, SliceImage
+from SPASegmentLib.inference.candidates import same_mask
+from SPASegmentLib.inference.local import LocalEngine, choose_device, load_engine
+from SPASegmentLib.inference.messages import Answered, Proposal, ProposalRequest
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from SPASegmentLib.engine.config import DEFAULT
-from SPASegmentLib.engine.messages import ProposalRequest
 from SPASegmentLib.imaging import zoom
 from SPASegmentLib.imaging.types import Region
+from SPASegmentLib.inference.config import DEFAULT
+from SPASegmentLib.inference.messages import ProposalRequest
 from SPASegmentLib.network.config import SPAConfig
 from SPASegmentLib.network.extent import SMALLEST, STEP
 
@@ -29,10 +29,10 @@ class Sight:
     sizes: np.ndarray | None = None
 
 
-Look = Callable[[Region], Sight]
+RegionLook = Callable[[Region], Sight]
 
 
-def find_region(request: ProposalRequest, config: SPAConfig, look: Look) -> Region:
+def find_region(request: ProposalRequest, config: SPAConfig, look: RegionLook) -> Region:
     """The region that fits the object under the first positive point.
 
     look: what the network sees in a region. A network that says how large the object is, is asked at
@@ -66,7 +66,7 @@ def first_region(request: ProposalRequest, config: SPAConfig, factor: float = 1.
 
 
 def _settle(
-    request: ProposalRequest, config: SPAConfig, look: Look, region: Region, looks: int
+    request: ProposalRequest, config: SPAConfig, look: RegionLook, region: Region, looks: int
 ) -> tuple[Region, Sight]:
     """Look, fit the region to what was found, look again until it stays."""
     image, seed = request.image, seed_of(request)
@@ -82,7 +82,7 @@ def _settle(
     return region, sight
 
 
-def _by_extent(request: ProposalRequest, config: SPAConfig, look: Look) -> Region:
+def _by_extent(request: ProposalRequest, config: SPAConfig, look: RegionLook) -> Region:
     """Ask at every scale the slice has how large the object is, go there, fit the region to what is found."""
     image = request.image
     found: list[tuple[float, np.ndarray]] = []

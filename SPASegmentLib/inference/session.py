@@ -11,7 +11,9 @@ from typing import Literal
 
 import numpy as np
 
-from SPASegmentLib.engine.messages import (
+from SPASegmentLib.errors import InputError, ProfileError, SeedError, StepError
+from SPASegmentLib.imaging.types import PointPrompt, SliceImage
+from SPASegmentLib.inference.messages import (
     Answered,
     CancelToken,
     Engine,
@@ -19,8 +21,6 @@ from SPASegmentLib.engine.messages import (
     Proposal,
     ProposalRequest,
 )
-from SPASegmentLib.errors import InputError, ProfileError, SeedError, StepError
-from SPASegmentLib.imaging.types import PointPrompt, SliceImage
 
 StepKind = Literal["point", "pick", "none", "approve", "take"]
 State = Literal["empty", "computing", "open", "approved", "taken"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from SPASegmentLib.engine.config import DEFAULT, InferenceConfig
+from SPASegmentLib.inference.config import DEFAULT, InferenceConfig
 
 LIBRARY = Path(__file__).resolve().parents[2] / "SPASegmentLib"
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from SPASegmentLib.engine.looks import Sight, find_region, likely_extent, stands_out
-from SPASegmentLib.engine.messages import ProposalRequest
 from SPASegmentLib.imaging.types import PointPrompt, SliceImage
+from SPASegmentLib.inference.messages import ProposalRequest
+from SPASegmentLib.inference.region_search import Sight, find_region, likely_extent, stands_out
 from SPASegmentLib.network.config import SPAConfig
 from SPASegmentLib.network.extent import soft_bins
 

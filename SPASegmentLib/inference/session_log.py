@@ -12,22 +12,22 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from SPASegmentLib.engine.messages import CancelToken, Engine, Proposal
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.atomic import atomic_file
 from SPASegmentLib.imaging.types import SliceImage
-from SPASegmentLib.session import Done, Session, Step
+from SPASegmentLib.inference.messages import CancelToken, Engine, Proposal
+from SPASegmentLib.inference.session import Done, Session, Step
 
 logger = logging.getLogger(__name__)
 
 VERSION: Literal[1] = 1
 
 
-class _Record(BaseModel):
+class _LogRecord(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class PointRecord(_Record):
+class PointRecord(_LogRecord):
     """A point in slice pixels. proposal: SHA-256 of the masks that followed, None while pending."""
 
     kind: Literal["point"] = "point"
@@ -37,7 +37,7 @@ class PointRecord(_Record):
     proposal: str | None = None
 
 
-class PickRecord(_Record):
+class PickRecord(_LogRecord):
     """A picked or taken candidate, counted from 0."""
 
     kind: Literal["pick", "take"]
@@ -45,7 +45,7 @@ class PickRecord(_Record):
     proposal: str | None = None
 
 
-class PlainRecord(_Record):
+class PlainRecord(_LogRecord):
     """None of these, or an approval."""
 
     kind: Literal["none", "approve"]
@@ -55,14 +55,14 @@ class PlainRecord(_Record):
 StepRecord = Annotated[PointRecord | PickRecord | PlainRecord, Field(discriminator="kind")]
 
 
-class ModelRecord(_Record):
+class ModelRecord(_LogRecord):
     """The model that answered."""
 
     name: str
     hash: str
 
 
-class SessionLog(_Record):
+class SessionLog(_LogRecord):
     """A whole interaction. image: content hash of the slice (its pixels are not kept)."""
 
     format: Literal["spasegment-session"] = "spasegment-session"

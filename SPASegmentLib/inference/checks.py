@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from SPASegmentLib.engine.messages import ModelInfo, ProposalRequest
 from SPASegmentLib.errors import InputError, ProfileError, SeedError
 from SPASegmentLib.imaging.types import Region
+from SPASegmentLib.inference.messages import ModelInfo, ProposalRequest
 
 LARGEST_TRAINED = 128.0
 """Region, in pixels, beyond which objects are larger than any the shipped model was trained on."""

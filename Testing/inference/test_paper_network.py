@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from SPASegmentLib.engine.local import LocalEngine
-from SPASegmentLib.engine.messages import Answered, ModelInfo, ProposalRequest
 from SPASegmentLib.imaging.types import PointPrompt, SliceImage
+from SPASegmentLib.inference.local import LocalEngine
+from SPASegmentLib.inference.messages import Answered, ModelInfo, ProposalRequest
 from SPASegmentLib.network.config import sam_config
 from SPASegmentLib.network.spa import SPANetwork
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from SPASegmentLib.engine.candidates import same_mask
-from SPASegmentLib.engine.local import LocalEngine, load_engine
-from SPASegmentLib.engine.messages import Answered, ModelInfo, Proposal, ProposalRequest
 from SPASegmentLib.errors import Cancelled
 from SPASegmentLib.imaging.types import PointPrompt, SliceImage
+from SPASegmentLib.inference.candidates import same_mask
+from SPASegmentLib.inference.local import LocalEngine, load_engine
+from SPASegmentLib.inference.messages import Answered, ModelInfo, Proposal, ProposalRequest
 from SPASegmentLib.network.config import compact_config
 from SPASegmentLib.network.spa import SPANetwork
 

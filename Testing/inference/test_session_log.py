@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.types import SliceImage
-from SPASegmentLib.session import Session
-from SPASegmentLib.session_log import log_of, read_log, replay, write_log
+from SPASegmentLib.inference.session import Session
+from SPASegmentLib.inference.session_log import log_of, read_log, replay, write_log
 
 
 def same(a: Session, b: Session) -> bool:

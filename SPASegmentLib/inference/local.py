@@ -13,13 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from SPASegmentLib.engine.candidates import clean_mask, cluster, described, select, worth_showing
-from SPASegmentLib.engine.checks import check_request, input_warnings, network_pixels
-from SPASegmentLib.engine.config import DEFAULT
-from SPASegmentLib.engine.history import History
-from SPASegmentLib.engine.kmeans import inner_products, one_thread
-from SPASegmentLib.engine.looks import Sight, find_region, room_for_pick
-from SPASegmentLib.engine.messages import (
+from SPASegmentLib.errors import Cancelled, CheckpointError
+from SPASegmentLib.imaging import zoom
+from SPASegmentLib.imaging.types import Region, SliceImage
+from SPASegmentLib.inference.candidates import clean_mask, cluster, described, select, worth_showing
+from SPASegmentLib.inference.checks import check_request, input_warnings, network_pixels
+from SPASegmentLib.inference.config import DEFAULT
+from SPASegmentLib.inference.history import History
+from SPASegmentLib.inference.kmeans import inner_products, one_thread
+from SPASegmentLib.inference.messages import (
     CancelToken,
     Candidate,
     Feedback,
@@ -27,16 +29,14 @@ from SPASegmentLib.engine.messages import (
     Proposal,
     ProposalRequest,
 )
-from SPASegmentLib.errors import Cancelled, CheckpointError
-from SPASegmentLib.imaging import zoom
-from SPASegmentLib.imaging.types import Region, SliceImage
+from SPASegmentLib.inference.region_search import Sight, find_region, room_for_pick
 from SPASegmentLib.network.checkpoint import load_checkpoint
 from SPASegmentLib.network.config import SPAConfig
 from SPASegmentLib.network.generator import PreferenceDistribution
+from SPASegmentLib.network.mixture import Mixture, log_shares
 from SPASegmentLib.network.registry import find_model
 from SPASegmentLib.network.shape import angles_around, shape_change
 from SPASegmentLib.network.spa import ImageEmbedding, Prepared, SPANetwork
-from SPASegmentLib.preference.mixture import Mixture, log_shares
 
 logger = logging.getLogger(__name__)
 

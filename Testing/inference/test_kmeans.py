@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 
-from SPASegmentLib.engine.kmeans import inner_products, kmeans
+from SPASegmentLib.inference.kmeans import inner_products, kmeans
 
 
 def spread(points: np.ndarray, weights: np.ndarray, labels: np.ndarray) -> float:
@@ -75,7 +75,7 @@ def test_points_that_are_the_same_share_a_cluster_and_none_is_empty(kinds, k, se
 OVERLAP = """
 import threading
 from threadpoolctl import threadpool_info
-from SPASegmentLib.engine.kmeans import one_thread
+from SPASegmentLib.inference.kmeans import one_thread
 
 def blas():
     return {entry["num_threads"] for entry in threadpool_info() if entry["user_api"] == "blas"}

@@ -11,8 +11,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from SPASegmentLib.engine.candidates import K, assemble, clean_mask, cluster, same_mask, select, worth_showing
 from SPASegmentLib.imaging.types import PointPrompt
+from SPASegmentLib.inference.candidates import (
+    K,
+    assemble,
+    clean_mask,
+    cluster,
+    same_mask,
+    select,
+    worth_showing,
+)
 
 SPACING = (0.7, 0.7)
 

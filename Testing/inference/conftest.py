@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from SPASegmentLib.engine.candidates import assemble, clean_mask, cluster
-from SPASegmentLib.engine.messages import CancelToken, Feedback, ModelInfo, Proposal, ProposalRequest
 from SPASegmentLib.errors import Cancelled
 from SPASegmentLib.imaging.types import Region, SliceImage
+from SPASegmentLib.inference.candidates import assemble, clean_mask, cluster
+from SPASegmentLib.inference.messages import CancelToken, Feedback, ModelInfo, Proposal, ProposalRequest
 
 N, M, G = 24, 3, 64
 

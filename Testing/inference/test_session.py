@@ -7,10 +7,10 @@ import threading
 import numpy as np
 import pytest
 
-from SPASegmentLib.engine.candidates import same_mask
 from SPASegmentLib.errors import Cancelled, InputError, ProfileError, SeedError, StepError
 from SPASegmentLib.imaging.types import PointPrompt
-from SPASegmentLib.session import Session, Step
+from SPASegmentLib.inference.candidates import same_mask
+from SPASegmentLib.inference.session import Session, Step
 
 
 @pytest.fixture
