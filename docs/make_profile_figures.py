@@ -19,10 +19,10 @@ from SPASegmentLib.inference.local import LocalEngine, load_engine
 from SPASegmentLib.inference.messages import ProposalRequest
 from SPASegmentLib.inference.session import Session
 from SPASegmentLib.network.mixture import Mixture
-from SPASegmentLib.preference.concentration import draw_concentration, simulate_concentration
-from SPASegmentLib.preference.profile import Profile
-from SPASegmentLib.preference.store import FOLDER_VARIABLE, ProfileStore
-from SPASegmentLib.preference.teaching import Teaching
+from SPASegmentLib.profiles.concentration import draw_concentration, simulate_concentration
+from SPASegmentLib.profiles.profile import Profile
+from SPASegmentLib.profiles.store import FOLDER_VARIABLE, ProfileStore
+from SPASegmentLib.profiles.teaching import Teaching
 from SPASegmentLib.sample import make_sample_volume, sample_seeds
 
 IMAGES = Path(__file__).parent / "images"

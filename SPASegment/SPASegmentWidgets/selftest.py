@@ -37,7 +37,7 @@ def open_panel(folder: Path) -> Clinician:
     widget = slicer.modules.spasegment.widgetRepresentation().self()
     if widget.panel.workbench is None:
         return Clinician(widget)
-    from SPASegmentLib.preference.store import ProfileStore
+    from SPASegmentLib.profiles.store import ProfileStore
 
     widget.logic.store = ProfileStore(folder / "profiles")
     widget.panel.settings.profile = ""

@@ -107,7 +107,7 @@ def evaluate(
     from SPASegmentLib.datasets.registry import open_dataset
     from SPASegmentLib.evaluation import TransferOptions, run
     from SPASegmentLib.evaluation.protocol import USERS
-    from SPASegmentLib.preference.store import ProfileStore
+    from SPASegmentLib.profiles.store import ProfileStore
 
     split = split or (Split.held_out if dataset == "any" else Split.all)
     check_learn_from(split, learn_from, transfer)

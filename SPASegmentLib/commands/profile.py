@@ -11,8 +11,8 @@ from SPASegmentLib.commands.shared import Device, Orientation, SeedIjk, SeedRas,
 from SPASegmentLib.words import count_of
 
 if TYPE_CHECKING:
-    from SPASegmentLib.preference.profile import Profile
-    from SPASegmentLib.preference.store import ProfileStore
+    from SPASegmentLib.profiles.profile import Profile
+    from SPASegmentLib.profiles.store import ProfileStore
 
 app = typer.Typer(
     name="profile",
@@ -46,7 +46,7 @@ def _folder(
 
 
 def _store(context: typer.Context) -> ProfileStore:
-    from SPASegmentLib.preference.store import ProfileStore
+    from SPASegmentLib.profiles.store import ProfileStore
 
     return ProfileStore(context.obj)
 
@@ -69,7 +69,7 @@ def list_(context: typer.Context) -> None:
     from rich import box
     from rich.table import Table
 
-    from SPASegmentLib.preference.summary import summarise
+    from SPASegmentLib.profiles.summary import summarise
 
     store, screen = _store(context), console()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -102,8 +102,8 @@ def show(
 ) -> None:
     """Say in words what a profile has learnt, list its images, and draw it."""
     from SPASegmentLib.commands.profile_parts import about, images_table
-    from SPASegmentLib.preference.pictures import draw_profile
-    from SPASegmentLib.preference.versions import stem_of
+    from SPASegmentLib.profiles.pictures import draw_profile
+    from SPASegmentLib.profiles.versions import stem_of
 
     profile, screen = _store(context).load(name), console()
     for line in about(profile):
@@ -133,7 +133,7 @@ def create(
     """
     from SPASegmentLib.commands.profile_parts import reference
     from SPASegmentLib.inference.local import load_engine
-    from SPASegmentLib.preference.profile import checked_name, new_profile
+    from SPASegmentLib.profiles.profile import checked_name, new_profile
 
     checked_name(name)
     engine = load_engine(model, "cpu")
@@ -229,7 +229,7 @@ def compare(
     spasegment profile compare "Dr. A" "Dr. B" --volume chest.nrrd --seed-ijk 48 101 86
     """
     seed = None if volume is None else one_seed(seed_ras, seed_ijk)
-    from SPASegmentLib.preference.comparison import compare as compare_profiles
+    from SPASegmentLib.profiles.comparison import compare as compare_profiles
 
     store, screen = _store(context), console()
     a, b = store.load(first), store.load(second)
@@ -261,7 +261,7 @@ def export_(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write a profile to a file of its own, to give it to somebody else."""
-    from SPASegmentLib.preference.exchange import export_profile
+    from SPASegmentLib.profiles.exchange import export_profile
 
     export_profile(_store(context).load(name), file, replace=yes)
     console().print(f'"{name}" is in {file}; it holds no image and no name of a patient.')
@@ -276,7 +276,7 @@ def import_(
 ) -> None:
     """Check a profile from elsewhere, show it, and add it once you agree."""
     from SPASegmentLib.commands.profile_parts import about
-    from SPASegmentLib.preference.exchange import accept, read_foreign
+    from SPASegmentLib.profiles.exchange import accept, read_foreign
 
     profile, screen = read_foreign(file), console()
     for line in about(profile):
@@ -372,7 +372,7 @@ def relearn(
     """
     from SPASegmentLib.commands.profile_parts import known_slices
     from SPASegmentLib.inference.local import load_engine
-    from SPASegmentLib.preference.replay import replay
+    from SPASegmentLib.profiles.replay import replay
 
     store, screen = _store(context), console()
     profile = store.load(name)

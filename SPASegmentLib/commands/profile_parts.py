@@ -16,12 +16,12 @@ from SPASegmentLib.imaging.slicing import OpenedSlice, cut_slice
 from SPASegmentLib.imaging.types import SliceImage, Volume
 from SPASegmentLib.inference.local import LocalEngine
 from SPASegmentLib.inference.messages import ProposalRequest
-from SPASegmentLib.preference.comparison import compare_on_slice
-from SPASegmentLib.preference.pictures import draw_comparison
-from SPASegmentLib.preference.profile import Profile
-from SPASegmentLib.preference.records import ModelReference
-from SPASegmentLib.preference.replay import GivenSlice
-from SPASegmentLib.preference.summary import summarise
+from SPASegmentLib.profiles.comparison import compare_on_slice
+from SPASegmentLib.profiles.pictures import draw_comparison
+from SPASegmentLib.profiles.profile import Profile
+from SPASegmentLib.profiles.records import ModelReference
+from SPASegmentLib.profiles.replay import GivenSlice
+from SPASegmentLib.profiles.summary import summarise
 from SPASegmentLib.words import count_of
 
 CODE_LETTERS = 8

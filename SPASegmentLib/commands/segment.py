@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from SPASegmentLib.imaging.slicing import OpenedSlice
     from SPASegmentLib.inference.messages import Engine, ModelInfo
     from SPASegmentLib.inference.session import Session
-    from SPASegmentLib.preference.profile import Profile
+    from SPASegmentLib.profiles.profile import Profile
 
 MASK_SUFFIXES = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii")
 SEGMENT_NAME = "SPASegment"
@@ -185,7 +185,7 @@ def _load_profile(name: str | None, model: ModelInfo, named: str) -> Profile | N
     """
     if name is None:
         return None
-    from SPASegmentLib.preference.store import ProfileStore
+    from SPASegmentLib.profiles.store import ProfileStore
 
     profile = ProfileStore().load(name)
     profile.check_model(model, named)
@@ -196,7 +196,7 @@ def _doubts(profile: Profile | None, opened: OpenedSlice) -> list[str]:
     """Why the profile may not hold here, a sentence each."""
     if profile is None:
         return []
-    from SPASegmentLib.preference.summary import drift
+    from SPASegmentLib.profiles.summary import drift
 
     return [doubt for doubt in (profile.doubts_about(opened.image.modality), drift(profile)) if doubt]
 
@@ -268,8 +268,8 @@ def _record(session: Session, opened: OpenedSlice) -> dict[str, Any]:
 
 
 def _teach(profile: Profile, session: Session, engine: Engine) -> None:
-    from SPASegmentLib.preference.learning import commit_approval
-    from SPASegmentLib.preference.store import ProfileStore
+    from SPASegmentLib.profiles.learning import commit_approval
+    from SPASegmentLib.profiles.store import ProfileStore
 
     commit_approval(ProfileStore(), profile, session, engine=engine)
 

@@ -20,7 +20,7 @@ from SPASegmentLib.evaluation.transfer import run_transfer
 from SPASegmentLib.evaluation.unseen import evaluate_unseen_raters
 from SPASegmentLib.evaluation.workers import EngineFactory
 from SPASegmentLib.inference.messages import Engine
-from SPASegmentLib.preference.profile import Profile
+from SPASegmentLib.profiles.profile import Profile
 
 __all__ = ["Options", "Results", "TransferOptions", "evaluate", "run", "run_transfer"]
 

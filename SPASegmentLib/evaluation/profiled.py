@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from SPASegmentLib.evaluation.workers import EngineFactory
 from SPASegmentLib.inference.messages import CancelToken, Engine, ModelInfo, Proposal, ProposalRequest
-from SPASegmentLib.preference.profile import Profile
+from SPASegmentLib.profiles.profile import Profile
 
 
 class WithProfile:

@@ -27,8 +27,8 @@ from SPASegmentLib.evaluation.sequences import Joined, Plan, TransferOptions, de
 from SPASegmentLib.evaluation.workers import Bench, Crew, EngineFactory
 from SPASegmentLib.inference.config import DEFAULT
 from SPASegmentLib.inference.messages import Engine
-from SPASegmentLib.preference.learning import DiskProfiles, TaughtOnDisk
-from SPASegmentLib.preference.records import shown_text
+from SPASegmentLib.profiles.learning import DiskProfiles, TaughtOnDisk
+from SPASegmentLib.profiles.records import shown_text
 
 RECORDS_FOLDER = "transfer"
 PROFILES_FOLDER = "profiles"

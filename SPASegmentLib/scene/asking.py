@@ -99,7 +99,7 @@ class Asking:
             )
             doubts: list[str] = []
             if profile is not None:
-                from SPASegmentLib.preference.summary import drift
+                from SPASegmentLib.profiles.summary import drift
 
                 doubts = [text for text in (profile.doubts_about(image.modality), drift(profile)) if text]
             session = session.advance(engine, token)

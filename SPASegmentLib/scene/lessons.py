@@ -12,9 +12,9 @@ from SPASegmentLib.scene.worker import Outcome, Worker
 
 if TYPE_CHECKING:
     from SPASegmentLib.inference.session import Session
-    from SPASegmentLib.preference.learning import Receipt
-    from SPASegmentLib.preference.profile import Profile
-    from SPASegmentLib.preference.teaching import Teaching
+    from SPASegmentLib.profiles.learning import Receipt
+    from SPASegmentLib.profiles.profile import Profile
+    from SPASegmentLib.profiles.teaching import Teaching
     from SPASegmentLib.scene.screen import Tone
 
 
@@ -38,7 +38,7 @@ class Lessons:
             return
         ended = session.finished and session.learn
         if ended and self._desk.profile is not None and work.taught() is None:
-            from SPASegmentLib.preference.teaching import Teaching
+            from SPASegmentLib.profiles.teaching import Teaching
 
             # The consensus area needs the engine that answered; another model's would not be comparable.
             engine = self._room().engine
@@ -56,7 +56,7 @@ class Lessons:
         return self._present() if teaching.follow(session) else None
 
     def _retract(self, receipt: Receipt) -> Profile | None:
-        from SPASegmentLib.preference.learning import retract_approval
+        from SPASegmentLib.profiles.learning import retract_approval
 
         return retract_approval(self._desk.store(), receipt)
 

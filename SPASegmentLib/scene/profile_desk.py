@@ -18,8 +18,8 @@ from SPASegmentLib.words import count_of
 
 if TYPE_CHECKING:
     from SPASegmentLib.inference.messages import Engine
-    from SPASegmentLib.preference.profile import Profile
-    from SPASegmentLib.preference.store import ProfileStore
+    from SPASegmentLib.profiles.profile import Profile
+    from SPASegmentLib.profiles.store import ProfileStore
 
 Say = Callable[[str, bool], None]
 """Shows a sentence; True where it is a problem."""
@@ -74,7 +74,7 @@ class ProfileDesk:
         """A profile from a file, checked before it is kept; then chosen."""
 
         def job() -> _Answer:
-            from SPASegmentLib.preference.exchange import accept, read_foreign
+            from SPASegmentLib.profiles.exchange import accept, read_foreign
 
             profile = read_foreign(path)
             checked(profile, self._room().get())
@@ -87,7 +87,7 @@ class ProfileDesk:
         name = self._needed().name
 
         def job() -> _Answer:
-            from SPASegmentLib.preference.exchange import export_profile
+            from SPASegmentLib.profiles.exchange import export_profile
 
             export_profile(self.store().load(name), path, replace=overwrite)
             return _Answer(f'The profile "{name}" is exported to {path.name}.')
@@ -99,7 +99,7 @@ class ProfileDesk:
         name = name or self._needed().name
 
         def job() -> _Answer:
-            from SPASegmentLib.preference.summary import summarise
+            from SPASegmentLib.profiles.summary import summarise
 
             profile = self.store().load(name)
             return _Answer(f'What the profile "{name}" has learnt is shown.', notes=summarise(profile))
@@ -111,7 +111,7 @@ class ProfileDesk:
         name = name or self._needed().name
 
         def job() -> _Answer:
-            from SPASegmentLib.preference.comparison import compare
+            from SPASegmentLib.profiles.comparison import compare
 
             found = compare(self.store().load(name), self.store().load(other))
             images = " and ".join(
@@ -145,7 +145,7 @@ class ProfileDesk:
     def store(self) -> ProfileStore:
         """The folder of profiles."""
         if self._store is None:
-            from SPASegmentLib.preference.store import ProfileStore
+            from SPASegmentLib.profiles.store import ProfileStore
 
             self._store = ProfileStore()
         return self._store
@@ -155,9 +155,9 @@ class ProfileDesk:
         return checked(self.store().load(name), engine) if name else None
 
     def _created(self, name: str, structure: str, modality: str) -> _Answer:
-        from SPASegmentLib.preference.learning import HasMixture
-        from SPASegmentLib.preference.profile import new_profile
-        from SPASegmentLib.preference.records import ModelReference
+        from SPASegmentLib.profiles.learning import HasMixture
+        from SPASegmentLib.profiles.profile import new_profile
+        from SPASegmentLib.profiles.records import ModelReference
 
         engine = self._room().get()
         base = engine.base_mixture() if isinstance(engine, HasMixture) else None

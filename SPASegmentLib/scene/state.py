@@ -20,7 +20,7 @@ from SPASegmentLib.imaging.slicing import is_ct
 from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.imaging.view_slices import ViewSlice
 from SPASegmentLib.inference.session_log import SessionLog, log_of
-from SPASegmentLib.preference.learning import Receipt
+from SPASegmentLib.profiles.learning import Receipt
 from SPASegmentLib.scene.cut import cut_view
 from SPASegmentLib.scene.grid import Grid
 from SPASegmentLib.scene.segment_undo import Part, SegmentChange

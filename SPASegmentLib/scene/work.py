@@ -21,8 +21,8 @@ from SPASegmentLib.scene.screen import Card
 
 if TYPE_CHECKING:
     from SPASegmentLib.inference.session_log import SessionLog
-    from SPASegmentLib.preference.learning import Receipt
-    from SPASegmentLib.preference.teaching import Teaching
+    from SPASegmentLib.profiles.learning import Receipt
+    from SPASegmentLib.profiles.teaching import Teaching
 
 MAX_PIXELS = 2**28
 LIVE = 4

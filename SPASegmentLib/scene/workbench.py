@@ -26,7 +26,7 @@ from SPASegmentLib.scene.worker import Outcome, Worker
 
 if TYPE_CHECKING:
     from SPASegmentLib.inference.messages import Engine
-    from SPASegmentLib.preference.store import ProfileStore
+    from SPASegmentLib.profiles.store import ProfileStore
 
 logger = logging.getLogger(__name__)
 

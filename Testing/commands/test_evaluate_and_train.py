@@ -16,8 +16,8 @@ from SPASegmentLib.commands.shared import Split, console
 from SPASegmentLib.commands.train import read_data
 from SPASegmentLib.errors import DatasetError
 from SPASegmentLib.network.checkpoint import read_header
-from SPASegmentLib.preference.records import SliceEvidence, new_id, now
-from SPASegmentLib.preference.store import FOLDER_VARIABLE, ProfileStore
+from SPASegmentLib.profiles.records import SliceEvidence, new_id, now
+from SPASegmentLib.profiles.store import FOLDER_VARIABLE, ProfileStore
 from SPASegmentLib.training.options import TrainOptions
 
 TINY = {

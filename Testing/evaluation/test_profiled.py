@@ -13,9 +13,9 @@ from SPASegmentLib.errors import ProfileError, SPASegmentError
 from SPASegmentLib.evaluation import TransferOptions, run, run_transfer
 from SPASegmentLib.evaluation.options import Options
 from SPASegmentLib.evaluation.profiled import with_profile
-from SPASegmentLib.preference.profile import Profile, new_profile
-from SPASegmentLib.preference.records import ModelReference
-from SPASegmentLib.preference.store import ProfileStore
+from SPASegmentLib.profiles.profile import Profile, new_profile
+from SPASegmentLib.profiles.records import ModelReference
+from SPASegmentLib.profiles.store import ProfileStore
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,10 @@ from SPASegmentLib.evaluation.protocol import draw
 from SPASegmentLib.evaluation.sequences import TransferOptions, default_users, plan_sequences
 from SPASegmentLib.evaluation.transfer import run_transfer
 from SPASegmentLib.inference.config import DEFAULT
-from SPASegmentLib.preference.codec import encode
-from SPASegmentLib.preference.learning import DiskProfiles
-from SPASegmentLib.preference.store import ProfileStore
-from SPASegmentLib.preference.summary import tendency
+from SPASegmentLib.profiles.codec import encode
+from SPASegmentLib.profiles.learning import DiskProfiles
+from SPASegmentLib.profiles.store import ProfileStore
+from SPASegmentLib.profiles.summary import tendency
 
 QUICK = Options(resamples=200)
 SHORT = TransferOptions(warm=4, length=12)

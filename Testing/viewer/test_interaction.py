@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from SPASegmentLib.preference.store import ProfileStore
+from SPASegmentLib.profiles.store import ProfileStore
 
 PROFILE = "Dr. A, nodules"
 

@@ -147,7 +147,7 @@ def _nodes(scene: Any, kind: str) -> list[Any]:
 @pytest.fixture
 def a_store(tmp_path: Path) -> Any:
     """An empty folder of profiles."""
-    from SPASegmentLib.preference.store import ProfileStore
+    from SPASegmentLib.profiles.store import ProfileStore
 
     return ProfileStore(tmp_path / "profiles")
 

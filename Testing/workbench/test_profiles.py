@@ -7,8 +7,8 @@ import threading
 import numpy as np
 import pytest
 
-from SPASegmentLib.preference.profile import new_profile
-from SPASegmentLib.preference.records import ModelReference
+from SPASegmentLib.profiles.profile import new_profile
+from SPASegmentLib.profiles.records import ModelReference
 
 
 def approve(bench):

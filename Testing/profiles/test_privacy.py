@@ -13,8 +13,8 @@ from SPASegmentLib.imaging.geometry import SlicePlane
 from SPASegmentLib.imaging.types import IntensityWindow
 from SPASegmentLib.imaging.window import make_slice
 from SPASegmentLib.inference.session import Session
-from SPASegmentLib.preference.learning import commit_approval, evidence_of
-from SPASegmentLib.preference.profile import new_profile
+from SPASegmentLib.profiles.learning import commit_approval, evidence_of
+from SPASegmentLib.profiles.profile import new_profile
 
 LOUD = {
     "0010|0010": "LOUDMOUTH^PATIENT^ZAPHOD",

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from SPASegmentLib.inference.messages import CancelToken, Engine, Proposal, ProposalRequest
-from SPASegmentLib.preference.profile import Profile
-from SPASegmentLib.preference.summary import tendency
+from SPASegmentLib.profiles.profile import Profile
+from SPASegmentLib.profiles.summary import tendency
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from SPASegmentLib.imaging.zoom import sample_mask
 from SPASegmentLib.inference.config import DEFAULT
 from SPASegmentLib.inference.messages import Answered, Candidate, Description, Feedback, Proposal
 from SPASegmentLib.network.mixture import Mixture, log_normalised
-from SPASegmentLib.preference.evidence import (
+from SPASegmentLib.profiles.evidence import (
     Contribution,
     Evidence,
     dice_matrix,

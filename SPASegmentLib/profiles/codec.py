@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
 from SPASegmentLib.errors import ProfileError
-from SPASegmentLib.preference.migrations import OLDEST_VERSION, SCHEMA_VERSION, migrate
-from SPASegmentLib.preference.profile import Profile, what_is_wrong
-from SPASegmentLib.preference.records import MAX_COMPONENTS, MAX_DIMENSION, Record, Text
-from SPASegmentLib.preference.summary import summarise
+from SPASegmentLib.profiles.migrations import OLDEST_VERSION, SCHEMA_VERSION, migrate
+from SPASegmentLib.profiles.profile import Profile, what_is_wrong
+from SPASegmentLib.profiles.records import MAX_COMPONENTS, MAX_DIMENSION, StrictRecord, Text
+from SPASegmentLib.profiles.summary import summarise
 
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _DEEPEST = 5
@@ -27,7 +27,7 @@ class NewerProfileError(ProfileError):
     """A profile written by a newer version of this software; it is left as it is."""
 
 
-class Derived(Record):
+class Derived(StrictRecord):
     """For people who read the file: computed from the profile when it is written, never read back.
 
     The adapted mixture's weights (M,), means and variances (M, D).
@@ -45,7 +45,7 @@ class Derived(Record):
     ] = ()
 
 
-class ProfileFile(Record):
+class ProfileFile(StrictRecord):
     """The content of a profile file, schema version 4."""
 
     format: Literal["spasegment-profile"] = FORMAT

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from SPASegmentLib.preference.store import ProfileStore
+from SPASegmentLib.profiles.store import ProfileStore
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).parent / "support" / "killing.py"

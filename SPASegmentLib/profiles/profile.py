@@ -19,14 +19,14 @@ from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError, model_v
 from SPASegmentLib.errors import ProfileError
 from SPASegmentLib.inference.messages import ModelInfo
 from SPASegmentLib.network.mixture import Mixture, log_normalised
-from SPASegmentLib.preference.evidence import Contribution, Evidence, doubted
-from SPASegmentLib.preference.records import (
+from SPASegmentLib.profiles.evidence import Contribution, Evidence, doubted
+from SPASegmentLib.profiles.records import (
     BaseMixture,
     Identity,
     ModelReference,
     Name,
-    Record,
     SliceEvidence,
+    StrictRecord,
     Text,
     image_identity,
     new_id,
@@ -42,7 +42,7 @@ _NAME: TypeAdapter[str] = TypeAdapter(Name)
 _TEXT: TypeAdapter[str] = TypeAdapter(Text)
 
 
-class Profile(Record):
+class Profile(StrictRecord):
     """One user's preference for one model.
 
     model: the only model it speaks to.

@@ -14,9 +14,9 @@ import sys
 import time
 from pathlib import Path
 
-from SPASegmentLib.preference.profile import new_profile
-from SPASegmentLib.preference.records import ModelReference, PickRecord, SliceEvidence, new_id, now
-from SPASegmentLib.preference.store import ProfileStore
+from SPASegmentLib.profiles.profile import new_profile
+from SPASegmentLib.profiles.records import AnswerRecord, ModelReference, SliceEvidence, new_id, now
+from SPASegmentLib.profiles.store import ProfileStore
 
 M = 16
 
@@ -26,7 +26,7 @@ def teach_for_ever(folder: Path, notes: Path) -> None:
     store, chance = ProfileStore(folder), random.Random(os.urandom(8))
     with notes.open("ab", buffering=0) as file:
         while True:
-            pick = PickRecord(recommended_mm2=1.0, shown=(), picked=None, log_likelihood=(-1.0,) * M)
+            pick = AnswerRecord(recommended_mm2=1.0, shown=(), picked=None, log_likelihood=(-1.0,) * M)
             item = SliceEvidence(id=new_id(), image=new_id(), date=now(), outcome="approved", picks=(pick,))
             store.commit("P", item)
             file.write(f"+{item.id}\n".encode())

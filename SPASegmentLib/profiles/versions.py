@@ -12,9 +12,9 @@ from datetime import datetime
 from pathlib import Path
 
 from SPASegmentLib.errors import ProfileError
-from SPASegmentLib.preference.codec import decode
-from SPASegmentLib.preference.files import make_folder, move, read_limited, remove_temporaries, write_whole
-from SPASegmentLib.preference.profile import Profile, checked_name
+from SPASegmentLib.profiles.codec import decode
+from SPASegmentLib.profiles.files import make_folder, move, read_limited, remove_temporaries, write_whole
+from SPASegmentLib.profiles.profile import Profile, checked_name
 
 KEPT = 10
 """Versions kept beside the present one."""
@@ -53,7 +53,7 @@ def stem_of(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Place:
+class ProfileFiles:
     """Where one profile lies: its file, its history, and what was set aside of it."""
 
     folder: Path
@@ -114,7 +114,7 @@ class Place:
                 return version
         return None
 
-    def hand_history_to(self, other: Place) -> None:
+    def hand_history_to(self, other: ProfileFiles) -> None:
         """Move the versions behind those of another place. Raises ProfileError."""
         if not self.history.is_dir() or self == other:
             return

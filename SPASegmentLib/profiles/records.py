@@ -82,13 +82,13 @@ Row = Annotated[tuple[LogLikelihood, ...], Field(max_length=MAX_COMPONENTS)]
 Coordinate = Annotated[float, Field(ge=-1e6, le=1e6)]
 
 
-class Record(BaseModel):
+class StrictRecord(BaseModel):
     """Frozen, strict, with nothing in it that the schema does not name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class ModelReference(Record):
+class ModelReference(StrictRecord):
     """The model a profile belongs to. hash: SHA-256 of its weights. configuration: one line about it.
 
     window: intensities it takes for 0 and 1; slices were cut in it, and so are recognised in it. None where
@@ -113,7 +113,7 @@ class ModelReference(Record):
         )
 
 
-class Shown(Record):
+class Shown(StrictRecord):
     """A candidate as the user saw it, in words and areas (mm2, percent of the recommendation)."""
 
     words: Text
@@ -137,7 +137,7 @@ class Shown(Record):
         )
 
 
-class PickRecord(Record):
+class AnswerRecord(StrictRecord):
     """One answer: what was shown beside a recommendation of `recommended_mm2`, and which of it was picked.
 
     picked: index into `shown`, or None for "none of these". log_likelihood: (M,) or empty.
@@ -149,13 +149,13 @@ class PickRecord(Record):
     log_likelihood: Row = ()
 
     @model_validator(mode="after")
-    def _picked_what_was_shown(self) -> PickRecord:
+    def _picked_what_was_shown(self) -> AnswerRecord:
         if self.picked is not None and self.picked >= len(self.shown):
             raise ValueError("a pick names a candidate that was not shown")
         return self
 
 
-class Click(Record):
+class Click(StrictRecord):
     """A point the user placed, in slice pixels."""
 
     row: Coordinate
@@ -173,7 +173,7 @@ class Click(Record):
         return PointPrompt(self.row, self.col, self.positive)
 
 
-class SliceEvidence(Record):
+class SliceEvidence(StrictRecord):
     """What one approved slice taught.
 
     id: unique to this approval. image: salted hash of the slice (`image_identity`).
@@ -191,7 +191,7 @@ class SliceEvidence(Record):
     outcome: Literal["approved", "taken"]
     clicks: Annotated[tuple[Click, ...], Field(max_length=MAX_PICKS)] = ()
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    picks: Annotated[tuple[PickRecord, ...], Field(max_length=MAX_PICKS)] = ()
+    picks: Annotated[tuple[AnswerRecord, ...], Field(max_length=MAX_PICKS)] = ()
     result: Row = ()
     approval: Row = ()
     beside: Annotated[tuple[Shown, ...], Field(max_length=MAX_SHOWN)] | None = None
@@ -239,7 +239,7 @@ Variances = Annotated[
 ]
 
 
-class BaseMixture(Record):
+class BaseMixture(StrictRecord):
     """The model's mixture without any evidence: log_weights (M,), means and variances (M, D)."""
 
     log_weights: Weights

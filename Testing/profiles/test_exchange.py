@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from SPASegmentLib.errors import ProfileError
-from SPASegmentLib.preference.codec import encode
-from SPASegmentLib.preference.exchange import IMPORT_BYTES, accept, export_profile, read_foreign
-from SPASegmentLib.preference.profile import Profile, new_profile
-from SPASegmentLib.preference.records import ModelReference, PickRecord, Shown, SliceEvidence
-from SPASegmentLib.preference.store import ProfileStore
-from SPASegmentLib.preference.summary import summarise, trend
+from SPASegmentLib.profiles.codec import encode
+from SPASegmentLib.profiles.exchange import IMPORT_BYTES, accept, export_profile, read_foreign
+from SPASegmentLib.profiles.profile import Profile, new_profile
+from SPASegmentLib.profiles.records import AnswerRecord, ModelReference, Shown, SliceEvidence
+from SPASegmentLib.profiles.store import ProfileStore
+from SPASegmentLib.profiles.summary import summarise, trend
 
 MODEL = ModelReference(name="compact", hash="c" * 64, components=3)
 SHOWN = Shown(
@@ -28,7 +28,7 @@ SHOWN = Shown(
 def a_profile() -> Profile:
     profile = new_profile("Dr. A", MODEL, structure="lung nodule", modality="CT")
     for n in range(2):
-        pick = PickRecord(recommended_mm2=8.0, shown=(SHOWN,), picked=0, log_likelihood=(-1.0, -2.0, -0.5))
+        pick = AnswerRecord(recommended_mm2=8.0, shown=(SHOWN,), picked=0, log_likelihood=(-1.0, -2.0, -0.5))
         profile = profile.commit(
             SliceEvidence(
                 id=f"{n:032x}",

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from SPASegmentLib.errors import ProfileError
-from SPASegmentLib.preference.codec import encode
-from SPASegmentLib.preference.files import locked, read_limited
-from SPASegmentLib.preference.profile import Profile, new_profile
-from SPASegmentLib.preference.records import ModelReference, SliceEvidence, new_id
-from SPASegmentLib.preference.store import FOLDER_VARIABLE, ProfileStore, default_folder
-from SPASegmentLib.preference.versions import stem_of
+from SPASegmentLib.profiles.codec import encode
+from SPASegmentLib.profiles.files import locked, read_limited
+from SPASegmentLib.profiles.profile import Profile, new_profile
+from SPASegmentLib.profiles.records import ModelReference, SliceEvidence, new_id
+from SPASegmentLib.profiles.store import FOLDER_VARIABLE, ProfileStore, default_folder
+from SPASegmentLib.profiles.versions import stem_of
 
 MODEL = ModelReference(name="compact", hash="c" * 64, components=3)
 DAY = datetime(2026, 3, 1, tzinfo=timezone.utc)
@@ -122,7 +122,7 @@ def test_who_waits_too_long_for_the_other_window_is_told(store, stored):
 
 def test_a_lock_goes_with_the_process_that_held_it(store, stored):
     code = (
-        "import sys,time; from pathlib import Path; from SPASegmentLib.preference.files import locked\n"
+        "import sys,time; from pathlib import Path; from SPASegmentLib.profiles.files import locked\n"
         "with locked(Path(sys.argv[1])):\n print('held', flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen(
@@ -328,7 +328,7 @@ def test_a_full_disk_is_reported_and_loses_nothing(store, stored):
     store.commit("Dr. A", lesson())
     code = (
         "import resource, sys\n"
-        "from SPASegmentLib.preference.store import ProfileStore\n"
+        "from SPASegmentLib.profiles.store import ProfileStore\n"
         "from SPASegmentLib.errors import ProfileError\n"
         "store = ProfileStore(sys.argv[1])\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
@@ -398,7 +398,7 @@ def test_an_action_reads_the_profile_it_is_about_and_no_other(store, fresh, monk
         read.append(path)
         return read_limited(path, limit)
 
-    monkeypatch.setattr("SPASegmentLib.preference.store.read_limited", counted)
+    monkeypatch.setattr("SPASegmentLib.profiles.store.read_limited", counted)
     store.load("Dr. 2")
     assert store.names() == names
     assert len(read) == 1

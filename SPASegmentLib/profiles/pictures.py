@@ -19,9 +19,9 @@ from SPASegmentLib.errors import ProfileError
 from SPASegmentLib.imaging.types import PointPrompt, SliceImage
 from SPASegmentLib.inference.messages import Proposal
 from SPASegmentLib.network.mixture import Mixture
-from SPASegmentLib.preference.comparison import SliceComparison
-from SPASegmentLib.preference.profile import Profile
-from SPASegmentLib.preference.summary import Trend, summarise, trend
+from SPASegmentLib.profiles.comparison import SliceComparison
+from SPASegmentLib.profiles.profile import Profile
+from SPASegmentLib.profiles.summary import Trend, summarise, trend
 from SPASegmentLib.reporting.overlay import ADDED, RECOMMENDED, REMOVED, Look, draw, stretched, view_of
 from SPASegmentLib.words import count_of
 

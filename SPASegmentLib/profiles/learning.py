@@ -26,23 +26,23 @@ from SPASegmentLib.inference.messages import (
 )
 from SPASegmentLib.inference.session import proposal_seed
 from SPASegmentLib.network.mixture import Mixture
-from SPASegmentLib.preference.evidence import result_row, rows_of
-from SPASegmentLib.preference.profile import Profile, checked, new_profile
-from SPASegmentLib.preference.records import (
+from SPASegmentLib.profiles.evidence import result_row, rows_of
+from SPASegmentLib.profiles.profile import Profile, checked, new_profile
+from SPASegmentLib.profiles.records import (
+    AnswerRecord,
     Click,
     ModelReference,
-    PickRecord,
     Shown,
     SliceEvidence,
     new_id,
     now,
 )
-from SPASegmentLib.preference.store import ProfileStore
+from SPASegmentLib.profiles.store import ProfileStore
 
 logger = logging.getLogger(__name__)
 
 
-class Outcome(Protocol):
+class InteractionResult(Protocol):
     """How an interaction ended; `session.Result` fits."""
 
     @property
@@ -67,7 +67,7 @@ class Outcome(Protocol):
 
 
 class FinishedSlice(Protocol):
-    """An interaction that ended in a mask; `session.Session` and `Interaction` fit."""
+    """An interaction that ended in a mask; `session.Session` and `FinishedInteraction` fit."""
 
     @property
     def image(self) -> SliceImage:
@@ -97,13 +97,13 @@ class FinishedSlice(Protocol):
     def n_samples(self) -> int | None:
         """N of the proposals, or None for the model's own."""
 
-    def result(self) -> Outcome:
+    def result(self) -> InteractionResult:
         """The outcome; raises StepError before there is one."""
 
 
 @dataclass(frozen=True, eq=False)
 class Ending:
-    """A plain `Outcome`."""
+    """A plain `InteractionResult`."""
 
     mask: np.ndarray
     answered: tuple[Answered, ...]
@@ -113,7 +113,7 @@ class Ending:
 
 
 @dataclass(frozen=True, eq=False)
-class Interaction:
+class FinishedInteraction:
     """A plain `FinishedSlice`, for interactions that were run without a session."""
 
     image: SliceImage
@@ -253,16 +253,16 @@ def consensus_share(
     return int(np.count_nonzero(consensus >= 127.5)) / shown
 
 
-def _answers(outcome: Outcome) -> tuple[Answered, ...]:
+def _answers(outcome: InteractionResult) -> tuple[Answered, ...]:
     """The rounds; taking a candidate as it is is the last pick."""
     if outcome.candidate is None:
         return outcome.answered
     return (*outcome.answered, Answered(outcome.proposal, outcome.candidate))
 
 
-def _pick(answer: Answered, components: int) -> PickRecord:
+def _pick(answer: Answered, components: int) -> AnswerRecord:
     rows = rows_of([answer], components)
-    return PickRecord(
+    return AnswerRecord(
         recommended_mm2=float(answer.proposal.area_mm2),
         shown=tuple(map(Shown.of, answer.proposal.candidates)),
         picked=None if answer.picked is None else int(answer.picked),

@@ -25,9 +25,9 @@ from SPASegmentLib.inference.messages import (
     ProposalRequest,
 )
 from SPASegmentLib.network.mixture import Mixture
-from SPASegmentLib.preference.learning import Ending, Interaction, evidence_of
-from SPASegmentLib.preference.profile import Profile, new_profile
-from SPASegmentLib.preference.records import ModelReference, SliceEvidence
+from SPASegmentLib.profiles.learning import Ending, FinishedInteraction, evidence_of
+from SPASegmentLib.profiles.profile import Profile, new_profile
+from SPASegmentLib.profiles.records import ModelReference, SliceEvidence
 
 ROUNDS = 6
 """At most so many proposals a slice (the paper's number of iterations)."""
@@ -114,7 +114,7 @@ def replay(
 
 def _again(
     engine: Engine, new: Profile, item: SliceEvidence, given: GivenSlice, cancel: CancelToken | None
-) -> Interaction | None:
+) -> FinishedInteraction | None:
     """The interaction on the new model, or None where it did not come to what was wanted."""
     points = tuple(click.point for click in item.clicks)
     prior = new.log_prior()
@@ -132,7 +132,7 @@ def _again(
         return None
     mask = proposal.recommendation if given.mask is None else given.mask
     ending = Ending(mask, tuple(answered), proposal)
-    return Interaction(given.image, engine.model, points, ending, prior, random_seed=item.seed)
+    return FinishedInteraction(given.image, engine.model, points, ending, prior, random_seed=item.seed)
 
 
 def _choose(proposal: Proposal, item: SliceEvidence, mask: np.ndarray | None) -> int | None:

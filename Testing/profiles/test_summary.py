@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from SPASegmentLib.inference.describe import describe
-from SPASegmentLib.preference.profile import Profile, new_profile
-from SPASegmentLib.preference.records import ModelReference, PickRecord, Shown, SliceEvidence, new_id
-from SPASegmentLib.preference.summary import drift, summarise, tendency, trend
+from SPASegmentLib.profiles.profile import Profile, new_profile
+from SPASegmentLib.profiles.records import AnswerRecord, ModelReference, Shown, SliceEvidence, new_id
+from SPASegmentLib.profiles.summary import drift, summarise, tendency, trend
 
 DAY = datetime(2026, 3, 1, tzinfo=timezone.utc)
 
@@ -32,7 +32,7 @@ def a_slice(
         date=DAY + timedelta(hours=n),
         outcome="approved",
         picks=tuple(
-            PickRecord(recommended_mm2=10.0, shown=tuple(map(shown, kinds)), picked=picked)
+            AnswerRecord(recommended_mm2=10.0, shown=tuple(map(shown, kinds)), picked=picked)
             for kinds, picked in picks
         ),
         approval=row,

@@ -13,9 +13,9 @@ from SPASegmentLib.errors import ProfileError
 from SPASegmentLib.inference.config import DEFAULT
 from SPASegmentLib.inference.messages import ModelInfo
 from SPASegmentLib.network.mixture import Mixture
-from SPASegmentLib.preference.codec import DamagedProfileError, NewerProfileError, decode, encode
-from SPASegmentLib.preference.profile import Profile, blend, merge, new_profile, restored
-from SPASegmentLib.preference.records import ModelReference, PickRecord, SliceEvidence, new_id
+from SPASegmentLib.profiles.codec import DamagedProfileError, NewerProfileError, decode, encode
+from SPASegmentLib.profiles.profile import Profile, blend, merge, new_profile, restored
+from SPASegmentLib.profiles.records import AnswerRecord, ModelReference, SliceEvidence, new_id
 
 M = 4
 MODEL = ModelReference(name="compact", hash="c" * 64, components=M)
@@ -33,7 +33,7 @@ def slice_evidence(draw: st.DrawFn) -> SliceEvidence:
         date=DAY + timedelta(hours=draw(st.integers(0, 500))),
         outcome="approved",
         picks=tuple(
-            PickRecord(recommended_mm2=9.0, shown=(), picked=None, log_likelihood=row) for row in picks
+            AnswerRecord(recommended_mm2=9.0, shown=(), picked=None, log_likelihood=row) for row in picks
         ),
         approval=draw(st.sampled_from([(), (-1.0, -2.0, -0.5, -3.0)])),
     )

@@ -9,11 +9,11 @@ from matplotlib.image import imread
 from SPASegmentLib.errors import ProfileError
 from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.inference.messages import ProposalRequest
-from SPASegmentLib.preference.comparison import compare, compare_on_slice, jensen_shannon
-from SPASegmentLib.preference.learning import evidence_of
-from SPASegmentLib.preference.pictures import draw_comparison, draw_profile
-from SPASegmentLib.preference.profile import Profile, new_profile
-from SPASegmentLib.preference.records import ModelReference
+from SPASegmentLib.profiles.comparison import compare, compare_on_slice, jensen_shannon
+from SPASegmentLib.profiles.learning import evidence_of
+from SPASegmentLib.profiles.pictures import draw_comparison, draw_profile
+from SPASegmentLib.profiles.profile import Profile, new_profile
+from SPASegmentLib.profiles.records import ModelReference
 from SPASegmentLib.reporting.overlay import ADDED, REMOVED
 
 

@@ -17,12 +17,12 @@ from SPASegmentLib.imaging.types import PointPrompt, SliceImage
 from SPASegmentLib.inference.local import LocalEngine, load_engine
 from SPASegmentLib.inference.messages import Proposal, ProposalRequest
 from SPASegmentLib.inference.session import Session
-from SPASegmentLib.preference.learning import consensus_area, evidence_of
-from SPASegmentLib.preference.profile import Profile, new_profile
-from SPASegmentLib.preference.records import ModelReference
-from SPASegmentLib.preference.store import ProfileStore
-from SPASegmentLib.preference.summary import summarise
-from SPASegmentLib.preference.teaching import Teaching
+from SPASegmentLib.profiles.learning import consensus_area, evidence_of
+from SPASegmentLib.profiles.profile import Profile, new_profile
+from SPASegmentLib.profiles.records import ModelReference
+from SPASegmentLib.profiles.store import ProfileStore
+from SPASegmentLib.profiles.summary import summarise
+from SPASegmentLib.profiles.teaching import Teaching
 
 SIDE, MIDDLE = 96, 48.0
 

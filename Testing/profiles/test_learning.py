@@ -9,19 +9,19 @@ from SPASegmentLib.errors import ProfileError, StepError
 from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.inference.messages import ProposalRequest
 from SPASegmentLib.network.mixture import log_normalised
-from SPASegmentLib.preference.evidence import result_row, rows_of
-from SPASegmentLib.preference.learning import (
+from SPASegmentLib.profiles.evidence import result_row, rows_of
+from SPASegmentLib.profiles.learning import (
     DiskProfiles,
     Ending,
-    Interaction,
+    FinishedInteraction,
     TaughtOnDisk,
     commit_approval,
     consensus_share,
     evidence_of,
     retract_approval,
 )
-from SPASegmentLib.preference.profile import new_profile
-from SPASegmentLib.preference.records import ModelReference
+from SPASegmentLib.profiles.profile import new_profile
+from SPASegmentLib.profiles.records import ModelReference
 
 
 @pytest.fixture
@@ -218,7 +218,7 @@ def test_picks_count_where_the_model_drew_no_samples(approved, fresh):
     outcome = approved.result()
     answered = (replace(outcome.answered[0], proposal=bare), *outcome.answered[1:])
     ending = Ending(outcome.mask, answered, outcome.proposal)
-    interaction = Interaction(approved.image, approved.model, approved.points, ending)
+    interaction = FinishedInteraction(approved.image, approved.model, approved.points, ending)
     item = evidence_of(fresh, interaction)
     assert item.result == ()
     assert np.array_equal(item.rows(8), rows_of(answered, 8))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from SPASegmentLib.errors import ProfileError
-from SPASegmentLib.preference.codec import decode, encode
-from SPASegmentLib.preference.files import read_limited, write_whole
-from SPASegmentLib.preference.profile import Profile
-from SPASegmentLib.preference.store import ProfileStore
+from SPASegmentLib.profiles.codec import decode, encode
+from SPASegmentLib.profiles.files import read_limited, write_whole
+from SPASegmentLib.profiles.profile import Profile
+from SPASegmentLib.profiles.store import ProfileStore
 
 IMPORT_BYTES = 16 * 2**20
 """No file larger than this is opened; a profile of 5,000 slices is smaller."""

@@ -14,11 +14,11 @@ from SPASegmentLib.inference.candidates import assemble, cluster
 from SPASegmentLib.inference.messages import CancelToken, Feedback, ModelInfo, Proposal, ProposalRequest
 from SPASegmentLib.inference.session import Session
 from SPASegmentLib.network.mixture import Mixture, log_shares
-from SPASegmentLib.preference.evidence import rows_of, summed
-from SPASegmentLib.preference.learning import Ending, Interaction, evidence_of
-from SPASegmentLib.preference.profile import Profile, new_profile
-from SPASegmentLib.preference.records import ModelReference
-from SPASegmentLib.preference.store import ProfileStore
+from SPASegmentLib.profiles.evidence import rows_of, summed
+from SPASegmentLib.profiles.learning import Ending, FinishedInteraction, evidence_of
+from SPASegmentLib.profiles.profile import Profile, new_profile
+from SPASegmentLib.profiles.records import ModelReference
+from SPASegmentLib.profiles.store import ProfileStore
 
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
@@ -146,13 +146,13 @@ def taught(engine: DiscEngine, fresh: Profile) -> Profile:
 
 
 @pytest.fixture
-def interaction_of() -> Callable[[Session], Interaction]:
+def interaction_of() -> Callable[[Session], FinishedInteraction]:
     """The same interaction without its session."""
 
-    def convert(session: Session) -> Interaction:
+    def convert(session: Session) -> FinishedInteraction:
         end = session.result()
         ending = Ending(end.mask, end.answered, end.proposal, end.how, end.candidate)
-        return Interaction(
+        return FinishedInteraction(
             session.image, session.model, session.points, ending, session.log_prior, session.learn
         )
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from SPASegmentLib.inference import describe
-from SPASegmentLib.preference.evidence import log_gain
-from SPASegmentLib.preference.profile import Profile
-from SPASegmentLib.preference.records import PickRecord, Shown, SliceEvidence
+from SPASegmentLib.profiles.evidence import log_gain
+from SPASegmentLib.profiles.profile import Profile
+from SPASegmentLib.profiles.records import AnswerRecord, Shown, SliceEvidence
 from SPASegmentLib.words import count_of
 
 AS_LARGE = 0.02
@@ -213,7 +213,7 @@ def _effort(slices: tuple[SliceEvidence, ...]) -> str:
     return f"Needs {text}."
 
 
-def _picked(pick: PickRecord) -> str | None:
+def _picked(pick: AnswerRecord) -> str | None:
     return None if pick.picked is None else pick.shown[pick.picked].kind
 
 

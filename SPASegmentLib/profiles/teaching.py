@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from SPASegmentLib.inference.messages import Engine
 from SPASegmentLib.inference.session import Done, Session
-from SPASegmentLib.preference.learning import Receipt, commit_approval, retract_approval
-from SPASegmentLib.preference.profile import Profile
-from SPASegmentLib.preference.store import ProfileStore
+from SPASegmentLib.profiles.learning import Receipt, commit_approval, retract_approval
+from SPASegmentLib.profiles.profile import Profile
+from SPASegmentLib.profiles.store import ProfileStore
 
 
 class Teaching:

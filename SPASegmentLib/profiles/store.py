@@ -19,8 +19,8 @@ from pathlib import Path
 import platformdirs
 
 from SPASegmentLib.errors import ProfileError
-from SPASegmentLib.preference.codec import DamagedProfileError, decode, encode
-from SPASegmentLib.preference.files import (
+from SPASegmentLib.profiles.codec import DamagedProfileError, decode, encode
+from SPASegmentLib.profiles.files import (
     LOCK_SECONDS,
     locked,
     read_limited,
@@ -29,9 +29,9 @@ from SPASegmentLib.preference.files import (
     unwritable,
     write_whole,
 )
-from SPASegmentLib.preference.profile import Profile, blend, merge, restored
-from SPASegmentLib.preference.records import SliceEvidence, new_id
-from SPASegmentLib.preference.versions import HISTORY, MAX_BYTES, SUFFIX, Place, Version, stem_of
+from SPASegmentLib.profiles.profile import Profile, blend, merge, restored
+from SPASegmentLib.profiles.records import SliceEvidence, new_id
+from SPASegmentLib.profiles.versions import HISTORY, MAX_BYTES, SUFFIX, ProfileFiles, Version, stem_of
 
 FOLDER_VARIABLE = "SPASEGMENT_PROFILES"
 LOCK_FILE = ".lock"
@@ -47,7 +47,7 @@ def default_folder() -> Path:
 
 
 @dataclass(frozen=True)
-class Entry:
+class ProfileEntry:
     """A file of the store. name: of its profile, or the file's where it cannot be read; problem says why."""
 
     name: str
@@ -63,11 +63,11 @@ class ProfileStore:
         """folder: of the profiles, or None for `default_folder`; made when first written to."""
         self.folder = Path(folder).expanduser() if folder is not None else default_folder()
         self._timeout = lock_timeout
-        self._entries: dict[Path, tuple[_State, Entry]] = {}
+        self._entries: dict[Path, tuple[_State, ProfileEntry]] = {}
 
     # Reading
 
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[ProfileEntry, ...]:
         """Every profile, by name; files that cannot be used come with their problem. Changes nothing.
 
         Only files that have changed since the last call are read.
@@ -96,7 +96,7 @@ class ProfileStore:
 
     def deleted(self) -> tuple[Profile, ...]:
         """The last state of profiles that were deleted or damaged and can be restored."""
-        places = (Place(self.folder, path.name) for path in sorted((self.folder / HISTORY).glob("*")))
+        places = (ProfileFiles(self.folder, path.name) for path in sorted((self.folder / HISTORY).glob("*")))
         kept = (place.last_good() for place in places if not place.file.exists())
         return tuple(version.profile for version in kept if version is not None and version.profile)
 
@@ -242,10 +242,10 @@ class ProfileStore:
             remove_temporaries(self.folder)
             yield
 
-    def _place(self, name: str) -> Place:
-        return Place(self.folder, stem_of(name))
+    def _place(self, name: str) -> ProfileFiles:
+        return ProfileFiles(self.folder, stem_of(name))
 
-    def _find(self, name: str, id: str | None) -> tuple[Place, Profile]:
+    def _find(self, name: str, id: str | None) -> tuple[ProfileFiles, Profile]:
         """The profile under its name, or under another one it was given since."""
         place = self._place(name)
         if id is None or place.file.exists():
@@ -263,7 +263,7 @@ class ProfileStore:
         profiles = (entry.profile for entry in self.entries())
         return next((profile for profile in profiles if profile is not None and profile.id == id), None)
 
-    def _read(self, place: Place, name: str) -> Profile:
+    def _read(self, place: ProfileFiles, name: str) -> Profile:
         if not place.file.exists():
             raise self._missing(place, name)
         profile = decode(read_limited(place.file, MAX_BYTES))
@@ -274,7 +274,7 @@ class ProfileStore:
             )
         return profile
 
-    def _read_or_set_aside(self, place: Place, name: str) -> Profile:
+    def _read_or_set_aside(self, place: ProfileFiles, name: str) -> Profile:
         try:
             return self._read(place, name)
         except DamagedProfileError as error:
@@ -290,7 +290,7 @@ class ProfileStore:
                 f"({error})"
             ) from None
 
-    def _missing(self, place: Place, name: str) -> ProfileError:
+    def _missing(self, place: ProfileFiles, name: str) -> ProfileError:
         good = place.last_good()
         if good is not None:
             return ProfileError(
@@ -302,7 +302,9 @@ class ProfileStore:
             f'There is no profile "{name}"; ' + (f"there are {known}." if known else "create one first.")
         )
 
-    def _version(self, place: Place, name: str, number: int | None, current: Profile | None) -> Profile:
+    def _version(
+        self, place: ProfileFiles, name: str, number: int | None, current: Profile | None
+    ) -> Profile:
         if number is not None and number not in place.numbers():
             raise ProfileError(f'"{name}" has no version {number}; `history` lists those kept.')
         if number is not None:
@@ -323,7 +325,7 @@ class ProfileStore:
             profile = profile.with_id(new_id())
         return self._write(place, profile)
 
-    def _write(self, place: Place, profile: Profile) -> Profile:
+    def _write(self, place: ProfileFiles, profile: Profile) -> Profile:
         data = encode(profile)
         place.keep(data)
         write_whole(place.file, data)
@@ -339,15 +341,15 @@ def _state(file: Path) -> _State:
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _entry(file: Path) -> Entry:
+def _entry(file: Path) -> ProfileEntry:
     try:
         profile = decode(read_limited(file, MAX_BYTES))
     except ProfileError as error:
-        return Entry(file.name.removesuffix(SUFFIX), file, None, str(error))
+        return ProfileEntry(file.name.removesuffix(SUFFIX), file, None, str(error))
     if stem_of(profile.name) != file.name.removesuffix(SUFFIX):
         problem = f'holds the profile "{profile.name}" under a file name it was not saved as; import it'
-        return Entry(file.name.removesuffix(SUFFIX), file, None, problem)
-    return Entry(profile.name, file, profile)
+        return ProfileEntry(file.name.removesuffix(SUFFIX), file, None, problem)
+    return ProfileEntry(profile.name, file, profile)
 
 
 def _taken(name: str) -> ProfileError:

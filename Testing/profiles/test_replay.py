@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from SPASegmentLib.errors import ProfileError
-from SPASegmentLib.preference.learning import evidence_of
-from SPASegmentLib.preference.profile import Profile
-from SPASegmentLib.preference.replay import GivenSlice, replay
+from SPASegmentLib.profiles.learning import evidence_of
+from SPASegmentLib.profiles.profile import Profile
+from SPASegmentLib.profiles.replay import GivenSlice, replay
 
 
 @pytest.fixture(scope="module")
