@@ -54,7 +54,7 @@ class SPASegmentParameterNode:
     """What is saved with the scene.
 
     volume, segmentation, segment: what is worked on. profile: name of the preference profile. state: the
-    workbench's own account of seeds, steps and views, as JSON.
+    controller's own account of seeds, steps and views, as JSON.
     """
 
     volume: vtkMRMLScalarVolumeNode
@@ -132,7 +132,7 @@ class SPASegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
 
 class SPASegmentLogic(ScriptedLoadableModuleLogic):
-    """Gives the parameter node and the workbench; no widget in it.
+    """Gives the parameter node and the controller; no widget in it.
 
     store: where profiles are kept; None for the user's own folder.
     """
@@ -154,11 +154,11 @@ class SPASegmentLogic(ScriptedLoadableModuleLogic):
         self._typed.append(SPASegmentParameterNode(node))
         return self._typed[-1]
 
-    def start_workbench(self, settings, post):
-        """The workbench on Slicer's scene. post(f): runs f soon on the main thread."""
-        from SPASegmentLib.scene.workbench import Workbench
+    def start_controller(self, settings, post):
+        """The controller on Slicer's scene. post(f): runs f soon on the main thread."""
+        from SPASegmentLib.mrml.controller import Controller
 
-        return Workbench(
+        return Controller(
             slicer.mrmlScene, model=settings.model, device=settings.device, store=self.store, post=post
         )
 
@@ -173,7 +173,7 @@ class SPASegmentLogic(ScriptedLoadableModuleLogic):
         """How overlays are drawn. chosen: role -> "#rrggbb" of the roles whose colour the user changed."""
         from dataclasses import replace
 
-        from SPASegmentLib.scene.overlays import OverlayColors
+        from SPASegmentLib.mrml.overlays import OverlayColors
 
         colors = OverlayColors()
         for role, name in {"recommended": "recommendation", "added": "added", "removed": "removed"}.items():

@@ -109,7 +109,7 @@ def test_the_parts_that_compute_never_import_slicer_qt_vtk_or_trame() -> None:
 
 
 def test_the_parts_that_compute_import_none_of_the_parts_that_show() -> None:
-    shows = ("SPASegmentLib.scene", "SPASegmentLib.viewer", "SPASegmentLib.cli", "SPASegmentLib.commands")
+    shows = ("SPASegmentLib.mrml", "SPASegmentLib.viewer", "SPASegmentLib.cli", "SPASegmentLib.commands")
     wrong = [
         f"{path.relative_to(ROOT)}:{line} imports {name}"
         for path in files_of(*WITHOUT_SLICER)
@@ -136,7 +136,7 @@ def test_the_import_reader_sees_every_way_to_import(tmp_path: Path, monkeypatch:
         "os.path",
         "slicer.util",
         "SPASegmentLib.imaging.types",
-        "SPASegmentLib.scene.volumes",
+        "SPASegmentLib.mrml.volumes",
         "qt",
         "ctk",
         "trame",

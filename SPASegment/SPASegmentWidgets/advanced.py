@@ -8,7 +8,7 @@ from pathlib import Path
 import qt
 from slicer.i18n import tr as _
 
-from .settings import Settings
+from .settings import PanelSettings
 
 DEFAULT_WINDOW = (-1000.0, 400.0)
 SHIPPED_MODEL = "compact"
@@ -19,7 +19,7 @@ COLORS = {"recommended": "recommendedColor", "added": "addedColor", "removed": "
 class Advanced:
     """Shows the settings, and tells when one was changed."""
 
-    def __init__(self, ui, dialogs, settings: Settings, changed: Callable[[str], None]) -> None:
+    def __init__(self, ui, dialogs, settings: PanelSettings, changed: Callable[[str], None]) -> None:
         """changed: is called with the name of the setting that the user changed, after it was saved."""
         self._ui, self._dialogs, self._settings, self._changed = ui, dialogs, settings, changed
         self._showing = False

@@ -64,7 +64,7 @@ class Clinician:
     @property
     def screen(self):
         """What the panel shows."""
-        return self.panel.workbench.screen
+        return self.panel.controller.screen
 
     @property
     def status(self) -> str:
@@ -85,7 +85,7 @@ class Clinician:
 
     def wait(self, seconds: float = WAIT_SECONDS) -> None:
         """Until nothing is computed any more, with events going on as they do for a user."""
-        self.until(lambda: not self.screen.busy and self.panel.workbench.wait(0.0), seconds)
+        self.until(lambda: not self.screen.busy and self.panel.controller.wait(0.0), seconds)
 
     def until(self, true: Callable[[], bool], seconds: float = WAIT_SECONDS) -> None:
         """Let events happen until something is the case."""

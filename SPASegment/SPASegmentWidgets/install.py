@@ -98,7 +98,7 @@ def disk_mb(wanted: list[Requirement]) -> int:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class InstallOutcome:
     """How an installation ended. restart: Slicer must restart to use it. problem: a sentence or ""."""
 
     restart: bool = False
@@ -112,7 +112,7 @@ class Installer:
         """confirm: asks the user (title, question)."""
         self._confirm = confirm
 
-    def install(self, progress: Callable[[float, str], None]) -> Outcome:
+    def install(self, progress: Callable[[float, str], None]) -> InstallOutcome:
         """Install everything missing. progress: share done in [0, 1] and what is being done now.
 
         Must run on Qt's thread: pip's window of Slicer belongs to it.
@@ -122,21 +122,21 @@ class Installer:
             for share, text, step in self._steps(missing()):
                 progress(share, text)
                 if not step():
-                    return Outcome(problem=_("Nothing more was installed; press Install to go on."))
+                    return InstallOutcome(problem=_("Nothing more was installed; press Install to go on."))
         except Exception as error:
             logging.exception("SPASegment: the installation stopped")
-            return Outcome(problem=_failure(error))
+            return InstallOutcome(problem=_failure(error))
         importlib.invalidate_caches()
         after = _imported_versions()
         changed = {name for name, version in before.items() if version and after.get(name) != version}
         left = missing()
         if left and not changed:
             names = ", ".join(one.name for one in left)
-            return Outcome(
+            return InstallOutcome(
                 problem=_("{names} could not be installed; the Python console says why.").format(names=names)
             )
         progress(1.0, _("Done"))
-        return Outcome(restart=bool(changed))
+        return InstallOutcome(restart=bool(changed))
 
     def _steps(self, wanted: list[Requirement]) -> list[tuple[float, str, Callable[[], bool]]]:
         torch = [one for one in wanted if one.name in TORCH]

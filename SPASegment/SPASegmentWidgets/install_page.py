@@ -9,13 +9,13 @@ import slicer
 from slicer.i18n import tr as _
 
 from . import install
-from .settings import Settings
+from .settings import PanelSettings
 
 
 class InstallPage:
     """Says what will be installed and how large it is, asks, installs, and hands over to the panel."""
 
-    def __init__(self, ui, dialogs, settings: Settings, ready: Callable[[], None]) -> None:
+    def __init__(self, ui, dialogs, settings: PanelSettings, ready: Callable[[], None]) -> None:
         """ready: is called when everything is there."""
         self._ui, self._dialogs, self._settings, self._ready = ui, dialogs, settings, ready
         self._running = False

@@ -1,4 +1,4 @@
-"""The panel: shows the workbench's screen, and tells the workbench what the user chose and did."""
+"""The panel: shows the controller's screen, and tells the controller what the user chose and did."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .main_thread import MainThreadQueue
 from .profiles import ProfileRow
 from .scene_link import SceneLink
 from .screen_view import BUTTONS, ScreenView
-from .settings import Settings
+from .settings import PanelSettings
 from .shortcuts import Shortcuts
 from .views import Views
 
@@ -22,23 +22,23 @@ OWN_KEYS = {"place_seed": "S", "exclude_point": "X"}
 
 
 class Panel:
-    """Everything between the widgets and the workbench; lives from setup() to cleanup()."""
+    """Everything between the widgets and the controller; lives from setup() to cleanup()."""
 
     def __init__(self, ui, logic, dialogs=None) -> None:
-        """ui: the widgets by name. logic: gives workbench and parameter node. dialogs: asks the user."""
+        """ui: the widgets by name. logic: gives controller and parameter node. dialogs: asks the user."""
         self.ui, self.logic = ui, logic
         self.dialogs = dialogs or Dialogs()
-        self.settings = Settings.load()
-        self.workbench = None
-        self.queue = MainThreadQueue(lambda: self.workbench is not None and self.workbench.working)
+        self.settings = PanelSettings.load()
+        self.controller = None
+        self.queue = MainThreadQueue(lambda: self.controller is not None and self.controller.working)
         self._entered = False
         self._remembered = ""
         self._seeded: tuple | None = None
         self.view = ScreenView(ui, Cards(ui, self.act))
-        self.profiles = ProfileRow(ui, self.dialogs, lambda: self.workbench, self.on_profile)
+        self.profiles = ProfileRow(ui, self.dialogs, lambda: self.controller, self.on_profile)
         self.shortcuts = Shortcuts(self.act)
         self.views = Views(self.queue.post, self.on_placed, self.render_placing, self.choose_views)
-        self.scene = SceneLink(ui, logic, lambda: self.workbench, self.on_volume)
+        self.scene = SceneLink(ui, logic, lambda: self.controller, self.on_volume)
         self.advanced = Advanced(ui, self.dialogs, self.settings, self.on_setting)
         self.install_page = InstallPage(ui, self.dialogs, self.settings, self.start)
         for selector in (ui.volumeSelector, ui.segmentationSelector, ui.segmentSelector):
@@ -65,26 +65,26 @@ class Panel:
     # Life
 
     def start(self) -> None:
-        """Everything is installed: make the workbench and fill what depends on the library."""
-        if self.workbench is not None:
+        """Everything is installed: make the controller and fill what depends on the library."""
+        if self.controller is not None:
             return
-        from SPASegmentLib.scene.keys import KEYS
+        from SPASegmentLib.mrml.keys import KEYS
 
         self.advanced.fill({**OWN_KEYS, **KEYS}, self.logic.shipped_colors())
-        self.workbench = self.logic.start_workbench(self.settings, self.queue.post)
-        self.workbench.subscribe(self.render)
-        self.workbench.set_before_change(self.scene.before_change)
+        self.controller = self.logic.start_controller(self.settings, self.queue.post)
+        self.controller.subscribe(self.render)
+        self.controller.set_before_change(self.scene.before_change)
         for name in ("learn", "samples", "window", "colors"):
             self._push_setting(name)
         if self._entered:
             self.enter()
 
     def restart(self) -> None:
-        """Begin anew with an empty workbench, as when Slicer starts."""
+        """Begin anew with an empty controller, as when Slicer starts."""
         self.scene.begin_anew()
-        if self.workbench is not None:
-            self.workbench.close()
-            self.workbench = None
+        if self.controller is not None:
+            self.controller.close()
+            self.controller = None
         self.start()
 
     def enter(self) -> None:
@@ -92,7 +92,7 @@ class Panel:
         self._entered = True
         self.install_page.refresh()
         self.queue.hurry(True)
-        if self.workbench is None:
+        if self.controller is None:
             return
         self._adopt()
         if self.settings.own_layout:
@@ -100,9 +100,9 @@ class Panel:
         self.choose_views()
         self.views.follow()
         self.install_keys()
-        self.workbench.refresh_profiles()
-        self.workbench.prepare()
-        self.render(self.workbench.screen)
+        self.controller.refresh_profiles()
+        self.controller.prepare()
+        self.render(self.controller.screen)
 
     def exit(self) -> None:
         """Another module was opened: keys, clicks and views are theirs; what is computed goes on."""
@@ -118,9 +118,9 @@ class Panel:
         self.shortcuts.remove()
         self.scene.release()
         self.views.close()
-        if self.workbench is not None:
-            self.workbench.close()
-            self.workbench = None
+        if self.controller is not None:
+            self.controller.close()
+            self.controller = None
         self.queue.close()
 
     # The scene
@@ -134,17 +134,17 @@ class Panel:
         """The scene is about to be closed: nothing of it may be held."""
         self.views.stop_placing()
         self.scene.begin_anew()
-        if self.workbench is not None:
-            self.workbench.cancel()
+        if self.controller is not None:
+            self.controller.cancel()
 
     def scene_closed(self) -> None:
         """The scene is empty now."""
         self.views.forget()
-        if self._entered and self.workbench is not None:
+        if self._entered and self.controller is not None:
             self._adopt()
             self.choose_views()
             self.views.follow()
-            self.render(self.workbench.screen)
+            self.render(self.controller.screen)
 
     def scene_read(self) -> None:
         """A scene was read, in place of the one before or in addition to it: go on from what it holds."""
@@ -161,21 +161,21 @@ class Panel:
 
     def act(self, action: str) -> None:
         """A key or a button."""
-        if self.workbench is None:
+        if self.controller is None:
             return
         if action in OWN_KEYS:
             self._place(action == "place_seed")
             return
         placing = self.views.placing is not None
         self.views.stop_placing()
-        if action.startswith(("approve", "take", "redo")) and action in self.workbench.screen.enabled:
+        if action.startswith(("approve", "take", "redo")) and action in self.controller.screen.enabled:
             self.scene.ensure_target()  # the one that was chosen may be deleted by now
         if not (placing and action == "cancel"):
-            self.workbench.act(action)
+            self.controller.act(action)
 
     def _place(self, positive: bool) -> None:
         """The next click in a slice view is a point; asked for twice: it is not."""
-        open_here = self.workbench.screen.recommendation is not None
+        open_here = self.controller.screen.recommendation is not None
         if self.views.placing is positive:
             self.views.stop_placing()
         elif self.scene.volume is not None and (positive or open_here):
@@ -184,12 +184,12 @@ class Panel:
 
     def on_placed(self, ras: tuple, positive: bool, slice_node: object) -> None:
         """A point was placed."""
-        if self.workbench is None or self.scene.parameters is None:
+        if self.controller is None or self.scene.parameters is None:
             return
         self.scene.ensure_target()
         if positive:
             self._seeded = ras
-        self.workbench.seed(ras, positive=positive, slice_node=slice_node)
+        self.controller.seed(ras, positive=positive, slice_node=slice_node)
 
     def on_profile(self, name: str) -> None:
         """Another profile was chosen; it is the one next time, too."""
@@ -197,12 +197,12 @@ class Panel:
         if not name and self.settings.profile:
             self.settings.profile = ""
             self.settings.save()
-        if self.workbench is not None:
-            self.workbench.set_profile(name or None)
+        if self.controller is not None:
+            self.controller.set_profile(name or None)
 
     def on_layout(self) -> None:
         """The five views, or what was shown before."""
-        if self.workbench is None:
+        if self.controller is None:
             return
         self.settings.own_layout = not self.views.own_layout
         self.settings.save()
@@ -210,11 +210,11 @@ class Panel:
         self.choose_views()
 
     def choose_views(self) -> None:
-        """Tell the workbench which views there are now."""
-        if self.workbench is None or not self._entered:
+        """Tell the controller which views there are now."""
+        if self.controller is None or not self._entered:
             return
         large, small = self.views.chosen()
-        self.workbench.set_views(large, small)
+        self.controller.set_views(large, small)
         if self.scene.volume is not None:
             self.views.show_volume(self.scene.volume)
         self.ui.layoutButton.checked = self.views.own_layout
@@ -223,31 +223,31 @@ class Panel:
         """A setting was changed in the advanced section."""
         if name == "keys":
             self.install_keys()
-            if self.workbench is not None:
-                self.render(self.workbench.screen)
+            if self.controller is not None:
+                self.render(self.controller.screen)
         else:
             self._push_setting(name)
 
     def _push_setting(self, name: str) -> None:
-        if self.workbench is None:
+        if self.controller is None:
             return
         if name in ("model", "device"):
-            self.workbench.set_model(self.settings.model, self.settings.device)
-            self.workbench.prepare()
+            self.controller.set_model(self.settings.model, self.settings.device)
+            self.controller.prepare()
         elif name == "learn":
-            self.workbench.set_learn(self.settings.learn)
+            self.controller.set_learn(self.settings.learn)
         elif name == "samples":
-            self.workbench.set_samples(self.settings.samples or None)
+            self.controller.set_samples(self.settings.samples or None)
         elif name == "window":
-            self.workbench.set_window(self.settings.window)
+            self.controller.set_window(self.settings.window)
         elif name == "colors":
-            self.workbench.set_colors(self.logic.overlay_colors(self.settings.colors))
+            self.controller.set_colors(self.logic.overlay_colors(self.settings.colors))
 
     def install_keys(self) -> None:
         """Keys live while the module is open, in its main window."""
-        if not self._entered or self.workbench is None:
+        if not self._entered or self.controller is None:
             return
-        from SPASegmentLib.scene.keys import ALSO
+        from SPASegmentLib.mrml.keys import ALSO
 
         keys = self.advanced.keys()
         taken = {key for key in keys.values() if key}
@@ -271,15 +271,15 @@ class Panel:
 
     def render_placing(self) -> None:
         """Show what the next click does."""
-        if self.workbench is None:
+        if self.controller is None:
             return
-        screen = self.workbench.screen
+        screen = self.controller.screen
         self.view.set_text("statusLabel", self._sentence(screen))
         has_volume = self.scene.volume is not None
         self.view.render_placing(self.views.placing, has_volume, screen.recommendation is not None)
 
     def _sentence(self, screen) -> str:
-        """What to do next; the workbench does not know that a click must be announced here."""
+        """What to do next; the controller does not know that a click must be announced here."""
         seedless = screen.tone == "hint" and screen.recommendation is None and not screen.busy
         if not seedless or self.scene.volume is None:
             return screen.status

@@ -1,4 +1,4 @@
-"""The profile row: choosing, making, sharing and comparing profiles, all through the workbench."""
+"""The profile row: choosing, making, sharing and comparing profiles, all through the controller."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ PATTERN = "*.json"
 
 
 class ProfileRow:
-    """Fills the selector from the screen and turns the menu into calls of the workbench."""
+    """Fills the selector from the screen and turns the menu into calls of the controller."""
 
-    def __init__(self, ui, dialogs, workbench: Callable[[], object], chosen: Callable[[str], None]) -> None:
-        """workbench: gives the present one, or None. chosen: the user chose a profile ("" for none)."""
-        self._ui, self._dialogs, self._workbench, self._chosen = ui, dialogs, workbench, chosen
+    def __init__(self, ui, dialogs, controller: Callable[[], object], chosen: Callable[[str], None]) -> None:
+        """controller: gives the present one, or None. chosen: the user chose a profile ("" for none)."""
+        self._ui, self._dialogs, self._controller, self._chosen = ui, dialogs, controller, chosen
         self._names: tuple[str, ...] | None = None
         self._profile: str | None = None
         self._before: tuple[str, ...] = ()
@@ -67,35 +67,35 @@ class ProfileRow:
         """Ask for a name and make a profile."""
         question = _("Name of the new profile, for example the reader and what is outlined:")
         name = self._dialogs.ask_text(_("New profile"), question)
-        if name and self._workbench():
-            self._workbench().new_profile(name)
+        if name and self._controller():
+            self._controller().new_profile(name)
 
     def on_save_as(self) -> None:
         """Ask for a name and copy the profile."""
         question = _("Name of the copy:")
         name = self._dialogs.ask_text(_("Save profile as"), question, f"{self._profile or ''} 2")
-        if name and self._workbench():
-            self._workbench().save_profile_as(name)
+        if name and self._controller():
+            self._controller().save_profile_as(name)
 
     def on_import(self) -> None:
         """Ask for a file and add the profile in it."""
         path = self._dialogs.ask_file(_("Import profile"), _("Profiles") + f" ({PATTERN})")
-        if path and self._workbench():
-            self._workbench().import_profile(path)
+        if path and self._controller():
+            self._controller().import_profile(path)
 
     def on_export(self) -> None:
         """Ask for a file and write the profile to it; replacing was agreed to in the file window."""
         proposed = f"{self._profile or 'profile'}.json"
         path = self._dialogs.ask_file(_("Export profile"), _("Profiles") + f" ({PATTERN})", save_as=proposed)
-        if path and self._workbench():
+        if path and self._controller():
             path = path if path.suffix else Path(f"{path}.json")
-            self._workbench().export_profile(path, True)
+            self._controller().export_profile(path, True)
 
     def on_summary(self) -> None:
         """Say what the profile has learnt."""
-        if self._workbench():
+        if self._controller():
             self._ask(_("What the profile has learnt"))
-            self._workbench().summarise_profile()
+            self._controller().summarise_profile()
 
     def on_compare(self) -> None:
         """Ask which other profile, and say how they differ."""
@@ -103,10 +103,10 @@ class ProfileRow:
         other = (
             self._dialogs.ask_choice(_("Compare profiles"), _("Compare with:"), others) if others else None
         )
-        if other and self._workbench():
+        if other and self._controller():
             self._ask(_("How the profiles differ"))
-            self._workbench().compare_profiles(other)
+            self._controller().compare_profiles(other)
 
     def _ask(self, title: str) -> None:
         """The notes that follow those of now are the answer."""
-        self._asked, self._before = title, self._workbench().screen.notes
+        self._asked, self._before = title, self._controller().screen.notes

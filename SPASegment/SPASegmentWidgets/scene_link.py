@@ -11,13 +11,13 @@ from slicer.i18n import tr as _
 
 
 class SceneLink:
-    """Holds the parameter node of the present scene and keeps workbench, selectors and node at one."""
+    """Holds the parameter node of the present scene and keeps controller, selectors and node at one."""
 
     def __init__(
-        self, ui, logic, workbench: Callable[[], object], volume_chosen: Callable[[object], None]
+        self, ui, logic, controller: Callable[[], object], volume_chosen: Callable[[object], None]
     ) -> None:
-        """workbench: gives the present one, or None. volume_chosen: another volume is worked on now."""
-        self._ui, self._logic, self._workbench = ui, logic, workbench
+        """controller: gives the present one, or None. volume_chosen: another volume is worked on now."""
+        self._ui, self._logic, self._controller = ui, logic, controller
         self._volume_chosen = volume_chosen
         self.parameters = None
         self._observed: tuple | None = None
@@ -43,9 +43,9 @@ class SceneLink:
         self._gui_tag = parameters.connectGui(self._ui)
         state = parameters.state
         self.push()
-        if state and state != self._state and self._workbench() is not None:
+        if state and state != self._state and self._controller() is not None:
             self._state = state
-            self._workbench().from_state(state)
+            self._controller().from_state(state)
 
     def release(self) -> None:
         """Let go of the parameter node."""
@@ -72,9 +72,9 @@ class SceneLink:
             self.release()
 
     def push(self) -> None:
-        """Tell the workbench what is chosen now; only what changed."""
-        workbench = self._workbench()
-        if self.parameters is None or workbench is None or self._pushing:
+        """Tell the controller what is chosen now; only what changed."""
+        controller = self._controller()
+        if self.parameters is None or controller is None or self._pushing:
             return
         if slicer.mrmlScene.IsBatchProcessing():
             return
@@ -83,19 +83,19 @@ class SceneLink:
             segmentation = self.parameters.segmentation
             if self._changed("segmentation", segmentation):
                 self._ui.segmentSelector.setCurrentNode(segmentation)
-                workbench.set_segmentation(segmentation)
-            self._push_segment(workbench)
+                controller.set_segmentation(segmentation)
+            self._push_segment(controller)
             volume = self.parameters.volume
             if self._changed("volume", volume):
-                workbench.set_volume(volume)
+                controller.set_volume(volume)
                 self._volume_chosen(volume)
         finally:
             self._pushing = False
         editor = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentEditorNode")
         if self._changed("editor", editor):
-            workbench.set_editor_node(editor)
+            controller.set_editor_node(editor)
 
-    def _push_segment(self, workbench) -> None:
+    def _push_segment(self, controller) -> None:
         selector, segment = self._ui.segmentSelector, self.parameters.segment
         if segment and segment != selector.currentSegmentID():
             selector.setCurrentSegmentID(segment)
@@ -103,7 +103,7 @@ class SceneLink:
         if segment != self.parameters.segment:
             self.parameters.segment = segment
         if self._changed("segment", segment):
-            workbench.set_segment(segment or None)
+            controller.set_segment(segment or None)
 
     def _selected(self) -> str:
         """The segment in the selector, which goes on naming one that went with its scene; "" then."""
@@ -122,7 +122,7 @@ class SceneLink:
         """Make the segmentation and the segment that approved masks will go to, where none is chosen."""
         if self.volume is None:
             return
-        from SPASegmentLib.scene.segments import ensure_segment, ensure_segmentation
+        from SPASegmentLib.mrml.segments import ensure_segment, ensure_segmentation
 
         if self.parameters.segmentation is None:
             name = _("{volume} segmentation").format(volume=self.volume.GetName())
@@ -148,7 +148,7 @@ class SceneLink:
         if self.parameters.segmentation is None:
             self.ensure_target()
             return
-        from SPASegmentLib.scene.colours import add_segment
+        from SPASegmentLib.mrml.colours import add_segment
 
         segments = self.parameters.segmentation.GetSegmentation()
         self.parameters.segment = add_segment(segments, segments.GenerateUniqueSegmentID(_("Object")))
@@ -156,15 +156,15 @@ class SceneLink:
 
     def keep(self, profile: str) -> None:
         """Write what is going on into the node. Slicer does not say when it saves."""
-        workbench = self._workbench()
-        if self._observed is None or workbench is None or self._observed[0].GetScene() is None:
+        controller = self._controller()
+        if self._observed is None or controller is None or self._observed[0].GetScene() is None:
             return
         if self.parameters.state != self._state:
             return  # a scene was just read; what it holds is taken up, not written over
         if self.parameters.profile != profile:
             self.parameters.profile = profile
         try:
-            state = workbench.to_state()
+            state = controller.to_state()
         except Exception:
             logging.exception("SPASegment: the state could not be kept")
             return

@@ -1,4 +1,4 @@
-"""Draws the workbench's screen: status line, cards, buttons and their tooltips."""
+"""Draws the controller's screen: status line, cards, buttons and their tooltips."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class ScreenView:
             widget.text = text
 
     def _render_keys(self, keys: Mapping[str, str]) -> None:
-        from SPASegmentLib.scene.keys import key_text, tooltip
+        from SPASegmentLib.mrml.keys import key_text, tooltip
 
         buttons = {
             **BUTTONS,

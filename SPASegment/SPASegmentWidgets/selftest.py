@@ -35,7 +35,7 @@ def open_panel(folder: Path) -> Clinician:
     """The module, opened, with an empty store of profiles in `folder`."""
     slicer.util.selectModule("SPASegment")
     widget = slicer.modules.spasegment.widgetRepresentation().self()
-    if widget.panel.workbench is None:
+    if widget.panel.controller is None:
         return Clinician(widget)
     from SPASegmentLib.profiles.store import ProfileStore
 
@@ -53,7 +53,7 @@ def check_what_is_installed(test) -> None:
     with tempfile.TemporaryDirectory() as folder:
         user = open_panel(Path(folder))
         missing = install.missing()
-        test.assertEqual(bool(missing), user.panel.workbench is None)
+        test.assertEqual(bool(missing), user.panel.controller is None)
         for one in missing:
             test.assertIn(one.name, str(user.ui.installText.text))
 

@@ -12,7 +12,7 @@ KEY = "SPASegment/settings"
 
 
 @dataclass
-class Settings:
+class PanelSettings:
     """model: name or path. device: auto | cpu | cuda | mps. samples: N, 0 for the model's own.
 
     window: (low, high) intensities, or None for automatic. colors: role -> "#rrggbb", those changed.
@@ -32,7 +32,7 @@ class Settings:
     installing: bool = False
 
     @classmethod
-    def load(cls) -> Settings:
+    def load(cls) -> PanelSettings:
         """As saved; what cannot be read is as shipped."""
         settings = cls()
         text = qt.QSettings().value(KEY, "")

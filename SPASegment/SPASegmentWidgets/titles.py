@@ -23,7 +23,7 @@ class Titles:
 
     def put_up(self) -> None:
         """Put titles in the place of the bars of the small views that are there by now."""
-        from SPASegmentLib.scene.layout import SMALL
+        from SPASegmentLib.mrml.layout import SMALL
 
         manager = slicer.app.layoutManager()
         for tag in SMALL:
@@ -39,7 +39,7 @@ class Titles:
 
     def show(self, titles: Sequence[str]) -> None:
         """titles: of the small views, in their order; the others have their number."""
-        from SPASegmentLib.scene.layout import SMALL
+        from SPASegmentLib.mrml.layout import SMALL
 
         texts = {tag: titles[n] if n < len(titles) else str(n + 1) for n, tag in enumerate(SMALL)}
         if texts != self._texts:

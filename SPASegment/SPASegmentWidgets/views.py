@@ -13,8 +13,8 @@ from slicer.util import VTKObservationMixin
 from .titles import Titles
 
 if TYPE_CHECKING:
-    from SPASegmentLib.scene.layout import ViewLink
-    from SPASegmentLib.scene.seeds import SeedPoints
+    from SPASegmentLib.mrml.layout import ViewLink
+    from SPASegmentLib.mrml.seeds import SeedPoints
 
 SLICE_NODE = "vtkMRMLSliceNode"
 ROOM = 3.0
@@ -64,13 +64,13 @@ class Views(VTKObservationMixin):
         manager = slicer.app.layoutManager()
         if manager is None:
             return False
-        from SPASegmentLib.scene.layout import LAYOUT_ID
+        from SPASegmentLib.mrml.layout import LAYOUT_ID
 
         return manager.layoutLogic().GetLayoutNode().GetViewArrangement() == LAYOUT_ID
 
     def show_own_layout(self, show: bool) -> None:
         """Show the five views, or what was shown before them."""
-        from SPASegmentLib.scene import layout
+        from SPASegmentLib.mrml import layout
 
         manager = slicer.app.layoutManager()
         if manager is None or show == self.own_layout:
@@ -85,7 +85,7 @@ class Views(VTKObservationMixin):
 
     def chosen(self) -> tuple[object, list]:
         """The large slice node and the small ones; outside the own layout the first view that is shown."""
-        from SPASegmentLib.scene import layout
+        from SPASegmentLib.mrml import layout
 
         scene = slicer.mrmlScene
         self._unlink()
@@ -160,7 +160,7 @@ class Views(VTKObservationMixin):
         """Show these points and no others: (ras, positive) each; a click that was refused goes away."""
         if not points and self._watched is None:
             return
-        from SPASegmentLib.scene.seeds import Seed
+        from SPASegmentLib.mrml.seeds import Seed
 
         self._watch()
         self._showing = True
@@ -203,7 +203,7 @@ class Views(VTKObservationMixin):
 
     def _watch(self) -> None:
         """Hear of every point that is put into the list of seeds of the present scene."""
-        from SPASegmentLib.scene.seeds import SeedPoints
+        from SPASegmentLib.mrml.seeds import SeedPoints
 
         if self._watched is not None and self._watched[0].GetScene() is not None:
             return

@@ -26,7 +26,7 @@ class _Windows:
 
 
 @dataclass(frozen=True, eq=False)
-class Cut:
+class ViewOrientation:
     """How a slice is cut; its neighbours are cut the same way.
 
     view_axes: (3, 3) unit columns right, up and away of the view, in the volume's own frame.
@@ -58,7 +58,7 @@ class ViewSlice:
     step_mm: float
     volume: Volume = field(repr=False)
     turn: tuple[bool, bool, bool]
-    cut: Cut = field(repr=False)
+    cut: ViewOrientation = field(repr=False)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -141,13 +141,13 @@ def slice_as_viewed(
             raise InputError("The seed is not three coordinates; place it again.")
         seed_voxel(volume, seed_ras=tuple(point))
     axis = _voxel_axis(volume, axes[:, 2])
-    cut = Cut(axes, _Windows(window, model_window), to_world, axis)
+    cut = ViewOrientation(axes, _Windows(window, model_window), to_world, axis)
     if axis is None:
         return _oblique_slice(volume_id, volume, point, cut)
     return _voxel_slice(volume_id, volume, _index_at(volume, axis, axes[:, 2], point, at_ras), cut)
 
 
-def _voxel_slice(volume_id: str, volume: Volume, index: int, cut: Cut) -> ViewSlice:
+def _voxel_slice(volume_id: str, volume: Volume, index: int, cut: ViewOrientation) -> ViewSlice:
     """A plane of voxels, turned so that its columns run to the view's right and its rows down."""
     axis = cut.axis
     assert axis is not None
@@ -170,7 +170,7 @@ def _voxel_slice(volume_id: str, volume: Volume, index: int, cut: Cut) -> ViewSl
     return _made(volume_id, volume, plane, replace(image, pixels=pixels), key, step, turn, cut)
 
 
-def _oblique_slice(volume_id: str, volume: Volume, point: np.ndarray, cut: Cut) -> ViewSlice:
+def _oblique_slice(volume_id: str, volume: Volume, point: np.ndarray, cut: ViewOrientation) -> ViewSlice:
     """The view's plane through a point, resampled; pixels lie on one grid per direction of view."""
     right, normal = cut.view_axes[:, 0], cut.view_axes[:, 2]
     down = np.cross(normal, right)
@@ -204,7 +204,7 @@ def _made(
     key: str,
     step_mm: float,
     turn: tuple[bool, bool, bool],
-    cut: Cut,
+    cut: ViewOrientation,
 ) -> ViewSlice:
     pixel_to_world = cut.to_world @ plane.pixel_to_ras
     lengths = np.linalg.norm(pixel_to_world[:3, :2], axis=0)

@@ -1,4 +1,4 @@
-"""The viewer: one scene, one workbench, six views, and what the page asks of them.
+"""The viewer: one scene, one controller, six views, and what the page asks of them.
 
 Everything here runs on the server's one event loop, which owns the scene; reading files and computing
 proposals happen on other threads.
@@ -16,16 +16,16 @@ from typing import Any
 
 from SPASegmentLib.errors import SPASegmentError
 from SPASegmentLib.imaging.headers import Limits
-from SPASegmentLib.scene.keys import ALSO, KEYS
-from SPASegmentLib.scene.layout import LARGE, SMALL, link_views
-from SPASegmentLib.scene.workbench import Workbench
+from SPASegmentLib.mrml.controller import Controller
+from SPASegmentLib.mrml.keys import ALSO, KEYS
+from SPASegmentLib.mrml.layout import LARGE, SMALL, link_views
 from SPASegmentLib.viewer import page
 from SPASegmentLib.viewer.downloads import has_voxels, read_slicer_segmentation, write_slicer_segmentation
 from SPASegmentLib.viewer.keys import strokes
 from SPASegmentLib.viewer.navigation import Navigation, observe_clicks
+from SPASegmentLib.viewer.open_volumes import OpenVolume, OpenVolumes
 from SPASegmentLib.viewer.options import MEGABYTE, ViewerOptions
 from SPASegmentLib.viewer.resume import Kept, Memory, what_is_lost
-from SPASegmentLib.viewer.shelf import OpenVolume, Shelf
 from SPASegmentLib.viewer.surface import Surface
 from SPASegmentLib.viewer.uploads import UPLOADS_KEPT
 from SPASegmentLib.viewer.views import logic_of, slice_pane, three_d_pane
@@ -71,19 +71,19 @@ class Viewer:
         self.link = link_views(self.app.scene, self.large.node.GetID(), small_ids)
         for pane in (self.large, *self.small):
             pane.resized.append(self.link.update)
-        self.workbench = Workbench(
+        self.controller = Controller(
             self.app.scene,
             model=options.model,
             device=options.device,
             post=self._post,
         )
-        self.workbench.set_views(self.large.node, [pane.node for pane in self.small])
-        self.workbench.subscribe(self._on_screen)
+        self.controller.set_views(self.large.node, [pane.node for pane in self.small])
+        self.controller.subscribe(self._on_screen)
         observe_clicks(self.large, self.navigation, self._on_click)
         self.library = Library()
         for choice in [*(file_choice(path) for path in options.volumes), *built_in_samples()]:
             self.library.add(choice)
-        self.shelf = Shelf(self.app.scene, [self.large.node.GetID(), self.solid.node.GetID()])
+        self.open_volumes = OpenVolumes(self.app.scene, [self.large.node.GetID(), self.solid.node.GetID()])
         self.model_window: tuple[float, float] | None = None
         self._held_by_uploads = 0
         self._keep_timer: asyncio.TimerHandle | None = None
@@ -94,7 +94,7 @@ class Viewer:
         with server.state as state:
             state.volumes = self.library.items()
             state.keys = strokes(KEYS, ALSO)
-            state.screen = page.shown(self.workbench.screen)
+            state.screen = page.shown(self.controller.screen)
 
     def _post(self, call: Callable[[], None]) -> None:
         """From any thread: do this soon on the event loop."""
@@ -106,11 +106,11 @@ class Viewer:
     async def start(self) -> None:
         """Show the first volume and the profile asked for; offer to resume where something was kept."""
         self.model_window = await asyncio.to_thread(_window_of, self.options.model)
-        self.workbench.prepare()
-        self.workbench.refresh_profiles()
+        self.controller.prepare()
+        self.controller.refresh_profiles()
         await self.open(next(iter(self.library.choices)))
         if self.options.profile is not None:
-            self.workbench.set_profile(self.options.profile)
+            self.controller.set_profile(self.options.profile)
         kept = self.memory.read() if self.memory is not None else None
         if kept is not None and kept.volume in self.library.choices:
             self._offer = kept
@@ -121,7 +121,7 @@ class Viewer:
     async def close(self) -> None:
         """Keep the interaction, end the worker and free the windows."""
         self._keep()
-        self.workbench.close()
+        self.controller.close()
         self.link.unlink()
         for pane in (self.large, *self.small, self.solid):
             await pane.close()
@@ -131,17 +131,17 @@ class Viewer:
     @property
     def volume(self) -> Any:
         """The volume node on the screen, or None."""
-        return self.shelf.current.node if self.shelf.current is not None else None
+        return self.open_volumes.current.node if self.open_volumes.current is not None else None
 
     @property
     def segmentation(self) -> Any:
         """Its segmentation node, or None."""
-        return self.shelf.current.segmentation if self.shelf.current is not None else None
+        return self.open_volumes.current.segmentation if self.open_volumes.current is not None else None
 
     @property
     def choice(self) -> Choice | None:
         """Which entry of the list is on the screen."""
-        return self.shelf.current.choice if self.shelf.current is not None else None
+        return self.open_volumes.current.choice if self.open_volumes.current is not None else None
 
     async def open(self, key: str) -> None:
         """Read and show an entry of the list; a refusal leaves what is shown. Raises nothing."""
@@ -174,12 +174,12 @@ class Viewer:
     def spare_upload(self) -> str | None:
         """Close the oldest upload that is not on the screen and holds nothing approved; its ID, or None."""
         for key, choice in self.library.choices.items():
-            opened = self.shelf.find(key)
+            opened = self.open_volumes.find(key)
             if not choice.is_upload or choice is self.choice:
                 continue
             if opened is not None and has_voxels(opened.segmentation):
                 continue
-            self.shelf.remove(key)
+            self.open_volumes.remove(key)
             del self.library.choices[key]
             with self.server.state as state:
                 state.volumes = self.library.items()
@@ -189,24 +189,24 @@ class Viewer:
 
     async def show(self, choice: Choice) -> None:
         """Show a choice, read where it is not open yet. Raises InputError where it cannot be read."""
-        opened = self.shelf.find(choice.key)
+        opened = self.open_volumes.find(choice.key)
         if opened is None:
-            self._held_by_uploads = self.shelf.free_uploads()
+            self._held_by_uploads = self.open_volumes.free_uploads()
             with self.job(f"Reading {choice.label}…"):
                 volume = await asyncio.to_thread(choice.load)
-            opened = self.shelf.put(choice, volume)
+            opened = self.open_volumes.put(choice, volume)
         self._bring(opened)
 
     def _bring(self, opened: OpenVolume) -> None:
         """Work on this volume from now on."""
         self._clicked = None
         self.surface.hide()
-        self.shelf.bring_forward(opened)
+        self.open_volumes.bring_forward(opened)
         self.navigation.show(opened.node)
-        self.workbench.set_volume(opened.node)
-        self.workbench.set_segmentation(opened.segmentation)
-        if self.workbench.screen.segment is None:
-            self.workbench.set_segment("Nodule" if opened.choice.places else "Segment")
+        self.controller.set_volume(opened.node)
+        self.controller.set_segmentation(opened.segmentation)
+        if self.controller.screen.segment is None:
+            self.controller.set_segment("Nodule" if opened.choice.places else "Segment")
         choice = opened.choice
         self.navigation.set_window(choice.window if opened.is_ct else "auto", self.model_window)
         if choice.places:
@@ -219,21 +219,21 @@ class Viewer:
             state.cursor = None
         self.refresh()
 
-    # The workbench
+    # The controller
 
     def act(self, action: str) -> None:
         """Do what a key or button stands for."""
-        self.workbench.act(action)
+        self.controller.act(action)
         self.refresh()
 
     def _on_click(self, ras: tuple[float, float, float], positive: bool) -> None:
         if self.volume is not None:
             self._clicked = ras
-            self.workbench.seed(ras, positive=positive, slice_node=self.large.node)
+            self.controller.seed(ras, positive=positive, slice_node=self.large.node)
 
     def zoom(self) -> None:
         """Look at the object closely, or at the whole slice again."""
-        found = self.workbench.screen.recommendation
+        found = self.controller.screen.recommendation
         self.navigation.zoom(self._clicked, found.area_mm2 if found is not None else 300.0)
 
     def seed_at_cursor(self, negative: bool) -> None:
@@ -264,7 +264,7 @@ class Viewer:
         )
         with self.server.state as state:
             state.segments = names
-            state.segment = self.workbench.screen.segment or ""
+            state.segment = self.controller.screen.segment or ""
             state.has_surface = has_voxels(self.segmentation)
         self.navigation.tell()
 
@@ -272,7 +272,7 @@ class Viewer:
         """Work on the structure of this name, a new one where there is none."""
         name = " ".join(name.split())[:80]
         if name:
-            self.workbench.set_segment(name)
+            self.controller.set_segment(name)
         self.refresh()
 
     def choose_profile(self, name: str) -> None:
@@ -280,12 +280,12 @@ class Viewer:
         with self.server.state as state:
             state.naming_profile = name == "+"
         if name != "+":
-            self.workbench.set_profile(name or None)
+            self.controller.set_profile(name or None)
 
     def create_profile(self, name: str) -> None:
         """Make a profile that has learnt nothing yet, and use it."""
         modality = "CT" if self.server.state.is_ct else ""
-        self.workbench.new_profile(" ".join(name.split()), modality=modality)
+        self.controller.new_profile(" ".join(name.split()), modality=modality)
         with self.server.state as state:
             state.naming_profile = False
 
@@ -358,7 +358,7 @@ class Viewer:
             return True
         changes: dict[str, int] = {}
         masks: dict[str, Callable[[Path], None]] = {}
-        for opened in self.shelf:
+        for opened in self.open_volumes:
             changed = opened.segmentation.GetSegmentation().GetMTime()
             if (
                 not opened.choice.is_upload
@@ -374,13 +374,13 @@ class Viewer:
 
     def _say_unkept(self, written: bool) -> None:
         """Say on the page which work would be lost with the server, and what to do."""
-        approved = [opened for opened in self.shelf if has_voxels(opened.segmentation)]
+        approved = [opened for opened in self.open_volumes if has_voxels(opened.segmentation)]
         if self.memory is None:
             return
         sentence, reason = what_is_lost(
             written=written,
             on_upload=any(opened.choice.is_upload for opened in approved),
-            unanswered=self._offer is not None and bool(approved or self.workbench.screen.iteration),
+            unanswered=self._offer is not None and bool(approved or self.controller.screen.iteration),
         )
         with self.server.state as state:
             state.unkept = sentence
@@ -391,13 +391,13 @@ class Viewer:
         choice = self.choice
         if self.memory is None or self._offer is not None or choice is None or choice.is_upload:
             return None
-        worked_on = [o.choice.key for o in self.shelf if has_voxels(o.segmentation)]
-        if self.workbench.screen.iteration == 0 and not worked_on:
+        worked_on = [o.choice.key for o in self.open_volumes if has_voxels(o.segmentation)]
+        if self.controller.screen.iteration == 0 and not worked_on:
             return None
         others = tuple(key for key in worked_on if key != choice.key and not key.startswith("upload:"))
         return Kept(
             choice.key,
-            self.workbench.to_state(),
+            self.controller.to_state(),
             others,
             str(self.server.state.orientation),
             float(self.navigation.node.GetSliceOffset()),
@@ -422,12 +422,12 @@ class Viewer:
             self.complain(str(error))
         self.navigation.orient(kept.orientation)
         self.navigation.slide(kept.offset)
-        self.workbench.from_state(kept.workbench)
+        self.controller.from_state(kept.workbench)
         self.refresh()
 
     def _load_masks(self, memory: Memory) -> None:
         """The approved voxels of the volume on the screen, where there are any."""
-        opened = self.shelf.current
+        opened = self.open_volumes.current
         if opened is not None and memory.masks(opened.name).exists():
             read_slicer_segmentation(opened.segmentation, memory.masks(opened.name))
             opened.segmentation.SetReferenceImageGeometryParameterFromVolumeNode(opened.node)
@@ -441,5 +441,5 @@ def _window_of(model: str) -> tuple[float, float] | None:
     try:
         window = read_header(find_model(model)).provenance.get("window")
     except SPASegmentError:
-        return None  # the workbench says what is wrong with the model
+        return None  # the controller says what is wrong with the model
     return (float(window[0]), float(window[1])) if window else None

@@ -92,7 +92,7 @@ def stopped(unkept: str) -> str:
 
 
 def shown(screen: Any) -> dict[str, Any]:
-    """A workbench's screen as the page draws it; pictures stay here, the page has live views."""
+    """A controller's screen as the page draws it; pictures stay here, the page has live views."""
     return {
         "status": screen.status,
         "tone": screen.tone,

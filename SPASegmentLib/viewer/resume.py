@@ -36,7 +36,7 @@ class Kept:
     """Where somebody stopped.
 
     volume: key of the library's entry on the screen. others: keys of the further ones that were worked on.
-    workbench: `Workbench.to_state`. offset: of the slice in mm.
+    workbench: `Controller.to_state`. offset: of the slice in mm.
     """
 
     volume: str

@@ -43,7 +43,7 @@ async def _page_is_there(service: Service) -> None:
 
 async def _interaction(service: Service, say: Callable[[str], None]) -> None:
     viewer = service.viewer
-    bench = viewer.workbench
+    bench = viewer.controller
     place = viewer.choice.places[0] if viewer.choice is not None else None
     if place is None:
         raise StepError("The sample could not be shown; see above.")
@@ -61,14 +61,14 @@ async def _interaction(service: Service, say: Callable[[str], None]) -> None:
 
 
 async def _step(viewer: Any, act: Callable[[], None]) -> float:
-    """Do something and wait until the workbench rests; seconds it took."""
+    """Do something and wait until the controller rests; seconds it took."""
     started = time.monotonic()
     act()
-    while viewer.workbench.screen.busy:
+    while viewer.controller.screen.busy:
         if time.monotonic() - started > PATIENCE:
             raise StepError(f"A step took more than {PATIENCE:.0f} s; is the computer busy?")
         await asyncio.sleep(0.02)
-    screen = viewer.workbench.screen
+    screen = viewer.controller.screen
     if screen.tone == "problem":
         raise SPASegmentError(screen.status)
     return time.monotonic() - started

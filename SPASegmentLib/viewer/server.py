@@ -142,7 +142,7 @@ class Service:
 
     async def written(self, kind: str) -> bytes:
         """The file's bytes."""
-        from SPASegmentLib.scene.volumes import ijk_to_ras_of
+        from SPASegmentLib.mrml.volumes import ijk_to_ras_of
         from SPASegmentLib.viewer.downloads import (
             has_voxels,
             labels_of,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from SPASegmentLib.errors import SPASegmentError
-from SPASegmentLib.scene.keys import KEYS
+from SPASegmentLib.mrml.keys import KEYS
 from SPASegmentLib.viewer.app import Viewer
 
 _LONGEST = 200
@@ -37,7 +37,7 @@ def bind_triggers(server: Any, viewer: Viewer) -> None:
     bind("name_segment", lambda name: viewer.name_segment(_text(name)))
     bind("choose_profile", lambda name: viewer.choose_profile(_text(name)))
     bind("create_profile", lambda name: viewer.create_profile(_text(name)))
-    bind("set_learn", lambda learn: viewer.workbench.set_learn(bool(learn)))
+    bind("set_learn", lambda learn: viewer.controller.set_learn(bool(learn)))
     bind("act", lambda action: _act(viewer, action))
     bind("toggle_3d", viewer.toggle_3d)
     bind("move_cursor", lambda x, y, far: viewer.navigation.move_cursor(int(x), int(y), bool(far)))

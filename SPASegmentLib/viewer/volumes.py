@@ -23,7 +23,7 @@ MODALITY = "DICOM.Modality"
 
 
 @dataclass(frozen=True)
-class Place:
+class Landmark:
     """A point worth looking at. name: what lies there. ras: mm."""
 
     name: str
@@ -42,7 +42,7 @@ class Choice:
     label: str
     load: Callable[[], Volume]
     path: Path | None = None
-    places: tuple[Place, ...] = ()
+    places: tuple[Landmark, ...] = ()
     is_upload: bool = False
     window: str = "model"
 
@@ -74,7 +74,7 @@ def built_in_samples() -> list[Choice]:
     )
     choices = []
     for key, label, seed, rotated in kinds:
-        places = tuple(Place(s.name, s.ras) for s in sample_seeds(seed, rotated=rotated))
+        places = tuple(Landmark(s.name, s.ras) for s in sample_seeds(seed, rotated=rotated))
 
         def load(seed: int = seed, rotated: bool = rotated) -> Volume:
             return make_sample_volume(seed, rotated=rotated)

@@ -1,4 +1,4 @@
-"""Runs in the real application (`--python-script`): the self-test, the clinician, the masher, screenshots.
+"""Runs in the real application (`--python-script`): self-test, clinician, random user, screenshots.
 
 Writes what came of it to the file that SPASEGMENT_RESULTS names, and quits Slicer.
 """
@@ -105,7 +105,9 @@ def main():
             )
             for plane in scenarios.PLANES
         },
-        "masher": with_panel(lambda user, folder: scenarios.masher(user, folder, actions=actions, seed=7)),
+        "random_user": with_panel(
+            lambda user, folder: scenarios.random_user(user, folder, actions=actions, seed=7)
+        ),
         "Segment Editor's undo": with_panel(editors_undo),
         "pictures": with_panel(picture),
         "reload": reload,

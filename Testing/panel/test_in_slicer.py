@@ -1,4 +1,4 @@
-"""The self-test, the clinician and the masher in the real application that SLICER_EXECUTABLE names."""
+"""The self-test, the clinician and the random user in the real application that SLICER_EXECUTABLE names."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def test_everything_missing_is_installed_as_wheels_and_the_panel_goes_on(
     assert set(wanted) == {"torch", "torchvision", "scikit-learn", "segment-anything", "SimpleITK"}
     assert all(lines[:2] == ["--only-binary", ":all:"] for lines in fresh.pip)
     assert user.ui.workArea.visible
-    assert user.panel.workbench is not None
+    assert user.panel.controller is not None
     assert user.panel.settings.installing is False
 
 
@@ -86,7 +86,7 @@ def test_pytorch_comes_through_its_extension_where_there_is_one(
     user.click("installButton")
     assert asked["torchVersionRequirement"].startswith(">=")
     assert not any("torch" in line.split(">=")[0] for lines in fresh.pip for line in lines)
-    assert user.panel.workbench is not None
+    assert user.panel.controller is not None
 
 
 def test_newer_slicers_own_installer_is_used(
@@ -121,7 +121,7 @@ def test_a_package_that_was_loaded_before_asks_for_a_restart(
     user.click("installButton")
     assert application.restarts == 1
     assert user.panel.settings.installing is True
-    assert user.panel.workbench is None
+    assert user.panel.controller is None
 
 
 def test_an_interrupted_installation_goes_on_after_a_restart(application: Any, fresh: Any) -> None:
@@ -136,7 +136,7 @@ def test_an_interrupted_installation_goes_on_after_a_restart(application: Any, f
     again = open_panel(application, True, True)
     assert again.ui.installButton.text == "Go on installing"
     again.click("installButton")
-    assert again.panel.workbench is not None
+    assert again.panel.controller is not None
 
 
 def test_the_modules_file_loads_where_nothing_heavy_is_installed(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def test_the_panel_opens_and_says_what_it_needs_with_nothing_installed(
     assert not widget.ui.workArea.visible
     assert "torch" in widget.ui.installText.text
     assert "GB" in widget.ui.installText.text
-    assert widget.panel.workbench is None
+    assert widget.panel.controller is None
 
 
 def test_everything_installed_shows_the_work_area(application: Any) -> None:

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from SPASegmentLib.scene.keys import ALSO, KEYS
+from SPASegmentLib.mrml.keys import ALSO, KEYS
 from SPASegmentLib.viewer.keys import stroke, strokes
 from SPASegmentLib.viewer.options import ViewerOptions
 from SPASegmentLib.viewer.resume import Kept, Memory

@@ -144,13 +144,13 @@ def _lies_on_the_slice(user, volume, voxels: np.ndarray, ras: tuple, area: float
     assert area > 50
 
 
-def masher(user, folder: Path, *, actions: int, seed: int) -> int:
+def random_user(user, folder: Path, *, actions: int, seed: int) -> int:
     """Random actions in any order, valid or not. Returns how many approvals there were.
 
-    Raises AssertionError where a segment does not hold what it must (see `ledger`).
+    Raises AssertionError where a segment does not hold what it must (see `oracle`).
     """
-    from masher import Masher
+    from random_user import RandomUser
 
-    one = Masher(user, folder, seed)
+    one = RandomUser(user, folder, seed)
     one.run(actions)
-    return one.ledger.approved
+    return one.oracle.approved

@@ -1,0 +1,52 @@
+"""The actions a face offers by name, their default keys and tooltips. Standard library only."""
+
+from __future__ import annotations
+
+from SPASegmentLib.mrml.screen import CANDIDATES
+
+PICKS = tuple(f"pick:{k}" for k in range(CANDIDATES))
+TAKES = tuple(f"take:{k}" for k in range(CANDIDATES))
+
+KEYS: dict[str, str] = {
+    **{name: str(k + 1) for k, name in enumerate(PICKS)},
+    **{name: f"Shift+{k + 1}" for k, name in enumerate(TAKES)},
+    "none_of_these": "0",
+    "approve": "Return",
+    "undo": "Backspace",
+    "redo": "Shift+Backspace",
+    "next_slice": "Up",
+    "previous_slice": "Down",
+    "cancel": "Esc",
+}
+"""Action name (`Controller.act`) -> key sequence as Qt writes it (QKeySequence.fromString)."""
+
+ALSO: dict[str, tuple[str, ...]] = {
+    "approve": ("Enter",),
+    "undo": ("Ctrl+Z",),
+    "redo": ("Ctrl+Y", "Ctrl+Shift+Z"),
+}
+"""Further keys of the same actions: the keypad's Enter, and what every application has for undo."""
+
+TOOLTIPS: dict[str, str] = {
+    **{name: f"Pick alternative {k + 1}: a new proposal follows." for k, name in enumerate(PICKS)},
+    **{name: f"Take alternative {k + 1} as final, as it is." for k, name in enumerate(TAKES)},
+    "none_of_these": "None of these: show four others.",
+    "approve": "Approve the recommendation: its mask is written into the segment.",
+    "undo": "Take the last step back; after an approval the mask and what was learnt go with it.",
+    "redo": "Bring back the step that was undone last.",
+    "next_slice": "Go to the next slice and carry the object over.",
+    "previous_slice": "Go to the previous slice and carry the object over.",
+    "cancel": "Stop computing; nothing is changed.",
+}
+"""One sentence per action, without its key."""
+
+
+def key_text(sequence: str) -> str:
+    """A key sequence as people read it: "Return" is Enter."""
+    return sequence.replace("Return", "Enter")
+
+
+def tooltip(action: str, keys: dict[str, str] | None = None) -> str:
+    """The sentence of an action with its key in brackets. keys: the user's own bindings, or None."""
+    sequence = (KEYS if keys is None else keys).get(action, "")
+    return f"{TOOLTIPS[action]} ({key_text(sequence)})" if sequence else TOOLTIPS[action]

@@ -1,0 +1,189 @@
+"""Five slice views: a large one with the recommendation, and four small ones that follow it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import vtk
+
+from SPASegmentLib.imaging.view_slices import ViewSlice
+from SPASegmentLib.mrml.volumes import array_of, matrix_of
+from SPASegmentLib.reporting.overlay import view_of
+
+LAYOUT_ID = 70514
+"""Far from Slicer's own layouts (up to about 600) and from the numbers people pick first."""
+LARGE = "SPASegment"
+"""Singleton tag of the large view's slice node."""
+SMALL = ("SPASegment1", "SPASegment2", "SPASegment3", "SPASegment4")
+"""Tags of the small views' slice nodes, candidate 1 to 4."""
+_GROUP = 514
+"""View group: Slicer links views within one group only."""
+_CLOSE = 1e-6
+
+
+def layout_description() -> str:
+    """The layout as Slicer's layout manager reads it."""
+    rows = "".join(
+        '<item splitSize="250"><layout type="horizontal" split="true">'
+        f"{_view(SMALL[first], str(first + 1))}{_view(SMALL[first + 1], str(first + 2))}"
+        "</layout></item>"
+        for first in (0, 2)
+    )
+    return (
+        '<layout type="horizontal" split="true">'
+        f"{_view(LARGE, 'S', 500)}"
+        f'<item splitSize="500"><layout type="vertical" split="true">{rows}</layout></item>'
+        "</layout>"
+    )
+
+
+def register_layout(layout_node: Any) -> int:
+    """Teach a vtkMRMLLayoutNode the layout (again, where it knows it); returns the number to switch to."""
+    description = layout_description()
+    if layout_node.IsLayoutDescription(LAYOUT_ID):
+        if layout_node.GetLayoutDescription(LAYOUT_ID) != description:
+            layout_node.SetLayoutDescription(LAYOUT_ID, description)
+    else:
+        layout_node.AddLayoutDescription(LAYOUT_ID, description)
+    return LAYOUT_ID
+
+
+class ViewLink:
+    """Keeps small views on the large one's slice, zoom and volume until `unlink`; scrolling works in each."""
+
+    def __init__(self, scene: Any, large_id: str, small_ids: Sequence[str]) -> None:
+        self._scene = scene
+        self._large_id, self._small_ids = large_id, tuple(small_ids)
+        self._busy = False
+        self._watched: list[tuple[Any, int]] = []
+        for node_id in (large_id, *small_ids):
+            node = scene.GetNodeByID(node_id)
+            if node is not None:
+                self._watched.append((node, node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._on_change)))
+        composite = self._composite(large_id)
+        if composite is not None:
+            tag = composite.AddObserver(vtk.vtkCommand.ModifiedEvent, self._on_change)
+            self._watched.append((composite, tag))
+        self.update()
+
+    def update(self) -> None:
+        """Bring the small views to where the large one is."""
+        large = self._scene.GetNodeByID(self._large_id)
+        if large is None or self._busy:
+            return
+        self._busy = True
+        try:
+            for node_id in self._small_ids:
+                small = self._scene.GetNodeByID(node_id)
+                if small is not None:
+                    _follow(small, large)
+                    self._same_volume(node_id)
+        finally:
+            self._busy = False
+
+    def unlink(self) -> None:
+        """Let the views go their own ways."""
+        for node, tag in self._watched:
+            node.RemoveObserver(tag)
+        self._watched = []
+
+    def _on_change(self, caller: Any, event: str) -> None:
+        if self._busy:
+            return
+        large = self._scene.GetNodeByID(self._large_id)
+        if large is not None and caller is not large and caller.IsA("vtkMRMLSliceNode"):
+            moved = array_of(caller.GetSliceToRAS())
+            if np.abs(moved - array_of(large.GetSliceToRAS())).max() > _CLOSE:
+                self._busy = True
+                try:
+                    _place(large, moved)
+                finally:
+                    self._busy = False
+        self.update()
+
+    def _composite(self, slice_node_id: str) -> Any:
+        """The composite node that belongs to a slice node: same layout name."""
+        node = self._scene.GetNodeByID(slice_node_id)
+        if node is None:
+            return None
+        found = self._scene.GetNodesByClass("vtkMRMLSliceCompositeNode")
+        found.UnRegister(None)
+        for n in range(found.GetNumberOfItems()):
+            if found.GetItemAsObject(n).GetLayoutName() == node.GetLayoutName():
+                return found.GetItemAsObject(n)
+        return None
+
+    def _same_volume(self, slice_node_id: str) -> None:
+        large, small = self._composite(self._large_id), self._composite(slice_node_id)
+        if large is None or small is None:
+            return
+        if small.GetBackgroundVolumeID() != large.GetBackgroundVolumeID():
+            small.SetBackgroundVolumeID(large.GetBackgroundVolumeID())
+
+
+def link_views(scene: Any, large_id: str, small_ids: Sequence[str]) -> ViewLink:
+    """Link views by the IDs of their slice nodes; keep the returned link and `unlink` it."""
+    return ViewLink(scene, large_id, small_ids)
+
+
+def scroll_to(slice_node: Any, view_slice: ViewSlice) -> None:
+    """Move a view along its normal onto a slice."""
+    matrix = array_of(slice_node.GetSliceToRAS())
+    normal = matrix[:3, 2] / np.linalg.norm(matrix[:3, 2])
+    point = view_slice.to_world((view_slice.shape[0] - 1) / 2, (view_slice.shape[1] - 1) / 2)
+    matrix[:3, 3] += normal * (normal @ (point - matrix[:3, 3]))
+    _place(slice_node, matrix)
+
+
+def zoom_to(slice_node: Any, view_slice: ViewSlice, mask: np.ndarray) -> None:
+    """Bring a mask's object to the middle of a view, with some room around it; an empty mask: the slice.
+
+    mask: (H, W) bool as the view shows it.
+    """
+    about = view_of([mask], [], view_slice.image.spacing)
+    found = np.argwhere(mask) if mask.any() else np.array([[0, 0], np.subtract(mask.shape, 1)])
+    row, col = (found.min(axis=0) + found.max(axis=0)) / 2
+    matrix = array_of(slice_node.GetSliceToRAS())
+    matrix[:3, 3] = view_slice.to_world(float(row), float(col))
+    was = slice_node.StartModify()
+    _place(slice_node, matrix)
+    slice_node.SetXYZOrigin(0, 0, 0)
+    width, height = (max(n, 1) for n in slice_node.GetDimensions()[:2])
+    scale = about.size / min(width, height)
+    slice_node.SetFieldOfView(width * scale, height * scale, slice_node.GetFieldOfView()[2])
+    slice_node.EndModify(was)
+
+
+def _follow(small: Any, large: Any) -> None:
+    """The same slice, and as many millimetres across the shorter side."""
+    was = small.StartModify()
+    _place(small, array_of(large.GetSliceToRAS()))
+    small.SetXYZOrigin(*large.GetXYZOrigin())
+    width, height = (max(n, 1) for n in small.GetDimensions()[:2])
+    fov = large.GetFieldOfView()
+    scale = min(fov[0], fov[1]) / min(width, height)
+    if np.abs(np.subtract(small.GetFieldOfView()[:2], (width * scale, height * scale))).max() > _CLOSE:
+        small.SetFieldOfView(width * scale, height * scale, fov[2])
+    small.EndModify(was)
+
+
+def _place(slice_node: Any, matrix: np.ndarray) -> None:
+    """Set where a view is; nothing happens where it is there already."""
+    if np.abs(array_of(slice_node.GetSliceToRAS()) - matrix).max() > _CLOSE:
+        slice_node.GetSliceToRAS().DeepCopy(matrix_of(matrix))
+        slice_node.UpdateMatrices()
+
+
+def _view(tag: str, label: str, size: int | None = None) -> str:
+    split = f' splitSize="{size}"' if size else ""
+    colour = "#F2B200" if tag == LARGE else "#8C8C8C"
+    return (
+        f'<item{split}><view class="vtkMRMLSliceNode" singletontag="{tag}">'
+        '<property name="orientation" action="default">Axial</property>'
+        f'<property name="viewlabel" action="default">{label}</property>'
+        f'<property name="viewcolor" action="default">{colour}</property>'
+        f'<property name="viewgroup" action="default">{_GROUP}</property>'
+        "</view></item>"
+    )

@@ -1,0 +1,126 @@
+"""The screen that belongs to a state of the interaction."""
+
+from __future__ import annotations
+
+from SPASegmentLib.mrml.engine_holder import EngineHolder
+from SPASegmentLib.mrml.interaction import SceneInteraction
+from SPASegmentLib.mrml.keys import PICKS, TAKES
+from SPASegmentLib.mrml.profile_controller import ProfileController
+from SPASegmentLib.mrml.screen import Card, Screen, Tone
+from SPASegmentLib.mrml.settings import InteractionSettings
+from SPASegmentLib.mrml.target import Target
+from SPASegmentLib.mrml.work import Work
+
+LOADING = "Loading the model; this takes a few seconds, Esc cancels."
+COMPUTING = "Computing; Esc cancels."
+APPROVED = "{how}; Up carries the object to the next slice, Backspace takes it back."
+
+
+def make_screen(
+    work: SceneInteraction,
+    target: Target,
+    settings: InteractionSettings,
+    profiles: ProfileController,
+    holder: EngineHolder,
+    said: tuple[str, Tone],
+) -> Screen:
+    """said: a sentence that goes before what to do next, or ""."""
+    current = work.current
+    status, tone = _status(work, current)
+    if said[0]:
+        status, tone = said
+    cards = _cards(current)
+    session = current.session if current is not None else None
+    proposal = current.proposal if current is not None else None
+    seconds = (proposal.seconds or {}).get("total") if proposal is not None else None
+    profile = profiles.profile
+    return Screen(
+        status=status,
+        tone=tone,
+        detail=_detail(session.iteration if session else 0, seconds, profiles, settings),
+        busy=work.computing,
+        recommendation=cards[0] if cards else None,
+        cards=cards[1:],
+        iteration=session.iteration if session else 0,
+        seconds=seconds,
+        enabled=_enabled(work, current),
+        warnings=_warnings(current),
+        profile=profile.name if profile is not None else None,
+        profile_images=profile.n_images if profile is not None else 0,
+        learn=settings.learn,
+        model=holder.model,
+        device=holder.device,
+        segment=target.segment_name,
+        profiles=profiles.names,
+        notes=profiles.notes,
+        seeds=_seeds(current),
+    )
+
+
+def _status(work: SceneInteraction, current: Work | None) -> tuple[str, Tone]:
+    if work.waiting:
+        return LOADING, "busy"
+    if not work.has_volume:
+        return "Choose a volume to begin.", "hint"
+    if work.requests.reviving is not None or (current is not None and current.computing):
+        return COMPUTING, "busy"
+    if current is None or current.session is None or current.empty:
+        return "Click a seed on the object.", "hint"
+    if current.session.finished:
+        return APPROVED.format(how=current.session.state.capitalize()), "done"
+    return current.session.what_next, "hint"
+
+
+def _detail(
+    iteration: int, seconds: float | None, profiles: ProfileController, settings: InteractionSettings
+) -> str:
+    parts = [f"iteration {iteration}"] if iteration else []
+    if seconds is not None:
+        parts.append(f"{seconds:.1f} s")
+    if profiles.profile is not None:
+        n = profiles.profile.n_images
+        parts.append(f'profile "{profiles.profile.name}" ({n} image{"" if n == 1 else "s"})')
+        if not settings.learn:
+            parts.append("not learning")
+    return " · ".join(parts)
+
+
+def _cards(current: Work | None) -> tuple[Card, ...]:
+    if current is None or current.finished or current.proposal is None:
+        return ()
+    return current.cards.get(current.proposal, ())
+
+
+def _seeds(current: Work | None) -> tuple[tuple[float, float, float, bool], ...]:
+    if current is None:
+        return ()
+    points = current.session.points if current.session is not None else ()
+    if current.opening is not None:
+        points = (current.opening,)
+    places = [(current.view.to_world(p.row, p.col), p.positive) for p in points]
+    return tuple((float(r), float(a), float(s), positive) for (r, a, s), positive in places)
+
+
+def _warnings(current: Work | None) -> tuple[str, ...]:
+    if current is None:
+        return ()
+    proposal = current.proposal
+    said = [*current.doubts, *current.view.image.warnings, *(proposal.warnings if proposal else ())]
+    return tuple(dict.fromkeys(said))
+
+
+def _enabled(work: SceneInteraction, current: Work | None) -> frozenset[str]:
+    names: set[str] = set()
+    if work.has_volume and work.has_view:
+        names |= {"seed", "next_slice", "previous_slice"}
+    session = current.session if current is not None else None
+    if session is not None and session.state == "open" and current is not None and not current.computing:
+        shown = len(session.proposal.candidates) if session.proposal is not None else 0
+        names |= {"approve", "none_of_these", *PICKS[:shown], *TAKES[:shown]}
+    if work.computing:
+        names.add("cancel")
+    if work.computing or (current is not None and not current.empty) or work.trail.before() is not None:
+        names.add("undo")
+    if not work.computing and ((current is not None and current.can_redo) or work.trail.after() is not None):
+        names.add("redo")
+    return frozenset(names)

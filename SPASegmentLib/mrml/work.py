@@ -1,0 +1,281 @@
+"""What is being segmented: one object on one slice (`Work`), and the order they were worked on (`Trail`)."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from SPASegmentLib.errors import InputError, SPASegmentError, StepError
+from SPASegmentLib.imaging.geometry import Slab
+from SPASegmentLib.imaging.types import PointPrompt
+from SPASegmentLib.imaging.view_slices import ViewSlice
+from SPASegmentLib.inference.messages import Proposal
+from SPASegmentLib.inference.session import Session
+from SPASegmentLib.mrml.screen import Card
+
+if TYPE_CHECKING:
+    from SPASegmentLib.inference.session_log import SessionLog
+    from SPASegmentLib.profiles.learning import Receipt
+    from SPASegmentLib.profiles.teaching import Teaching
+
+MAX_PIXELS = 2**28
+LIVE = 4
+"""Sessions kept whole; older ones are kept as logs and computed again when they are needed."""
+SEED_FIRST = "Click a seed on the object first."
+STILL_COMPUTING = "The last step is still being computed; wait for it or cancel it first."
+KEPT = 1000
+"""Works kept at all; what was approved on older ones stays, but is not undone here any more."""
+
+
+@dataclass(frozen=True, eq=False)
+class SlicePosition:
+    """How a slice was cut, so that the very same one can be cut again.
+
+    slice_to_ras: (4, 4) of the view. at_ras: the point it was cut through. moves: slices from there.
+    """
+
+    slice_to_ras: np.ndarray
+    at_ras: tuple[float, float, float] | None
+    moves: tuple[int, ...] = ()
+
+    def moved(self, steps: int, *, exact: bool) -> SlicePosition:
+        """The place `steps` further. exact: on planes of voxels steps add up without rounding."""
+        moves = (*self.moves, steps)
+        return SlicePosition(self.slice_to_ras, self.at_ras, (sum(moves),) if exact else moves)
+
+
+@dataclass(eq=False)
+class Work:
+    """One object on one slice.
+
+    node_id: of the view it was seeded in. session: None until the seed's proposal is there (`opening` then
+    holds the seed), or while only its `log` is kept. carried: its seed came from the neighbouring slice.
+    target: (segmentation node ID, segment ID) its mask went to. packed: what was approved, once the session
+    rests. changes: its writes, oldest first. receipt: what a profile holds of it since before the scene was
+    saved. doubts: sentences beside it. stale: its volume has changed since. stuck: its log cannot be brought
+    back. voxels: those its mask covers, once they were needed. saved: its record in a saved state. cards: by
+    proposal.
+    """
+
+    view: ViewSlice
+    place: SlicePosition
+    node_id: str
+    session: Session | None = None
+    opening: PointPrompt | None = None
+    carried: bool = False
+    log: SessionLog | None = None
+    target: tuple[str, str] | None = None
+    packed: bytes | None = None
+    changes: list[Any] = field(default_factory=list)
+    teaching: Teaching | None = None
+    receipt: Receipt | None = None
+    doubts: tuple[str, ...] = ()
+    stale: bool = False
+    stuck: bool = False
+    voxels: tuple[bytes, Slab | None] | None = field(default=None, repr=False)
+    saved: tuple[tuple[Any, ...], Any] | None = field(default=None, repr=False)
+    cards: dict[Proposal, tuple[Card, ...]] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """Of its slice."""
+        return self.view.key
+
+    @property
+    def finished(self) -> bool:
+        """Whether its mask was approved or taken."""
+        if self.session is not None:
+            return self.session.finished
+        return (
+            self.log is not None and bool(self.log.steps) and self.log.steps[-1].kind in ("approve", "take")
+        )
+
+    @property
+    def computing(self) -> bool:
+        """Whether a proposal is awaited."""
+        return self.opening is not None or (self.session is not None and self.session.pending is not None)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing holds here, be it that all was undone."""
+        if self.opening is not None:
+            return False
+        if self.session is not None:
+            return not self.session.done and self.session.pending is None
+        return self.log is None or not self.log.steps
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether a step was undone here and nothing is awaited."""
+        if self.computing:
+            return False
+        if self.session is not None:
+            return self.session.can_redo
+        return self.log is not None and bool(self.log.undone)
+
+    @property
+    def proposal(self) -> Proposal | None:
+        """On the screen."""
+        return self.session.proposal if self.session is not None else None
+
+    def approved(self) -> np.ndarray | None:
+        """(H, W) bool, the mask that was approved or taken; None where none was or only the log is kept."""
+        if self.session is None or not self.session.finished:
+            return (
+                None
+                if self.packed is None or not self.finished
+                else unpack(self.packed, self.view.image.shape)
+            )
+        return self.session.result().mask
+
+    def taught(self) -> Receipt | None:
+        """What a profile holds of it."""
+        return self.receipt if self.teaching is None else self.teaching.receipt or self.receipt
+
+    def hold(self, session: Session) -> None:
+        """Take a new state of the session; cards of proposals that are gone go too."""
+        self.session, self.opening, self.log = session, None, None
+        kept = {done.proposal for done in (*session.done, *session.undone)}
+        self.cards = {proposal: cards for proposal, cards in self.cards.items() if proposal in kept}
+
+    def rest(self) -> None:
+        """Keep only the log of the session."""
+        if self.session is None or self.computing:
+            return
+        from SPASegmentLib.inference.session_log import log_of
+
+        mask = self.approved()
+        self.packed = None if mask is None else pack(mask)
+        self.log = log_of(self.session)
+        if self.saved is not None:
+            stood, record = self.saved
+            rests = (None, self.log, *stood[2:]) if stood[0] is self.session else None
+            self.saved = (rests, record) if rests else None  # the record is the same, and holds no session
+        self.session, self.cards = None, {}
+        self.view = light(self.view)
+        if self.teaching is not None and self.teaching.receipt is not None:
+            self.receipt, self.teaching = self.teaching.receipt, None
+
+
+class Trail:
+    """Works in the order they were begun. Undo walks back over it, redo forward."""
+
+    def __init__(self) -> None:
+        self._works: list[Work] = []
+        self.current: Work | None = None
+
+    def __iter__(self) -> Iterator[Work]:
+        return iter(tuple(self._works))
+
+    def __len__(self) -> int:
+        return len(self._works)
+
+    def begin(self, work: Work) -> None:
+        """A new object, after the one before; what was undone further on cannot be redone any more."""
+        self.settle()
+        self._works.append(work)
+        self.current = work
+
+    def clear(self) -> None:
+        """Forget all works."""
+        self._works, self.current = [], None
+
+    def settle(self) -> None:
+        """Something new was done: forget the works that hold nothing but undone steps."""
+        self._works = [work for work in self._works if work is self.current or not work.empty]
+
+    def drop(self, unwanted: Callable[[Work], bool]) -> list[Work]:
+        """Forget works. Returns them."""
+        dropped = [work for work in self._works if unwanted(work)]
+        self._works = [work for work in self._works if work not in dropped]
+        if self.current not in self._works:
+            self.current = None
+        return dropped
+
+    def latest(self, key: str) -> Work | None:
+        """The object worked on last on a slice; an empty one only where there is no other."""
+        here = [work for work in self._works if work.key == key]
+        return next((w for w in reversed(here) if not w.empty), here[-1] if here else None)
+
+    def on(self, key: str) -> list[Work]:
+        """All objects of a slice, oldest first."""
+        return [work for work in self._works if work.key == key]
+
+    def before(self) -> Work | None:
+        """The work undo goes to when nothing is left to undo in the current one."""
+        works = self._works
+        if self.current is None:
+            return next((work for work in reversed(works) if not work.empty), None)
+        at = works.index(self.current)
+        return next((work for work in reversed(works[:at]) if not work.empty), None)
+
+    def after(self) -> Work | None:
+        """The work redo goes to when nothing is left to redo in the current one."""
+        works = self._works
+        start = works.index(self.current) + 1 if self.current in works else 0
+        return next((work for work in works[start:] if work.empty and work.can_redo), None)
+
+    def rest(self) -> None:
+        """Keep the latest sessions whole, and logs of the others."""
+        live = [work for work in self._works if work.session is not None and work is not self.current]
+        for work in live[: max(0, len(live) - LIVE + 1)]:
+            work.rest()
+        if len(self._works) > KEPT:
+            oldest = self._works[: len(self._works) - KEPT]
+            self._works = [work for work in self._works if work not in oldest or work is self.current]
+
+
+def session_of(work: Work) -> Session:
+    """The session of a work. Raises StepError where its first proposal is still being computed."""
+    if work.session is None:
+        raise StepError(STILL_COMPUTING)
+    return work.session
+
+
+def light(view: ViewSlice) -> ViewSlice:
+    """The slice without its pixels, where `whole` can cut them again to the last bit."""
+    if view.plane.index is None:
+        # Resampled between voxels: not every plane comes out the same to the last bit.
+        with contextlib.suppress(SPASegmentError):
+            if np.array_equal(view.moved(0).image.pixels, view.image.pixels):
+                return _hollow(view)
+        return view
+    return _hollow(view)
+
+
+def _hollow(view: ViewSlice) -> ViewSlice:
+    nothing = np.zeros((), np.float32)
+    nothing.flags.writeable = False  # a slice copies pixels that may change, and this is to take no memory
+    pixels = np.broadcast_to(nothing, view.image.pixels.shape)
+    return replace(view, image=replace(view.image, pixels=pixels))
+
+
+def whole(view: ViewSlice) -> ViewSlice:
+    """The slice with its pixels."""
+    if view.image.pixels.size == 1 or any(view.image.pixels.strides):
+        return view
+    image = view.moved(0).image
+    return replace(view, image=replace(view.image, pixels=image.pixels))
+
+
+def pack(mask: np.ndarray) -> bytes:
+    """Bool of any shape -> compressed bits."""
+    return zlib.compress(np.packbits(mask).tobytes(), 6)
+
+
+def unpack(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
+    """Bool of that shape. Raises InputError for what is none; never unpacks more than that."""
+    count = math.prod(shape)
+    bits = b""
+    if count <= MAX_PIXELS:
+        with contextlib.suppress(zlib.error):
+            bits = zlib.decompressobj().decompress(data, count // 8 + 2)
+    if len(bits) != (count + 7) // 8:
+        raise InputError("its mask is damaged; what was approved is kept.")
+    return np.unpackbits(np.frombuffer(bits, np.uint8), count=count).astype(bool).reshape(shape)

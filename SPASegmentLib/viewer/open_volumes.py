@@ -1,0 +1,96 @@
+"""The volumes that are open, each with its segmentation: going back to one finds it as it was left."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from SPASegmentLib.imaging.types import Volume
+from SPASegmentLib.viewer.downloads import has_voxels
+from SPASegmentLib.viewer.volumes import (
+    Choice,
+    add_segmentation_node,
+    add_volume_node,
+    remove_node,
+    short_hash,
+)
+
+MOST_OPEN = 4
+"""Volumes kept open where nothing is approved on them."""
+
+
+@dataclass(eq=False)
+class OpenVolume:
+    """A volume in the scene. name: stands for its choice in node IDs and file names. size: bytes."""
+
+    choice: Choice
+    node: Any
+    segmentation: Any
+    name: str
+    is_ct: bool
+    size: int
+    warnings: tuple[str, ...] = ()
+
+
+class OpenVolumes:
+    """Open volumes, the one on the screen last."""
+
+    def __init__(self, scene: Any, views: Sequence[str]) -> None:
+        """views: IDs of the view nodes that show approved segments."""
+        self._scene, self._views = scene, list(views)
+        self._open: OrderedDict[str, OpenVolume] = OrderedDict()
+
+    def __iter__(self) -> Iterator[OpenVolume]:
+        return iter(self._open.values())
+
+    def find(self, key: str) -> OpenVolume | None:
+        """The open volume of a choice."""
+        return self._open.get(key)
+
+    @property
+    def current(self) -> OpenVolume | None:
+        """The one on the screen."""
+        return next(reversed(self._open.values()), None)
+
+    def put(self, choice: Choice, volume: Volume) -> OpenVolume:
+        """Put a volume that was read into the scene, in place of an older reading of the same choice."""
+        if choice.key in self._open:
+            self._drop(choice.key)
+        name = f"SPA{short_hash(choice.key)}"
+        node = add_volume_node(self._scene, volume, name)
+        segmentation = add_segmentation_node(self._scene, node, name)
+        segmentation.GetDisplayNode().SetViewNodeIDs(self._views)
+        segmentation.GetDisplayNode().SetVisibility3D(False)
+        is_ct, size = volume.modality == "CT", volume.array.nbytes
+        opened = OpenVolume(choice, node, segmentation, name, is_ct, size, volume.warnings)
+        self._open[choice.key] = opened
+        return opened
+
+    def bring_forward(self, opened: OpenVolume) -> None:
+        """This one is on the screen now; the longest unseen ones without anything approved are closed."""
+        self._open.move_to_end(opened.choice.key)
+        for other in self:
+            other.segmentation.GetDisplayNode().SetVisibility(other is opened)
+        spare = [key for key, other in self._open.items() if not has_voxels(other.segmentation)]
+        for key in spare[: max(len(spare) - MOST_OPEN, 0)]:
+            if key != opened.choice.key:
+                self._drop(key)
+
+    def free_uploads(self) -> int:
+        """Close uploads that are not on the screen and hold nothing approved; bytes of those that stay."""
+        for key, opened in list(self._open.items()):
+            if opened.choice.is_upload and opened is not self.current and not has_voxels(opened.segmentation):
+                self._drop(key)
+        return sum(opened.size for opened in self if opened.choice.is_upload)
+
+    def remove(self, key: str) -> None:
+        """Close a volume that is not on the screen."""
+        if key in self._open:
+            self._drop(key)
+
+    def _drop(self, key: str) -> None:
+        opened = self._open.pop(key)
+        remove_node(self._scene, opened.segmentation)
+        remove_node(self._scene, opened.node)

@@ -1,0 +1,117 @@
+"""Five views: the layout Slicer reads, and small views that follow the large one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+slicer = pytest.importorskip("slicer", reason="slicer-core is not installed (the extra `viewer` brings it)")
+
+from SPASegmentLib.mrml.layout import (  # noqa: E402
+    LARGE,
+    LAYOUT_ID,
+    SMALL,
+    link_views,
+    register_layout,
+    scroll_to,
+    zoom_to,
+)
+from SPASegmentLib.mrml.slicing import cut_view  # noqa: E402
+from SPASegmentLib.mrml.volumes import array_of  # noqa: E402
+
+
+@pytest.fixture
+def views(slicer_app, a_volume_node):
+    large = slicer_app.add_slice_view(LARGE, "Axial", (600, 500))
+    small = [slicer_app.add_slice_view(tag, "Coronal", (250, 300)) for tag in SMALL]
+    slicer_app.show_volume(a_volume_node, [large])
+    return large, small
+
+
+def test_slicer_reads_the_layout_and_finds_five_views(slicer_app):
+    node = slicer_app.scene.AddNewNodeByClass("vtkMRMLLayoutNode")
+    assert register_layout(node) == LAYOUT_ID
+    assert register_layout(node) == LAYOUT_ID
+    node.SetViewArrangement(LAYOUT_ID)
+    root = node.GetLayoutRootElement()
+    tags = []
+
+    def walk(element):
+        if element.GetName() == "view":
+            tags.append(element.GetAttribute("singletontag"))
+        for n in range(element.GetNumberOfNestedElements()):
+            walk(element.GetNestedElement(n))
+
+    walk(root)
+    assert tags == [LARGE, *SMALL]
+
+
+def test_small_views_follow_slice_zoom_and_volume(slicer_app, a_volume_node, views):
+    large, small = views
+    link = link_views(slicer_app.scene, large.GetID(), [node.GetID() for node in small])
+    large.SetOrientation("Sagittal")
+    large.SetSliceOffset(7.0)
+    large.SetFieldOfView(90, 75, 1)
+    large.SetXYZOrigin(4, -3, 0)
+    logic = slicer_app.applicationLogic().GetSliceLogic
+    for node in small:
+        np.testing.assert_allclose(array_of(node.GetSliceToRAS()), array_of(large.GetSliceToRAS()))
+        assert min(node.GetFieldOfView()[:2]) == pytest.approx(75)
+        wide, high = node.GetDimensions()[:2]
+        assert node.GetFieldOfView()[0] / node.GetFieldOfView()[1] == pytest.approx(wide / high)
+        assert node.GetXYZOrigin()[:2] == pytest.approx((4, -3))
+        assert logic(node).GetSliceCompositeNode().GetBackgroundVolumeID() == a_volume_node.GetID()
+    link.unlink()
+    before = array_of(small[0].GetSliceToRAS())
+    large.SetSliceOffset(11.0)
+    np.testing.assert_array_equal(array_of(small[0].GetSliceToRAS()), before)
+
+
+def test_scrolling_a_small_view_moves_all(slicer_app, views):
+    large, small = views
+    link_views(slicer_app.scene, large.GetID(), [node.GetID() for node in small])
+    small[2].SetSliceOffset(large.GetSliceOffset() + 6)
+    for node in (large, *small):
+        assert node.GetSliceOffset() == pytest.approx(small[2].GetSliceOffset())
+
+
+def test_a_view_that_is_gone_does_no_harm(slicer_app, views):
+    large, small = views
+    link = link_views(slicer_app.scene, large.GetID(), [node.GetID() for node in small])
+    slicer_app.scene.RemoveNode(small[1])
+    large.SetSliceOffset(3.0)
+    assert small[3].GetSliceOffset() == pytest.approx(3.0)
+    slicer_app.scene.RemoveNode(large)
+    small[0].SetSliceOffset(9.0)
+    link.update()
+    link.unlink()
+
+
+@pytest.mark.parametrize("orientation", ["Axial", "Sagittal", "Coronal"])
+def test_zooming_brings_the_object_to_the_middle(slicer_app, a_volume_node, views, orientation):
+    large, _ = views
+    large.SetOrientation(orientation)
+    slicer_app.applicationLogic().GetSliceLogic(large).RotateSliceToLowestVolumeAxes(True)
+    cut = cut_view(a_volume_node, large).moved(2)
+    mask = np.zeros(cut.shape, bool)
+    mask[4:9, 5:17] = True
+    zoom_to(large, cut, mask)
+    to_xy = np.linalg.inv(array_of(large.GetXYToRAS()))
+    corners = [(to_xy @ np.append(cut.to_world(*at), 1)) for at in ((4, 5), (8, 16))]
+    middle = np.mean(corners, axis=0)
+    wide, high = large.GetDimensions()[:2]
+    assert middle[:2] == pytest.approx((wide / 2, high / 2), abs=1.0)
+    assert middle[2] == pytest.approx(0, abs=1e-6)
+    for x, y in (corner[:2] for corner in corners):
+        assert 0 < x < wide and 0 < y < high
+    assert cut_view(a_volume_node, large).key == cut.key
+
+
+def test_scrolling_to_a_slice_keeps_pan_and_zoom(slicer_app, a_volume_node, views):
+    large, _ = views
+    slicer_app.applicationLogic().GetSliceLogic(large).RotateSliceToLowestVolumeAxes(True)
+    before = large.GetFieldOfView(), large.GetXYZOrigin()
+    cut = cut_view(a_volume_node, large)
+    scroll_to(large, cut.moved(3))
+    assert cut_view(a_volume_node, large).key == cut.moved(3).key
+    assert (large.GetFieldOfView(), large.GetXYZOrigin()) == before

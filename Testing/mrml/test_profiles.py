@@ -1,0 +1,140 @@
+"""Profiles at the controller: chosen, taught, refused with the way out, shared and compared."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from SPASegmentLib.profiles.profile import new_profile
+from SPASegmentLib.profiles.records import ModelReference
+
+
+def approve(bench):
+    bench.click()
+    bench.controller.approve()
+    return bench.settle()
+
+
+def test_a_new_profile_is_chosen_taught_and_shown_with_its_images(a_controller, a_store):
+    a_controller.controller.new_profile("Dr. A", "nodule", "CT")
+    screen = a_controller.settle()
+    assert (screen.profile, screen.profile_images, screen.profiles) == ("Dr. A", 0, ("Dr. A",))
+    assert screen.tone == "done"
+    screen = approve(a_controller)
+    assert screen.profile_images == 1 and '· profile "Dr. A" (1 image)' in screen.detail
+    (item,) = a_store.load("Dr. A").slices
+    assert item.consensus_mm2 is not None
+
+
+def test_the_next_slice_starts_from_what_was_just_taught(a_controller, a_store):
+    a_controller.controller.new_profile("Dr. A")
+    a_controller.settle()
+    a_controller.click()
+    a_controller.controller.pick(0)
+    a_controller.settle()
+    a_controller.controller.approve()
+    a_controller.controller.next_slice()  # at once: the lesson is still on its way
+    a_controller.settle()
+    np.testing.assert_array_equal(a_controller.work.session.log_prior, a_store.load("Dr. A").log_prior())
+    assert np.any(a_controller.work.session.log_prior)
+
+
+def test_do_not_learn_from_this_slice_holds_before_and_after_the_approval(a_controller, a_store):
+    a_controller.controller.new_profile("Dr. A")
+    a_controller.settle()
+    a_controller.controller.set_learn(False)
+    screen = approve(a_controller)
+    assert screen.profile_images == 0 and not screen.learn and "not learning" in screen.detail
+    a_controller.controller.set_learn(True)
+    assert a_controller.settle().profile_images == 1
+    a_controller.controller.set_learn(False)
+    assert a_controller.settle().profile_images == 0
+    assert a_store.load("Dr. A").slices == ()
+
+
+def test_without_a_profile_nothing_is_written(a_controller, a_store):
+    approve(a_controller)
+    assert not a_store.folder.exists()
+
+
+def test_a_profile_of_another_model_is_refused_with_the_way_out(a_controller, a_store):
+    a_store.create(new_profile("old", ModelReference(name="older", hash="0" * 64, components=16)))
+    a_controller.controller.set_profile("old")
+    screen = a_controller.settle()
+    assert screen.tone == "problem" and screen.profile is None
+    assert "spasegment profile relearn" in screen.status and '"older"' in screen.status
+    assert len(a_controller.click().cards) == 4
+
+
+def test_a_damaged_profile_is_said_and_the_seed_goes_on_without_it(a_controller, a_store):
+    a_controller.controller.new_profile("Dr. A")
+    a_controller.settle()
+    (entry,) = a_store.entries()
+    entry.file.write_bytes(b"{ not a profile")
+    screen = a_controller.click()
+    assert screen.tone == "problem" and "could not be read" in screen.status
+    assert len(screen.cards) == 4 and screen.profile is None
+    a_controller.controller.approve()
+    a_controller.settle()
+    assert a_controller.voxels().any()
+
+
+def test_a_profile_that_cannot_be_written_does_not_cost_the_mask(a_controller, a_store):
+    a_controller.controller.new_profile("Dr. A")
+    a_controller.settle()
+    a_controller.click()
+    a_store.delete("Dr. A", forever=True)
+    a_controller.controller.approve()
+    screen = a_controller.settle()
+    assert screen.tone == "problem" and screen.status.startswith("The mask is as you see it, but")
+    assert a_controller.voxels().any() and a_controller.work.finished
+
+
+def test_profiles_are_copied_exported_imported_summarised_and_compared(a_controller, a_store, tmp_path):
+    controller = a_controller.controller
+    controller.new_profile("Dr. A")
+    a_controller.settle()
+    approve(a_controller)
+    controller.save_profile_as("Dr. B")
+    assert a_controller.settle().profile == "Dr. B"
+    controller.export_profile(tmp_path / "b.json")
+    assert a_controller.settle().status == 'The profile "Dr. B" is exported to b.json.'
+    controller.export_profile(tmp_path / "b.json")
+    assert "exists already" in a_controller.settle().status
+    controller.import_profile(tmp_path / "b.json", "Dr. C")
+    screen = a_controller.settle()
+    assert screen.profile == "Dr. C" and screen.profiles == ("Dr. A", "Dr. B", "Dr. C")
+    controller.summarise_profile()
+    assert "1 image" in " ".join(a_controller.settle().notes)
+    controller.compare_profiles("Dr. A")
+    assert "as good as the same" in a_controller.settle().notes[0]
+    controller.import_profile(tmp_path / "nothing.json")
+    assert a_controller.settle().tone == "problem"
+
+
+@pytest.mark.parametrize("wrong", ["", "nobody", "a/b", "x" * 500])
+def test_a_name_that_is_no_profile_is_said_and_the_chosen_one_stays(a_controller, wrong):
+    a_controller.controller.new_profile("Dr. A")
+    a_controller.settle()
+    a_controller.controller.set_profile(wrong)
+    screen = a_controller.settle()
+    assert screen.status.endswith(".")
+    assert screen.profile == (None if wrong == "" else "Dr. A")
+
+
+def test_files_of_profiles_are_touched_by_the_worker_only(a_controller, a_store, monkeypatch):
+    touched = []
+    real = type(a_store)._locked
+
+    def noted(self):
+        touched.append(threading.current_thread())
+        return real(self)
+
+    monkeypatch.setattr(type(a_store), "_locked", noted)
+    a_controller.controller.new_profile("Dr. A")
+    approve(a_controller)
+    a_controller.controller.undo()
+    a_controller.settle()
+    assert len(touched) >= 3 and threading.main_thread() not in touched

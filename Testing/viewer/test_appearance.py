@@ -1,0 +1,108 @@
+"""The page fits every screen and says what is the matter; the documents' pictures are made here.
+
+`SPASEGMENT_PICTURES=docs/images pytest Testing/viewer/test_appearance.py` draws them anew.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+OUTSIDE = """() => [
+    ...document.querySelectorAll('button, select, input:not([hidden]), figcaption, output, .help')]
+  .filter((e) => { const b = e.getBoundingClientRect();
+    return b.width && (b.left < 0 || b.top < 0 || b.right > innerWidth || b.bottom > innerHeight); })
+  .map((e) => e.id || e.className || e.tagName)"""
+CUT_OFF = """() => [...document.querySelectorAll('figcaption .name, .button, .numbers, #status, .warnings p')]
+  .filter((e) => e.scrollWidth > e.clientWidth + 1).map((e) => e.innerText)"""
+
+
+@pytest.fixture
+def photograph(tmp_path: Path) -> Callable[[Any, str], Path]:
+    """Checks that nothing is cut off, and keeps a picture of the page under a name."""
+
+    def take(page: Any, name: str) -> Path:
+        assert page.page.evaluate(OUTSIDE) == [], name
+        assert page.page.evaluate(CUT_OFF) == [], name
+        page.page.mouse.move(5, 5)
+        page.page.wait_for_timeout(700)  # the pictures at rest are sharper
+        path = Path(os.environ.get("SPASEGMENT_PICTURES") or tmp_path) / f"{name}.png"
+        page.page.screenshot(path=path)
+        return path
+
+    return take
+
+
+@pytest.mark.parametrize(("name", "width", "height"), [("viewer", 1280, 800), ("viewer-large", 1920, 1080)])
+def test_everything_fits_the_screen(
+    a_server: Any,
+    new_page: Callable[..., Any],
+    photograph: Callable[..., Path],
+    name: str,
+    width: int,
+    height: int,
+) -> None:
+    page = new_page(a_server.address, width, height).begin(3)
+    page.click_at()
+    page.proposed(1)
+    with Image.open(photograph(page, name)) as picture:
+        assert picture.size == (width, height)
+    large, small = (
+        page.page.locator(".view.large").bounding_box(),
+        page.page.locator(".view.small .canvas").first.bounding_box(),
+    )
+    assert large["width"] > 2 * small["width"] > 400
+
+
+def test_every_state_is_legible(
+    a_server: Any, new_page: Callable[..., Any], photograph: Callable[..., Path], tmp_path: Path
+) -> None:
+    page = new_page(a_server.address).begin(1)
+    photograph(page, "viewer-start")
+    assert "after the seed" in page.page.inner_text(".grid")
+    (tmp_path / "broken.nrrd").write_bytes(b"NRRD0004\n")
+    page.page.set_input_files("#upload", str(tmp_path / "broken.nrrd"))
+    page.said("broken.nrrd")
+    photograph(page, "viewer-message")
+    page.page.keyboard.press("Escape")
+    page.wait("() => trame.state.get('problem') === ''")
+    page.page.keyboard.press("?")
+    page.page.wait_for_selector(".help")
+    photograph(page, "viewer-keys")
+    page.page.keyboard.press("?")
+    page.page.wait_for_selector(".help", state="detached")
+    page.click_at()
+    page.proposed(1)
+    page.page.keyboard.press("Enter")
+    page.said("Approved")
+    page.page.click("#toggle-3d")
+    page.wait("() => { const i = document.querySelector('.solid img'); return i && i.naturalWidth > 20; }")
+    photograph(page, "viewer-approved")
+    page.page.click("#toggle-3d")
+    page.page.keyboard.press("Backspace")
+    page.proposed(1)
+
+
+def test_a_file_that_cannot_be_read_leaves_a_page_that_says_what_to_do(
+    new_server: Callable[..., Any], chromium: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.nrrd").write_bytes(b"NRRD0004\n")
+    address = new_server(str(tmp_path / "broken.nrrd")).address
+    page = chromium.new_page(viewport={"width": 1280, "height": 800})
+    try:
+        page.goto(address)
+        page.wait_for_selector(".empty", timeout=90_000)
+        assert "choose a sample on the left" in page.inner_text(".empty")
+        assert "broken.nrrd" in page.inner_text("#status")
+        assert page.is_disabled("#slice") and page.is_disabled("#approve") and page.is_enabled("#volume")
+        assert page.evaluate(OUTSIDE) == []
+        page.select_option("#volume", "sample")
+        page.wait_for_selector(".empty", state="detached", timeout=90_000)
+        assert page.is_enabled("#slice")
+    finally:
+        page.close()
