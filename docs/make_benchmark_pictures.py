@@ -18,9 +18,9 @@ from PIL import Image
 from scipy import ndimage
 
 from SPASegmentLib import cli
-from SPASegmentLib.baselines.systems.specs import SYSTEMS, TABLE
 from SPASegmentLib.imaging.slicing import cut_slice
 from SPASegmentLib.network.registry import models_dir
+from SPASegmentLib.research.systems.specs import SYSTEMS, TABLE
 from SPASegmentLib.sample import make_sample_volume, sample_seeds
 
 IMAGES = Path(__file__).parent / "images"

@@ -12,8 +12,6 @@ import numpy as np
 from scipy import ndimage
 
 from SPASegmentLib import cli
-from SPASegmentLib.evaluation.metrics import dice_of_each
-from SPASegmentLib.evaluation.protocol import approves, pick
 from SPASegmentLib.imaging.slicing import OpenedSlice, cut_slice
 from SPASegmentLib.inference.local import LocalEngine, load_engine
 from SPASegmentLib.inference.messages import ProposalRequest
@@ -23,6 +21,8 @@ from SPASegmentLib.profiles.concentration import draw_concentration, simulate_co
 from SPASegmentLib.profiles.profile import Profile
 from SPASegmentLib.profiles.store import FOLDER_VARIABLE, ProfileStore
 from SPASegmentLib.profiles.teaching import Teaching
+from SPASegmentLib.research.evaluation.metrics import dice_of_each
+from SPASegmentLib.research.evaluation.protocol import approves, pick
 from SPASegmentLib.sample import make_sample_volume, sample_seeds
 
 IMAGES = Path(__file__).parent / "images"

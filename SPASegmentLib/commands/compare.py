@@ -56,12 +56,12 @@ def compare(
     spasegment compare --dataset lidc --path lidc-train-0.zip --path lidc-val-0.zip --path lidc-test-0.zip
     --out comparison
     """
-    from SPASegmentLib.baselines.systems.comparison import compare as run
-    from SPASegmentLib.baselines.systems.comparison import train_missing
-    from SPASegmentLib.baselines.systems.specs import TABLE
-    from SPASegmentLib.datasets.registry import open_dataset
     from SPASegmentLib.errors import Cancelled
-    from SPASegmentLib.evaluation.options import Options
+    from SPASegmentLib.research.datasets.registry import open_dataset
+    from SPASegmentLib.research.evaluation.options import Options
+    from SPASegmentLib.research.systems.comparison import compare as run
+    from SPASegmentLib.research.systems.comparison import train_missing
+    from SPASegmentLib.research.systems.specs import TABLE
 
     names = list(dict.fromkeys(model or ["compact", *TABLE]))
     screen = console()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from SPASegmentLib.commands.shared import Device, Split, Subset, console
-from SPASegmentLib.datasets.splits import in_split
+from SPASegmentLib.research.datasets.splits import in_split
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,10 +104,10 @@ def evaluate(
     spasegment evaluate --dataset lidc --path lidc-test-0.zip --path lidc-test-1.zip --split test
     --subset all4 --out results
     """
-    from SPASegmentLib.datasets.registry import open_dataset
-    from SPASegmentLib.evaluation import TransferOptions, run
-    from SPASegmentLib.evaluation.protocol import USERS
     from SPASegmentLib.profiles.store import ProfileStore
+    from SPASegmentLib.research.datasets.registry import open_dataset
+    from SPASegmentLib.research.evaluation import TransferOptions, run
+    from SPASegmentLib.research.evaluation.protocol import USERS
 
     split = split or (Split.held_out if dataset == "any" else Split.all)
     check_learn_from(split, learn_from, transfer)
@@ -172,10 +172,10 @@ def unseen_factories(given: list[str], device: str) -> dict[str, dict[str, Calla
 
 def engine_factories(models: list[str], device: str) -> dict[str, Callable[[], Engine]]:
     """What makes the engine of each model or rival. Raises InputError and CheckpointError if none does."""
-    from SPASegmentLib.baselines.registry import rival_factory
-    from SPASegmentLib.baselines.systems.specs import TABLE
     from SPASegmentLib.inference.local import load_engine
     from SPASegmentLib.network.registry import find_model
+    from SPASegmentLib.research.systems.registry import rival_factory
+    from SPASegmentLib.research.systems.specs import TABLE
 
     names: list[str] = []
     makers: list[Callable[[], Engine]] = []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from SPASegmentLib.commands.dialogue import APPROVE, NONE, QUIT, REDO, UNDO
 from SPASegmentLib.errors import Cancelled, InputError, StepError
 from SPASegmentLib.inference.messages import Engine
-from SPASegmentLib.partial.session import PartialSession
+from SPASegmentLib.research.systems.partial.session import PartialSession
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -93,7 +93,7 @@ class Growing:
         for line in growth_lines(session):
             self._console.print(line)
         if self._report is not None and session.proposal is not None:
-            from SPASegmentLib.reporting.partial import report_growth
+            from SPASegmentLib.research.systems.partial.pictures import report_growth
 
             path = self._report / f"iteration-{session.iteration}.png"
             report_growth(path, session.image, session.proposal, session.iteration, session.model.name)

@@ -14,7 +14,7 @@ from SPASegmentLib.commands.shared import Device, Orientation, console, warn
 
 if TYPE_CHECKING:
     from SPASegmentLib.commands.opening_labels import OpenedLabels
-    from SPASegmentLib.partial.session import PartialSession
+    from SPASegmentLib.research.systems.partial.session import PartialSession
 
 SUFFIXES = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii")
 
@@ -99,7 +99,7 @@ def partial(
 
     from SPASegmentLib.commands.opening_labels import open_labels
     from SPASegmentLib.inference.local import load_engine
-    from SPASegmentLib.partial.session import PartialSession
+    from SPASegmentLib.research.systems.partial.session import PartialSession
 
     with screen.status("Loading the model..."):
         engine = load_engine(model, device.value)

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     import numpy as np
     from rich.console import Console
 
-    from SPASegmentLib.datasets.case import Case, MultiRaterDataset
-    from SPASegmentLib.training.loop import StackData, TrainingData
-    from SPASegmentLib.training.options import TrainOptions
+    from SPASegmentLib.research.datasets.case import Case, MultiRaterDataset
+    from SPASegmentLib.research.training.loop import StackData, TrainingData
+    from SPASegmentLib.research.training.options import TrainOptions
 
 
 def train(
@@ -59,8 +59,8 @@ def train(
 
     spasegment train --dataset lidc --path lidc-train-0.zip --path lidc-val-0.zip --out runs/lidc
     """
-    from SPASegmentLib.baselines.registry import keep_checkpoint, training_options
     from SPASegmentLib.errors import Cancelled, InputError
+    from SPASegmentLib.research.systems.registry import keep_checkpoint, training_options
 
     if (out / "last.safetensors").exists() and not resume:
         raise InputError(
@@ -93,17 +93,17 @@ def _run(
     screen: Console,
 ) -> Path:
     """Train SPA, a rival or a comparison system; the best checkpoint's path."""
-    from SPASegmentLib.baselines.systems.specs import SYSTEMS
     from SPASegmentLib.errors import InputError
-    from SPASegmentLib.training.loop import TrainingData
+    from SPASegmentLib.research.systems.specs import SYSTEMS
+    from SPASegmentLib.research.training.loop import TrainingData
 
     if model in SYSTEMS:
-        from SPASegmentLib.baselines.systems.run import train_system
+        from SPASegmentLib.research.systems.run import train_system
 
         if not isinstance(data, TrainingData):
             raise InputError("A comparison system learns from one data set; choose another than 'any'.")
         return train_system(model, data, out, options, resume, screen)
-    from SPASegmentLib.training.loop import train as run
+    from SPASegmentLib.research.training.loop import train as run
 
     return run(data, out, options, resume, screen)
 
@@ -113,7 +113,7 @@ def read_options(path: Path | None) -> TrainOptions:
     from pydantic import ValidationError
 
     from SPASegmentLib.errors import InputError
-    from SPASegmentLib.training.options import TrainOptions
+    from SPASegmentLib.research.training.options import TrainOptions
 
     try:
         return TrainOptions.read(path)
@@ -129,10 +129,10 @@ def read_data(
     dataset: str, paths: list[Path], options: TrainOptions, screen: Console, without: Sequence[str] = ()
 ) -> TrainingData:
     """Train and val split of a data set as arrays, some raters left out. Raises as the loaders do."""
-    from SPASegmentLib.datasets.fewer_raters import WithoutRaters
-    from SPASegmentLib.datasets.registry import open_dataset
     from SPASegmentLib.errors import DatasetError
-    from SPASegmentLib.training.loop import TrainingData
+    from SPASegmentLib.research.datasets.fewer_raters import WithoutRaters
+    from SPASegmentLib.research.datasets.registry import open_dataset
+    from SPASegmentLib.research.training.loop import TrainingData
 
     if dataset == "any":
         raise DatasetError(
@@ -154,8 +154,8 @@ def read_data(
 
 def read_stacks(paths: list[Path], lidc: list[Path], screen: Console) -> StackData:
     """The sets of any structure that may teach a model, and LIDC beside them. Raises as the loaders do."""
-    from SPASegmentLib.training.loop import StackData
-    from SPASegmentLib.training.stacks import read_choosing_sets, read_lidc, read_sets
+    from SPASegmentLib.research.training.loop import StackData
+    from SPASegmentLib.research.training.stacks import read_choosing_sets, read_lidc, read_sets
 
     screen.print("Reading the sets ...")
     learn, manifest = read_sets(paths)

@@ -10,7 +10,7 @@ import typer
 from SPASegmentLib.commands.shared import console
 
 if TYPE_CHECKING:
-    from SPASegmentLib.baselines.wong.options import WongOptions
+    from SPASegmentLib.research.systems.wong.options import WongOptions
 
 
 def wong(
@@ -48,8 +48,8 @@ def wong(
     out.mkdir(parents=True, exist_ok=True)
     import torch
 
-    from SPASegmentLib.baselines.wong.experiment import run_experiment
     from SPASegmentLib.errors import Cancelled
+    from SPASegmentLib.research.systems.wong.experiment import run_experiment
 
     screen, before = console(), torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -66,8 +66,8 @@ def _options(path: Path | None, steps: int | None, seed: int) -> WongOptions:
     """The options of a JSON file, or the defaults. Raises InputError where it is missing or wrong."""
     from pydantic import ValidationError
 
-    from SPASegmentLib.baselines.wong.options import WongOptions
     from SPASegmentLib.errors import InputError
+    from SPASegmentLib.research.systems.wong.options import WongOptions
 
     try:
         text = "{}" if path is None else path.read_text(encoding="utf-8")

@@ -18,7 +18,7 @@ from SPASegmentLib.errors import DatasetError
 from SPASegmentLib.network.checkpoint import read_header
 from SPASegmentLib.profiles.records import SliceEvidence, new_id, now
 from SPASegmentLib.profiles.store import FOLDER_VARIABLE, ProfileStore
-from SPASegmentLib.training.options import TrainOptions
+from SPASegmentLib.research.training.options import TrainOptions
 
 TINY = {
     "grid": 32,

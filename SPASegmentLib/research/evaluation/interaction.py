@@ -1,0 +1,245 @@
+"""One case with one engine: the click, then picks, and what comes of them."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from SPASegmentLib.errors import InputError, StepError
+from SPASegmentLib.imaging.types import SliceImage
+from SPASegmentLib.inference.messages import Answered, Engine, Proposal
+from SPASegmentLib.inference.session import Session
+from SPASegmentLib.research.datasets.case import Case
+from SPASegmentLib.research.evaluation.among_raters import dice_with_the_others
+from SPASegmentLib.research.evaluation.corrections import correct
+from SPASegmentLib.research.evaluation.metrics import dice_of_each, pairwise_dice
+from SPASegmentLib.research.evaluation.protocol import ITERATIONS, Draw, approves, pick
+from SPASegmentLib.research.evaluation.records import CaseRecord, pack_mask
+from SPASegmentLib.research.evaluation.uncertainty import calibration_in_region, spread_against_raters
+
+DIGITS = 9
+"""Decimals kept of what is written down."""
+
+
+@runtime_checkable
+class OracleEngine(Protocol):
+    """An engine that is shown the target: no rival, only there to read figures of systems that peek.
+
+    Results, tables and report mark it. Every other engine gets nothing but the click and the picks.
+    """
+
+    def see_target(self, target: np.ndarray) -> None:
+        """(H, W) bool; called before the first request of every case."""
+
+
+@runtime_checkable
+class PromptedEngine(Protocol):
+    """An engine that is asked by clicks or boxes and not by picks: its user sees the target and shows it.
+
+    It brings its interaction along; `propose` gets the image and the prompts, not the target.
+    """
+
+    user: str
+    """What the user does, in a few words; results and tables say so."""
+
+    def interact(self, case: Case, draw: Draw, *, iterations: int, seed: int) -> Trace:
+        """One case: a proposal after the first prompt and after each further one."""
+
+
+@dataclass
+class Trace:
+    """An interaction as it went: a proposal per iteration and the user's picks between them.
+
+    dice: of each recommendation with the target; candidates: of each candidate shown. seconds: of each call.
+    approved: whether a user who may approve did. prompted: whether the user gave further prompts, not picks.
+    first: the session after the click, from which other users can go on; None of an engine with its own.
+    """
+
+    proposals: list[Proposal] = field(default_factory=list)
+    dice: list[float] = field(default_factory=list)
+    candidates: list[list[float]] = field(default_factory=list)
+    picks: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    approved: bool = False
+    prompted: bool = False
+    first: Session | None = None
+
+    @property
+    def answered(self) -> tuple[Answered, ...]:
+        """The proposals the user picked from, with the picks."""
+        return tuple(map(Answered, self.proposals, self.picks))
+
+
+def slice_image(case: Case) -> SliceImage:
+    """The image of a case as an engine gets it."""
+    pixels = np.ascontiguousarray(case.image, dtype=np.float32)
+    return SliceImage(pixels, spacing=case.spacing, modality=case.modality)
+
+
+def interact(
+    engine: Engine,
+    case: Case,
+    draw: Draw,
+    *,
+    iterations: int = ITERATIONS,
+    may_approve: bool = False,
+    seed: int = 0,
+    n_samples: int | None = None,
+    log_prior: np.ndarray | None = None,
+) -> Trace:
+    """Click once and pick the best candidate, up to `iterations`; `may_approve` may stop earlier.
+
+    It goes through the same `Session` as every user's interaction, so that what is measured is what users
+    get. The engine gets the image, the click and the indices of the picks and nothing else (but see
+    `OracleEngine`, `PromptedEngine`); the target only chooses the pick. The interaction also ends where no
+    candidate is shown.
+    """
+    if isinstance(engine, PromptedEngine):
+        return engine.interact(case, draw, iterations=iterations, seed=seed)
+    trace = Trace()
+    if isinstance(engine, OracleEngine):
+        engine.see_target(draw.target)
+    session = Session.start(
+        slice_image(case),
+        engine.model,
+        draw.click,
+        log_prior=log_prior,
+        random_seed=seed,
+        n_samples=n_samples,
+    )
+    return _pick_on(trace, session, engine, draw.target, iterations, may_approve)
+
+
+def _pick_on(
+    trace: Trace, session: Session, engine: Engine, target: np.ndarray, iterations: int, may_approve: bool
+) -> Trace:
+    """Compute what is pending, then pick the best candidate for the target until the interaction ends."""
+    while True:
+        begun = time.perf_counter()
+        session = session.advance(engine)
+        trace.seconds.append(time.perf_counter() - begun)
+        if session.proposal is None:
+            raise StepError("The engine gave no proposal; it cannot be evaluated.")
+        trace.first = trace.first or session
+        score(trace, session.proposal, target)
+        shown = trace.candidates[-1]
+        trace.approved = may_approve and approves(trace.dice[-1], shown)
+        if trace.approved or not shown or len(trace.proposals) == iterations:
+            return trace
+        trace.picks.append(pick(shown))
+        session = session.pick(trace.picks[-1])
+
+
+def score(trace: Trace, proposal: Proposal, target: np.ndarray) -> None:
+    """Add a proposal and the Dice of all it shows to a trace."""
+    masks = np.stack([proposal.recommendation, *(candidate.mask for candidate in proposal.candidates)])
+    values = [float(value) for value in dice_of_each(masks, target)]
+    trace.proposals.append(proposal)
+    trace.dice.append(values[0])
+    trace.candidates.append(values[1:])
+
+
+def run_case(
+    engine: Engine,
+    case: Case,
+    draw: Draw,
+    *,
+    iterations: int = ITERATIONS,
+    seed: int = 0,
+    n_samples: int | None = None,
+    sighted: Sequence[str] = (),
+) -> CaseRecord:
+    """Run the `always-pick` user on one case and write down what PROTOCOL.md reports.
+
+    sighted: users who see the target and go on from the same click; a `PromptedEngine` brings its own.
+
+    An engine that raises InputError is answered as if it had segmented nothing, and its sentence is kept.
+    """
+    record = CaseRecord(
+        case=case.case_id,
+        patient=case.patient,
+        raters=list(case.raters),
+        drew=[bool(mask.any()) for mask in case.masks],
+        included=list(draw.included),
+        click=[draw.click.row, draw.click.col],
+        target_pixels=int(draw.target.sum()),
+        target_hash=hashlib.sha256(np.packbits(draw.target).tobytes()).hexdigest(),
+        redrawn=draw.redrawn,
+        structure=case.structure,
+    )
+    try:
+        trace = interact(engine, case, draw, iterations=iterations, seed=seed, n_samples=n_samples)
+    except InputError as error:
+        record.error = str(error)
+        record.dice = [0.0] * iterations
+        record.rater_dice = [[float(not mask.any()) for mask in case.masks]] * iterations
+        return record
+    missing = iterations - len(trace.proposals)
+    record.dice = _held(_rounded(trace.dice), missing)
+    record.candidates = [_rounded(values) for values in trace.candidates]
+    record.picks, record.prompted = trace.picks, trace.prompted
+    record.seconds = [round(value, 6) for value in trace.seconds]
+    _add_masks(record, trace, case, missing)
+    _add_uncertainty(record, trace.proposals[0], case, draw)
+    if trace.first is not None:
+        _add_other_users(record, trace, engine, draw, sighted, iterations)
+    return record
+
+
+def _add_other_users(
+    record: CaseRecord, trace: Trace, engine: Engine, draw: Draw, sighted: Sequence[str], iterations: int
+) -> None:
+    """What users who see the target make of the click, and those who want another structure that holds it."""
+    first = trace.first
+    if first is None:
+        return
+    for user in sighted:
+        found = correct(engine, first, draw.target, user=user, iterations=iterations)
+        record.sighted[user] = {**asdict(found), "dice": _rounded(found.dice)}
+    if not draw.others or isinstance(engine, OracleEngine):
+        return
+    record.nested.append(_best_shown(trace))
+    for mask in draw.others.values():
+        record.nested.append(_best_shown(_pick_on(Trace(), first, engine, mask, iterations, False)))
+
+
+def _best_shown(trace: Trace) -> list[float]:
+    """The best Dice among the masks shown at the first and at the last iteration."""
+    return _rounded([max(trace.dice[at], *trace.candidates[at], 0.0) for at in (0, -1)])
+
+
+def _add_masks(record: CaseRecord, trace: Trace, case: Case, missing: int) -> None:
+    for proposal in trace.proposals:
+        shown = [candidate.mask for candidate in proposal.candidates]
+        record.similarity.append(_rounded(pairwise_dice(np.stack(shown))) if shown else [])
+    values = [_rounded(dice_of_each(case.masks, p.recommendation)) for p in trace.proposals]
+    record.rater_dice = _held(values, missing)
+    record.consensus_dice = _rounded(dice_with_the_others(case.masks))
+    if case.raters:
+        first, last = trace.proposals[0], trace.proposals[-1]
+        record.pictures = {
+            "first": pack_mask(first.recommendation),
+            "last": pack_mask(last.recommendation),
+        }
+
+
+def _add_uncertainty(record: CaseRecord, first: Proposal, case: Case, draw: Draw) -> None:
+    ged, d_max, drawn = spread_against_raters(first, case.masks, case.spacing)
+    record.ged, record.d_max = round(ged, DIGITS), round(d_max, DIGITS)
+    record.ged_drawn = None if drawn is None else round(drawn, DIGITS)
+    counts = calibration_in_region(first, draw.target, case.spacing)
+    record.calibration = [_rounded(row) for row in counts]
+
+
+def _rounded(values: np.ndarray | list[float]) -> list[float]:
+    return [round(float(value), DIGITS) for value in values]
+
+
+def _held(values: list, missing: int) -> list:
+    """The last value stands for the iterations that did not take place."""
+    return values + [values[-1]] * missing

@@ -1,0 +1,247 @@
+"""From records of cases to the figures PROTOCOL.md asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from SPASegmentLib.research.evaluation.among_raters import among_raters
+from SPASegmentLib.research.evaluation.first_draw import kept
+from SPASegmentLib.research.evaluation.metrics import (
+    NOT_REACHED,
+    Estimate,
+    bootstrap_means,
+    expected_calibration_error,
+    iterations_to_reach,
+)
+from SPASegmentLib.research.evaluation.protocol import APPROVE, SIGHTED, approves
+from SPASegmentLib.research.evaluation.records import CaseRecord
+
+LIDC_THRESHOLDS = (0.60, 0.70, 0.75, 0.80)
+OPTIC_CUP_THRESHOLDS = (0.70, 0.80, 0.84, 0.87)
+_OPTIC_CUP_NAMES = ("refuge", "drishti", "cup", "fundus")
+DIGITS = 6
+"""Decimals of the figures written down."""
+
+
+def default_thresholds(dataset_name: str) -> tuple[float, ...]:
+    """The Dice values NoI and failure rate are reported at (PROTOCOL.md)."""
+    name = dataset_name.lower()
+    return OPTIC_CUP_THRESHOLDS if any(word in name for word in _OPTIC_CUP_NAMES) else LIDC_THRESHOLDS
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """How a user model fared: dice (cases, iterations) of the mask they have, picks (cases,) they made."""
+
+    dice: np.ndarray
+    picks: np.ndarray
+
+
+def course(records: Sequence[CaseRecord], user: str) -> Course:
+    """What a user model makes of the records.
+
+    The `approve` user stops at the first recommendation better than every candidate; its Dice stands for the
+    later iterations. Of users who see the target picks counts points, too; where an engine brought its own
+    such user, or gave up, the record's Dice is theirs.
+    """
+    dice = np.array([record.dice for record in records], dtype=np.float64)
+    picks = np.array([len(record.picks) for record in records], dtype=np.int64)
+    if user == APPROVE:
+        for row, record in enumerate(records):
+            stop = stops_at(record)
+            dice[row, stop:] = dice[row, stop]
+            picks[row] = min(stop, picks[row])
+    if user in SIGHTED:
+        for row, record in enumerate(records):
+            found = record.sighted.get(user)
+            if found is not None:
+                dice[row], picks[row] = found["dice"], found["points"] + found["picks"]
+    return Course(dice, picks)
+
+
+def stops_at(record: CaseRecord) -> int:
+    """The iteration (from 0) at which the `approve` user approves, the last one at the latest.
+
+    A user who corrects with prompts instead of picking goes on to the end.
+    """
+    if record.prompted:
+        return len(record.dice) - 1
+    for iteration, shown in enumerate(record.candidates):
+        if approves(record.dice[iteration], shown):
+            return iteration
+    return max(len(record.candidates) - 1, 0)
+
+
+def summarise(
+    records: Sequence[CaseRecord],
+    *,
+    users: Sequence[str],
+    headline: str,
+    thresholds: Sequence[float],
+    resamples: int,
+) -> dict[str, Any]:
+    """One model's figures, those of the `headline` user first. records: at least one, each with a target."""
+    patients = [record.patient for record in records]
+    by_user = {user: _user_figures(course(records, user), patients, thresholds, resamples) for user in users}
+    few = kept(records)
+    return {
+        "cases": len(records),
+        "patients": len(set(patients)),
+        "errors": sum(bool(record.error) for record in records),
+        **by_user[headline],
+        "users": by_user,
+        **_candidate_figures(records),
+        **_uncertainty_figures(records, patients, resamples),
+        "among_raters": among_raters(records, resamples),
+        **_seconds(records),
+        "first_draw": None if few is None else _sub_row(few, users, thresholds, resamples),
+    }
+
+
+def _sub_row(
+    records: Sequence[CaseRecord], users: Sequence[str], thresholds: Sequence[float], resamples: int
+) -> dict[str, Any]:
+    """The users' figures over some of the cases."""
+    patients = [record.patient for record in records]
+    by_user = {user: _user_figures(course(records, user), patients, thresholds, resamples) for user in users}
+    return {"cases": len(records), "patients": len(set(patients)), "users": by_user}
+
+
+def _user_figures(
+    run: Course, patients: list[str], thresholds: Sequence[float], resamples: int
+) -> dict[str, Any]:
+    """Dice, gains (supplement Table 4), reach and picks.
+
+    failure_rate: of cases that reach a Dice at no iteration. below: of cases below it, by iteration.
+    """
+    iterations = run.dice.shape[1]
+    never = np.stack([iterations_to_reach(run.dice, x) == NOT_REACHED for x in thresholds], axis=1)
+    changes = np.concatenate([np.diff(run.dice, axis=1), run.dice[:, -1:] - run.dice[:, :1]], axis=1)
+    columns = np.concatenate([run.dice, changes, run.picks[:, None], never], axis=1)
+    found = bootstrap_means(columns, patients, resamples)
+    estimates, gains, picks = found[:iterations], found[iterations : 2 * iterations], found[2 * iterations]
+    fails = dict(zip(map("{:.2f}".format, thresholds), found[2 * iterations + 1 :], strict=True))
+    steps = [*(f"{i}-{i + 1}" for i in range(1, iterations)), "overall"]
+    reach = {f"{x:.2f}": float(iterations_to_reach(run.dice, x).mean()) for x in thresholds}
+    return {
+        "dice": by_iteration([estimate.mean for estimate in estimates]),
+        "interval": {str(i): interval(e) for i, e in enumerate(estimates, 1)},
+        "gain": {step: rounded(e.mean) for step, e in zip(steps, gains, strict=True)},
+        "gain_interval": {step: interval(e) for step, e in zip(steps, gains, strict=True)},
+        "noi": {name: rounded(value) for name, value in reach.items()},
+        "failure_rate": {name: rounded(e.mean) for name, e in fails.items()},
+        "failure_interval": {name: interval(e) for name, e in fails.items()},
+        "below": {f"{x:.2f}": by_iteration((run.dice < x).mean(axis=0).tolist()) for x in thresholds},
+        "picks": rounded(picks.mean),
+        "picks_interval": interval(picks),
+    }
+
+
+def _candidate_figures(records: Sequence[CaseRecord]) -> dict[str, Any]:
+    """Similarity among candidates (supplement Fig. 1), what the best adds, how many were shown."""
+    iterations = max((len(record.candidates) for record in records), default=0)
+    similarity, gain, shown = {}, {}, {}
+    for iteration in range(iterations):
+        there = [record for record in records if len(record.candidates) > iteration]
+        pairs = [value for record in there for value in record.similarity[iteration]]
+        best = [max(r.candidates[iteration]) - r.dice[iteration] for r in there if r.candidates[iteration]]
+        name = str(iteration + 1)
+        similarity[name] = rounded(float(np.median(pairs))) if pairs else None
+        gain[name] = rounded(float(np.mean(best))) if best else None
+        shown[name] = rounded(float(np.mean([len(record.candidates[iteration]) for record in there])))
+    return {"candidate_similarity": similarity, "best_candidate_gain": gain, "candidates_shown": shown}
+
+
+def _uncertainty_figures(
+    records: Sequence[CaseRecord], patients: list[str], resamples: int
+) -> dict[str, Any]:
+    held = [
+        (record.ged, record.d_max, patient)
+        for record, patient in zip(records, patients, strict=True)
+        if record.ged is not None and record.d_max is not None
+    ]
+    if not held:
+        return {"ged": None, "d_max": None, "ged_drawn": None, "ece": None}
+    values = np.array([row[:2] for row in held], dtype=np.float64)
+    ged, d_max = bootstrap_means(values, [row[2] for row in held], resamples)
+    drawn = [
+        (record.ged_drawn, patient)
+        for record, patient in zip(records, patients, strict=True)
+        if record.ged_drawn is not None
+    ]
+    told: dict[str, Any] = {"ged_drawn": None}
+    if drawn:
+        values = np.array([[value] for value, _ in drawn], dtype=np.float64)
+        [estimate] = bootstrap_means(values, [patient for _, patient in drawn], resamples)
+        told = {"ged_drawn": rounded(estimate.mean), "ged_drawn_interval": interval(estimate)}
+    counts = np.sum([np.array(record.calibration) for record in records if record.calibration], axis=0)
+    ece = expected_calibration_error(counts)
+    return {
+        "ged": rounded(ged.mean),
+        "ged_interval": interval(ged),
+        "d_max": rounded(d_max.mean),
+        "d_max_interval": interval(d_max),
+        **told,
+        "ece": None if np.isnan(ece) else rounded(ece),
+        "calibration": [_round_all(row) for row in counts],
+    }
+
+
+def _seconds(records: Sequence[CaseRecord]) -> dict[str, Any]:
+    """Medians over cases of the click's call, over all picks of theirs."""
+    clicks = [record.seconds[0] for record in records if record.seconds]
+    picks = [value for record in records for value in record.seconds[1:]]
+    return {
+        "seconds_per_click": rounded(float(np.median(clicks))) if clicks else None,
+        "seconds_per_pick": rounded(float(np.median(picks))) if picks else None,
+    }
+
+
+def paired_difference(
+    first: Sequence[CaseRecord], second: Sequence[CaseRecord], *, user: str, resamples: int
+) -> dict[str, Any]:
+    """Dice of the first model minus the second's on the cases both have, with 95% intervals."""
+    other = {record.case: record for record in second}
+    pairs = [(record, other[record.case]) for record in first if record.case in other]
+    few = kept([record for record, _ in pairs])
+    return {
+        **_paired(pairs, user, resamples),
+        "first_draw": None
+        if few is None
+        else _paired([(record, other[record.case]) for record in few], user, resamples),
+    }
+
+
+def _paired(pairs: Sequence[tuple[CaseRecord, CaseRecord]], user: str, resamples: int) -> dict[str, Any]:
+    if not pairs:
+        return {"cases": 0, "dice": {}, "interval": {}}
+    a, b = (course(side, user).dice for side in zip(*pairs, strict=True))
+    estimates = bootstrap_means(a - b, [record.patient for record, _ in pairs], resamples)
+    return {
+        "cases": len(pairs),
+        "dice": by_iteration([estimate.mean for estimate in estimates]),
+        "interval": {str(i): interval(e) for i, e in enumerate(estimates, 1)},
+    }
+
+
+def by_iteration(values: Sequence[float]) -> dict[str, float]:
+    """Values of iterations 1, 2, ... under their numbers."""
+    return {str(iteration): rounded(value) for iteration, value in enumerate(values, 1)}
+
+
+def interval(estimate: Estimate) -> list[float]:
+    """Both ends, as they are written down."""
+    return [rounded(estimate.low), rounded(estimate.high)]
+
+
+def rounded(value: float, digits: int = DIGITS) -> float:
+    """The value with as many decimals as are written down."""
+    return round(float(value), digits)
+
+
+def _round_all(values: Sequence[float]) -> list[float]:
+    return [rounded(value) for value in values]

@@ -1,0 +1,236 @@
+"""The comparison as a table in the form of the paper's Table 1, from the records of an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.table import Table
+
+from SPASegmentLib.research.evaluation.metrics import bootstrap_means
+from SPASegmentLib.research.evaluation.records import CaseRecord
+from SPASegmentLib.research.systems.cost import Cost
+from SPASegmentLib.research.systems.specs import SYSTEMS
+
+PAPER: dict[str, dict[str, tuple[float, float | None]]] = {
+    "lidc": {
+        "unet": (62.99, None),
+        "transunet": (64.09, None),
+        "swinunet": (59.45, None),
+        "ensemble-unet": (63.84, None),
+        "probunet": (48.52, None),
+        "ls-unet": (62.05, None),
+        "mh-unet": (62.60, None),
+        "mrnet": (63.29, None),
+        "sam": (66.68, 66.71),
+        "medsam": (68.42, 68.45),
+        "msa": (66.88, 66.87),
+        "sam-u-v1": (62.24, 62.84),
+        "sam-u-v2": (64.82, 65.44),
+        "spa": (88.07, 88.56),
+    },
+    "refuge": {
+        "unet": (68.94, None),
+        "transunet": (80.83, None),
+        "swinunet": (78.67, None),
+        "ensemble-unet": (70.75, None),
+        "probunet": (68.93, None),
+        "ls-unet": (73.32, None),
+        "mh-unet": (72.33, None),
+        "mrnet": (80.56, None),
+        "sam": (82.59, 82.61),
+        "medsam": (82.34, 82.13),
+        "msa": (83.03, 83.08),
+        "sam-u-v1": (82.45, 82.10),
+        "sam-u-v2": (80.66, 80.54),
+        "spa": (83.47, 85.42),
+    },
+}
+"""Dice in percent at iterations 1 and 3 as the paper's Table 1 gives them: context, not comparable."""
+LATER = 3
+"""The table's later iteration."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One system on one subset; Dice in percent, each as mean, and ends of its 95% interval by patient.
+
+    first, later: of the recommendation at iterations 1 and 3; later is None for systems with one iteration.
+    best: of the best of at most four candidates shown at iteration 1. user: what its user does instead of
+    picking, or "". paper: the paper's figures. seconds_per_click: median.
+    """
+
+    name: str
+    label: str
+    category: str
+    user: str
+    cases: int
+    first: tuple[float, float, float]
+    later: tuple[float, float, float] | None
+    best: tuple[float, float, float] | None
+    ged: float | None
+    parameters: int
+    macs: int
+    steps: int
+    seconds: float
+    seconds_per_click: float | None
+    paper: tuple[float, float | None] | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        return asdict(self)
+
+
+def make_row(
+    name: str, dataset: str, records: Sequence[CaseRecord], cost: Cost, user: str, resamples: int = 10_000
+) -> Row:
+    """One row. records: at least one, each with a target."""
+    category = category_of(name)
+    patients = [record.patient for record in records]
+    shown = [max(r.candidates[0], default=r.dice[0]) if r.candidates else r.dice[0] for r in records]
+    columns = np.array([[r.dice[0], r.dice[LATER - 1], best] for r, best in zip(records, shown, strict=True)])
+    first, later, best = (
+        (round(100 * e.mean, 4), round(100 * e.low, 4), round(100 * e.high, 4))
+        for e in bootstrap_means(columns, patients, resamples)
+    )
+    geds = [record.ged for record in records if record.ged is not None]
+    clicks = [record.seconds[0] for record in records if record.seconds]
+    once = category in ("Det", "Unc")
+    paper = next((figures for key, figures in PAPER.items() if key in dataset), {})
+    return Row(
+        name=name,
+        label=label_of(name),
+        category=category,
+        user=user,
+        cases=len(records),
+        first=first,
+        later=None if once else later,
+        best=best if any(r.candidates and r.candidates[0] for r in records) else None,
+        ged=round(float(np.mean(geds)), 6) if geds else None,
+        parameters=cost.parameters,
+        macs=cost.macs,
+        steps=cost.steps,
+        seconds=cost.seconds,
+        seconds_per_click=round(float(np.median(clicks)), 4) if clicks else None,
+        paper=paper.get("spa" if category == "SPA" else name),
+    )
+
+
+def category_of(name: str) -> str:
+    """Of a system by the paper's table; "Rival" for SPA's own rivals, else "SPA"."""
+    from SPASegmentLib.research.systems.registry import RIVALS
+
+    if name in SYSTEMS:
+        return SYSTEMS[name].category
+    return "Rival" if name in RIVALS else "SPA"
+
+
+def label_of(name: str) -> str:
+    """What a row is called; a checkpoint of SPA is called by its folder."""
+    if name in SYSTEMS:
+        return SYSTEMS[name].label
+    if category_of(name) == "Rival":
+        return name
+    path = Path(name)
+    return f"SPA ({path.resolve().parent.name if path.suffix else name})"
+
+
+def all_drew(records: Sequence[CaseRecord]) -> list[CaseRecord]:
+    """The records of the subset `all4`: every rater drew something."""
+    return [record for record in records if record.drew and all(record.drew)]
+
+
+COLUMNS = (
+    "system",
+    "category",
+    "1-Iter",
+    "3-Iter",
+    "best of 4",
+    "GED",
+    "M params",
+    "GMACs",
+    "steps",
+    "train s",
+    "s/click",
+    "paper 1-Iter",
+    "paper 3-Iter",
+)
+
+NARROW = ("system", "1-Iter", "3-Iter", "best of 4")
+WIDE = 165
+"""Characters that all columns need."""
+
+
+def cells(row: Row) -> list[str]:
+    """A row's texts, in the order of `COLUMNS`."""
+    paper = row.paper or (None, None)
+    return [
+        f"{row.label}*" if row.user else row.label,
+        row.category,
+        _percent(row.first),
+        _percent(row.later),
+        _percent(row.best),
+        _number(row.ged, 3),
+        f"{row.parameters / 1e6:.2f}",
+        f"{row.macs / 1e9:.2f}",
+        str(row.steps or "-"),
+        f"{row.seconds:.0f}" if row.seconds else "-",
+        _number(row.seconds_per_click, 3),
+        _number(paper[0], 2),
+        _number(paper[1], 2),
+    ]
+
+
+def rich_table(title: str, rows: Sequence[Row], width: int) -> Table:
+    """The table for a terminal of so many characters; a narrow one is shown the columns that matter most."""
+    shown = [n for n, name in enumerate(COLUMNS) if width >= WIDE or name in NARROW]
+    left_out = "" if width >= WIDE else f" {len(COLUMNS) - len(shown)} more columns are in the files."
+    table = Table(
+        title=title,
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        caption=legend(rows) + left_out,
+    )
+    for number in shown:
+        table.add_column(COLUMNS[number], justify="left" if number < 2 else "right")
+    for row in rows:
+        texts = cells(row)
+        table.add_row(*(texts[number] for number in shown))
+    return table
+
+
+def markdown(title: str, rows: Sequence[Row], standing: str = "") -> str:
+    """The same as Markdown. standing: what is said below it."""
+    lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * 2 + "---:|" * (len(COLUMNS) - 2)]
+    lines += ["| " + " | ".join(cells(row)) + " |" for row in rows]
+    below = f"\n{standing}\n" if standing else ""
+    return f"## {title}\n\n" + "\n".join(lines) + f"\n\n{legend(rows)}\n{below}"
+
+
+def legend(rows: Sequence[Row]) -> str:
+    """What the table's marks mean."""
+    users = {row.user: [r.label for r in rows if r.user == row.user] for row in rows if row.user}
+    told = "; ".join(f"of {', '.join(labels)}: {user}" for user, labels in users.items())
+    stars = f" * the user sees the target ({told})." if users else ""
+    return (
+        "Dice in % and its 95% interval by patient. Best of 4: of the candidates shown at iteration 1. "
+        f"The paper's figures are of another split, zoom and user, and not comparable.{stars}"
+    )
+
+
+def summary(rows: Mapping[str, Sequence[Row]], about: Mapping[str, Any]) -> dict[str, Any]:
+    """All rows by subset, JSON-ready."""
+    return {**about, "subsets": {subset: [row.to_dict() for row in found] for subset, found in rows.items()}}
+
+
+def _percent(value: tuple[float, float, float] | None) -> str:
+    return "-" if value is None else f"{value[0]:.2f} ({value[1]:.1f}-{value[2]:.1f})"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
