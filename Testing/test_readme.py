@@ -35,7 +35,7 @@ def a_desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     desk = tmp_path_factory.mktemp("desk")
     (desk / "bin").mkdir()
     command = desk / "bin" / "spasegment"
-    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m SPASegmentLib.cli "$@"\n')
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m SPASegmentLib.cli.main "$@"\n')
     command.chmod(0o755)
     random = np.random.default_rng(0)
     rows, columns = np.mgrid[:64, :64]

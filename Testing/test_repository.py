@@ -109,7 +109,7 @@ def test_the_parts_that_compute_never_import_slicer_qt_vtk_or_trame() -> None:
 
 
 def test_the_parts_that_compute_import_none_of_the_parts_that_show() -> None:
-    shows = ("SPASegmentLib.mrml", "SPASegmentLib.viewer", "SPASegmentLib.cli", "SPASegmentLib.commands")
+    shows = ("SPASegmentLib.mrml", "SPASegmentLib.viewer", "SPASegmentLib.cli.main", "SPASegmentLib.cli")
     wrong = [
         f"{path.relative_to(ROOT)}:{line} imports {name}"
         for path in files_of(*WITHOUT_SLICER)

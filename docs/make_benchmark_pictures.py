@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from SPASegmentLib import cli
+from SPASegmentLib.cli import main as cli
 from SPASegmentLib.imaging.slicing import cut_slice
 from SPASegmentLib.network.registry import models_dir
 from SPASegmentLib.research.systems.specs import SYSTEMS, TABLE

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from SPASegmentLib import cli
+from SPASegmentLib.cli import main as cli
 from SPASegmentLib.imaging.slicing import OpenedSlice, cut_slice
 from SPASegmentLib.inference.local import LocalEngine, load_engine
 from SPASegmentLib.inference.messages import ProposalRequest

@@ -65,7 +65,7 @@ def main() -> None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, write_truth, self, path)
 
     server.Service = Told  # type: ignore[misc]
-    from SPASegmentLib.cli import main as command
+    from SPASegmentLib.cli.main import main as command
 
     command(["view", *sys.argv[1:]])
 

@@ -111,7 +111,7 @@ def test_an_upload_stays_in_its_folder(name: str, tmp_path: Path, monkeypatch: p
 
 
 def test_a_volume_named_on_the_command_line_must_be_there(capsys: pytest.CaptureFixture[str]) -> None:
-    from SPASegmentLib.cli import main
+    from SPASegmentLib.cli.main import main
 
     with pytest.raises(SystemExit) as ended:
         main(["view", "nowhere.nrrd", "--no-browser"])

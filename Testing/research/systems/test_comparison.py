@@ -12,7 +12,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 from rich.console import Console
 
-from SPASegmentLib import cli
+from SPASegmentLib.cli import main as cli
 from SPASegmentLib.research.evaluation.records import CaseRecord
 from SPASegmentLib.research.systems.comparison import missing
 from SPASegmentLib.research.systems.cost import Cost

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 
-from SPASegmentLib import cli
+from SPASegmentLib.cli import main as cli
 from SPASegmentLib.errors import CheckpointError, InputError
 from SPASegmentLib.research.systems.registry import RIVALS, RivalFactory, rival_factory
 

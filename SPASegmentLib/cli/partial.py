@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from SPASegmentLib.commands.shared import Device, Orientation, console, warn
+from SPASegmentLib.cli.shared import Device, Orientation, console, warn
 
 if TYPE_CHECKING:
-    from SPASegmentLib.commands.opening_labels import OpenedLabels
+    from SPASegmentLib.cli.opening_labels import OpenedLabels
     from SPASegmentLib.research.systems.partial.session import PartialSession
 
 SUFFIXES = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii")
@@ -90,14 +90,14 @@ def partial(
 
     spasegment partial chest.nrrd --labels rough.seg.nrrd --picks 2,g --out more.seg.nrrd --report pictures
     """
-    from SPASegmentLib.commands.growing import Growing, parse_growth
+    from SPASegmentLib.cli.growing import Growing, parse_growth
 
     answers = None if picks is None else parse_growth(picks)
     _check_outputs(out, json, report, (volume, labels))
     screen = console()
     asks = answers is None and sys.stdin.isatty() and sys.stdout.isatty()
 
-    from SPASegmentLib.commands.opening_labels import open_labels
+    from SPASegmentLib.cli.opening_labels import open_labels
     from SPASegmentLib.inference.local import load_engine
     from SPASegmentLib.research.systems.partial.session import PartialSession
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from SPASegmentLib.commands.shared import Device, Orientation, SeedIjk, SeedRas, console, one_seed, warn
+from SPASegmentLib.cli.shared import Device, Orientation, SeedIjk, SeedRas, console, one_seed, warn
 from SPASegmentLib.words import count_of
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def segment(
     spasegment segment chest.nrrd --seed-ijk 48 101 86 --picks 2,1 --out nodule.nii.gz --report pictures
     """
     seed = one_seed(seed_ras, seed_ijk)
-    from SPASegmentLib.commands.dialogue import Dialogue, parse_picks
+    from SPASegmentLib.cli.dialogue import Dialogue, parse_picks
 
     answers = None if picks is None else parse_picks(picks)
     _check_outputs(volume, out, report, json)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from SPASegmentLib.commands.shared import console
+from SPASegmentLib.cli.shared import console
 
 app = typer.Typer(
     name="models",

@@ -325,7 +325,7 @@ class Terminal:
 
     def __init__(self, *arguments: object) -> None:
         self._master, slave = pty.openpty()
-        command = [sys.executable, "-m", "SPASegmentLib.cli", *map(str, arguments)]
+        command = [sys.executable, "-m", "SPASegmentLib.cli.main", *map(str, arguments)]
         environment = {**os.environ, "TERM": "dumb", "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
             command, stdin=slave, stdout=slave, stderr=slave, env=environment, close_fds=True

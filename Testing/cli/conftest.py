@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from SPASegmentLib import cli
+from SPASegmentLib.cli import main as cli
 from SPASegmentLib.network.checkpoint import CheckpointHeader, save_checkpoint
 from SPASegmentLib.network.config import compact_config
 from SPASegmentLib.network.spa import SPANetwork

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from SPASegmentLib.commands.dialogue import APPROVE, NONE, QUIT, REDO, UNDO
+from SPASegmentLib.cli.dialogue import APPROVE, NONE, QUIT, REDO, UNDO
 from SPASegmentLib.errors import Cancelled, InputError, StepError
 from SPASegmentLib.inference.messages import Engine
 from SPASegmentLib.research.systems.partial.session import PartialSession

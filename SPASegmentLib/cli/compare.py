@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from SPASegmentLib.commands.shared import Device, Split, console
-from SPASegmentLib.commands.train import read_data, read_options
+from SPASegmentLib.cli.shared import Device, Split, console
+from SPASegmentLib.cli.train import read_data, read_options
 
 
 def compare(

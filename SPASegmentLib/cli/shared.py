@@ -38,18 +38,18 @@ SeedIjk = Annotated[
 ]
 
 
-class Seed(TypedDict):
+class SeedOption(TypedDict):
     """A seed as `opening.open_slice` takes it: one of the two, the other None."""
 
     seed_ras: Triple | None
     seed_ijk: Triple | None
 
 
-def one_seed(seed_ras: Triple | None, seed_ijk: Triple | None) -> Seed:
+def one_seed(seed_ras: Triple | None, seed_ijk: Triple | None) -> SeedOption:
     """The seed that was given. Raises BadParameter unless it is exactly one."""
     if (seed_ras is None) == (seed_ijk is None):
         raise typer.BadParameter("give the seed either as --seed-ras R A S or as --seed-ijk I J K.")
-    return Seed(seed_ras=seed_ras, seed_ijk=seed_ijk)
+    return SeedOption(seed_ras=seed_ras, seed_ijk=seed_ijk)
 
 
 class Split(str, Enum):
@@ -62,7 +62,7 @@ class Split(str, Enum):
     held_out = "held-out"
 
 
-class Subset(str, Enum):
+class SliceSubset(str, Enum):
     """Which slices: drawn by any rater, or by all of them."""
 
     any = "any"

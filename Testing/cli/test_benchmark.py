@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from SPASegmentLib.commands.benchmark import as_naive
+from SPASegmentLib.cli.benchmark import as_naive
 from SPASegmentLib.imaging.types import SliceImage
 from SPASegmentLib.inference.local import load_engine
 from SPASegmentLib.inference.session import Session

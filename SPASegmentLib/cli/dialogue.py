@@ -51,7 +51,7 @@ def answered(session: Session, answer: str) -> Session:
     return session.pick(int(answer) - 1)
 
 
-class Pictures(Protocol):
+class ProposalPictures(Protocol):
     """Where the user can look at the proposal of a session."""
 
     def show(self, session: Session) -> Path | None:
@@ -61,7 +61,7 @@ class Pictures(Protocol):
 class Dialogue:
     """Runs a session to its end."""
 
-    def __init__(self, engine: Engine, console: Console, pictures: Pictures, *, ask: bool) -> None:
+    def __init__(self, engine: Engine, console: Console, pictures: ProposalPictures, *, ask: bool) -> None:
         """ask: whether to ask on the terminal once the given answers are used up; else it approves."""
         self._engine, self._console, self._pictures, self._ask = engine, console, pictures, ask
 

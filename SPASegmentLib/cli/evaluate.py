@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from SPASegmentLib.commands.shared import Device, Split, Subset, console
+from SPASegmentLib.cli.shared import Device, SliceSubset, Split, console
 from SPASegmentLib.research.datasets.splits import in_split
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ def evaluate(
         Split | None,
         typer.Option(help="Which patients; held-out: val and test. Default: all, of any held-out."),
     ] = None,
-    subset: Annotated[Subset, typer.Option(help="Drawn by any rater, or by all of them.")] = Subset.any,
+    subset: Annotated[
+        SliceSubset, typer.Option(help="Drawn by any rater, or by all of them.")
+    ] = SliceSubset.any,
     model: Annotated[
         list[str] | None,
         typer.Option(

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from SPASegmentLib import __version__
-from SPASegmentLib.commands import (
+from SPASegmentLib.cli import (
     benchmark,
     compare,
     evaluate,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from SPASegmentLib.commands.shared import console
+from SPASegmentLib.cli.shared import console
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from SPASegmentLib.commands.dialogue import Dialogue, answered, is_answer, parse_picks
-from SPASegmentLib.commands.segment import ReportFolder
+from SPASegmentLib.cli.dialogue import Dialogue, answered, is_answer, parse_picks
+from SPASegmentLib.cli.segment import ReportFolder
 from SPASegmentLib.errors import Cancelled, InputError, StepError
 from SPASegmentLib.imaging.types import SliceImage
 from SPASegmentLib.inference.local import LocalEngine, load_engine

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from SPASegmentLib.commands.shared import Device, console
+from SPASegmentLib.cli.shared import Device, console
 
 if TYPE_CHECKING:
     from rich.table import Table

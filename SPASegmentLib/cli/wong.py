@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from SPASegmentLib.commands.shared import console
+from SPASegmentLib.cli.shared import console
 
 if TYPE_CHECKING:
     from SPASegmentLib.research.systems.wong.options import WongOptions

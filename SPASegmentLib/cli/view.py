@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from SPASegmentLib.commands.shared import Device, console
+from SPASegmentLib.cli.shared import Device, console
 
 if TYPE_CHECKING:
     from SPASegmentLib.viewer.options import ViewerOptions

@@ -11,9 +11,9 @@ import SimpleITK as sitk  # noqa: N813
 import typer
 from any_sets import nested_discs
 
-from SPASegmentLib.commands.evaluate import check_learn_from, labels
-from SPASegmentLib.commands.shared import Split, console
-from SPASegmentLib.commands.train import read_data
+from SPASegmentLib.cli.evaluate import check_learn_from, labels
+from SPASegmentLib.cli.shared import Split, console
+from SPASegmentLib.cli.train import read_data
 from SPASegmentLib.errors import DatasetError
 from SPASegmentLib.network.checkpoint import read_header
 from SPASegmentLib.profiles.records import SliceEvidence, new_id, now

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from SPASegmentLib.commands.shared import Device, Orientation, SeedIjk, SeedRas, console, one_seed, warn
+from SPASegmentLib.cli.shared import Device, Orientation, SeedIjk, SeedRas, console, one_seed, warn
 from SPASegmentLib.words import count_of
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def show(
     ] = None,
 ) -> None:
     """Say in words what a profile has learnt, list its images, and draw it."""
-    from SPASegmentLib.commands.profile_parts import about, images_table
+    from SPASegmentLib.cli.profile_parts import about, images_table
     from SPASegmentLib.profiles.pictures import draw_profile
     from SPASegmentLib.profiles.versions import stem_of
 
@@ -131,7 +131,7 @@ def create(
 
     spasegment profile create "Dr. A, nodules" --structure "lung nodule" --modality CT
     """
-    from SPASegmentLib.commands.profile_parts import reference
+    from SPASegmentLib.cli.profile_parts import reference
     from SPASegmentLib.inference.local import load_engine
     from SPASegmentLib.profiles.profile import checked_name, new_profile
 
@@ -165,7 +165,7 @@ def edit(
     """Change what a profile is for, and whether it forgets."""
     if half_life is not None and forget_nothing:
         raise typer.BadParameter("give --half-life or --forget-nothing, not both.")
-    from SPASegmentLib.commands.profile_parts import about
+    from SPASegmentLib.cli.profile_parts import about
 
     def change(profile: Profile) -> Profile:
         if half_life is not None or forget_nothing:
@@ -241,7 +241,7 @@ def compare(
     screen.print(f"Images both learnt from: {numbers.shared_images}")
     if volume is None or seed is None:
         return
-    from SPASegmentLib.commands.profile_parts import compare_on_slice_in_words
+    from SPASegmentLib.cli.profile_parts import compare_on_slice_in_words
     from SPASegmentLib.imaging.slicing import open_slice
     from SPASegmentLib.inference.local import load_engine
 
@@ -275,7 +275,7 @@ def import_(
     yes: Yes = False,
 ) -> None:
     """Check a profile from elsewhere, show it, and add it once you agree."""
-    from SPASegmentLib.commands.profile_parts import about
+    from SPASegmentLib.cli.profile_parts import about
     from SPASegmentLib.profiles.exchange import accept, read_foreign
 
     profile, screen = read_foreign(file), console()
@@ -370,7 +370,7 @@ def relearn(
 
     A profile keeps no images: give it the volumes again; its slices are recognised in them.
     """
-    from SPASegmentLib.commands.profile_parts import known_slices
+    from SPASegmentLib.cli.profile_parts import known_slices
     from SPASegmentLib.inference.local import load_engine
     from SPASegmentLib.profiles.replay import replay
 
