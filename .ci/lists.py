@@ -7,6 +7,8 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+LEFT_OUT = ("SPASegmentLib/research/", "SPASegmentLib/cli/")
+"""What a clinician's installation does without: the wheel has it, the extension's package has not."""
 
 
 def files(folder: str) -> list[str]:
@@ -32,7 +34,7 @@ def update(path: Path, lists: dict[str, list[str]]) -> None:
 def main() -> None:
     """Update both CMake files."""
     library, module = (
-        files("SPASegmentLib"),
+        [name for name in files("SPASegmentLib") if not name.startswith(LEFT_OUT)],
         [name.removeprefix("SPASegment/") for name in files("SPASegment")],
     )
     update(

@@ -18,10 +18,10 @@ from PIL import Image
 from scipy import ndimage
 
 from SPASegmentLib.cli import main as cli
+from SPASegmentLib.imaging.sample import make_sample_volume, sample_seeds
 from SPASegmentLib.imaging.slicing import cut_slice
 from SPASegmentLib.network.registry import models_dir
 from SPASegmentLib.research.systems.specs import SYSTEMS, TABLE
-from SPASegmentLib.sample import make_sample_volume, sample_seeds
 
 IMAGES = Path(__file__).parent / "images"
 WINDOW = (-1000.0, 1200.0)

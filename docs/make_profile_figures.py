@@ -12,6 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from SPASegmentLib.cli import main as cli
+from SPASegmentLib.imaging.sample import make_sample_volume, sample_seeds
 from SPASegmentLib.imaging.slicing import OpenedSlice, cut_slice
 from SPASegmentLib.inference.local import LocalEngine, load_engine
 from SPASegmentLib.inference.messages import ProposalRequest
@@ -23,7 +24,6 @@ from SPASegmentLib.profiles.store import FOLDER_VARIABLE, ProfileStore
 from SPASegmentLib.profiles.teaching import Teaching
 from SPASegmentLib.research.evaluation.metrics import dice_of_each
 from SPASegmentLib.research.evaluation.protocol import approves, pick
-from SPASegmentLib.sample import make_sample_volume, sample_seeds
 
 IMAGES = Path(__file__).parent / "images"
 NAME = "Dr. A, nodules"

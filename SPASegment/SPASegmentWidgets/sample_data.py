@@ -42,7 +42,7 @@ def load_sample(source=None) -> list:
 
 def add_sample(rotated: bool = False):
     """The sample as a volume node in the scene. rotated: no axis of its grid is an axis of the patient."""
-    from SPASegmentLib.sample import make_sample_volume
+    from SPASegmentLib.imaging.sample import make_sample_volume
 
     volume = make_sample_volume(rotated=rotated)
     node = slicer.util.addVolumeFromArray(volume.array, volume.ijk_to_ras, _("Made-up chest CT"))
@@ -56,6 +56,6 @@ def add_sample(rotated: bool = False):
 
 def sample_seeds(rotated: bool = False) -> dict[str, tuple[float, float, float]]:
     """What lies in the sample -> a place worth clicking, RAS in mm."""
-    from SPASegmentLib.sample import sample_seeds as seeds
+    from SPASegmentLib.imaging.sample import sample_seeds as seeds
 
     return {seed.name: seed.ras for seed in seeds(rotated=rotated)}

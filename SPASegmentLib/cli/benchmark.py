@@ -146,9 +146,9 @@ def _slices() -> Iterator[tuple[SliceImage, int, int]]:
     import numpy as np
 
     from SPASegmentLib.imaging.geometry import SlicePlane, seed_voxel
+    from SPASegmentLib.imaging.sample import make_sample_volume, sample_seeds
     from SPASegmentLib.imaging.types import IntensityWindow
     from SPASegmentLib.imaging.window import make_slice
-    from SPASegmentLib.sample import make_sample_volume, sample_seeds
 
     volume = make_sample_volume(0)
     for place in sample_seeds(0):

@@ -22,7 +22,7 @@ def sample(
     spasegment sample chest.nrrd
     """
     from SPASegmentLib.errors import InputError
-    from SPASegmentLib.sample import make_sample_volume, sample_seeds, write_sample_volume
+    from SPASegmentLib.imaging.sample import make_sample_volume, sample_seeds, write_sample_volume
 
     if not out.name.lower().endswith(".nrrd"):
         raise InputError(

@@ -65,7 +65,7 @@ class Library:
 
 def built_in_samples() -> list[Choice]:
     """The made-up volumes that are always there."""
-    from SPASegmentLib.sample import make_sample_volume, sample_seeds
+    from SPASegmentLib.imaging.sample import make_sample_volume, sample_seeds
 
     kinds = (
         ("sample", "Sample: chest CT", 0, False),

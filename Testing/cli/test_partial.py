@@ -12,8 +12,8 @@ from PIL import Image
 
 from SPASegmentLib.imaging.files import read_volume
 from SPASegmentLib.imaging.geometry import seed_voxel
+from SPASegmentLib.imaging.sample import sample_seeds
 from SPASegmentLib.network.registry import model_path
-from SPASegmentLib.sample import sample_seeds
 
 SEED = sample_seeds(0, rotated=True)[0].ras
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from matplotlib.image import imread
 
-from SPASegmentLib.sample import sample_seeds
+from SPASegmentLib.imaging.sample import sample_seeds
 
 
 @pytest.fixture(autouse=True)

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 
+from SPASegmentLib.imaging.sample import make_sample_volume, sample_seeds
 from SPASegmentLib.profiles.profile import new_profile
 from SPASegmentLib.profiles.records import ModelReference, SliceEvidence, new_id, now
 from SPASegmentLib.profiles.store import FOLDER_VARIABLE, ProfileStore
-from SPASegmentLib.sample import make_sample_volume, sample_seeds
 
 SEED = sample_seeds(0, rotated=True)[0].ras
 AT = ("--seed-ras", *SEED)

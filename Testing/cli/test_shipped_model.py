@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 from scipy import ndimage
 
-from SPASegmentLib.sample import make_sample_volume, sample_seeds, write_sample_volume
+from SPASegmentLib.imaging.sample import make_sample_volume, sample_seeds, write_sample_volume
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from SPASegmentLib.imaging.sample import make_sample_volume, sample_seeds
 from SPASegmentLib.imaging.types import Volume
-from SPASegmentLib.sample import make_sample_volume, sample_seeds
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "slicer_app"))
 

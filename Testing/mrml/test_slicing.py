@@ -21,10 +21,10 @@ from slicer_volumes import (  # noqa: E402
 
 from SPASegmentLib.errors import InputError, SeedError, StepError  # noqa: E402
 from SPASegmentLib.imaging.geometry import ijk_to_ras  # noqa: E402
+from SPASegmentLib.imaging.sample import make_sample_volume, sample_seeds  # noqa: E402
 from SPASegmentLib.imaging.slicing import cut_slice  # noqa: E402
 from SPASegmentLib.mrml.slicing import cut_view  # noqa: E402
 from SPASegmentLib.mrml.volumes import volume_of_node  # noqa: E402
-from SPASegmentLib.sample import make_sample_volume, sample_seeds  # noqa: E402
 
 ORIENTATIONS = ("Axial", "Sagittal", "Coronal")
 

@@ -41,7 +41,7 @@ def voxels_in_slicer(path: Path, like: np.ndarray) -> dict[str, np.ndarray]:
     import vtk
     from vtk.util.numpy_support import vtk_to_numpy
 
-    from SPASegmentLib.sample import make_sample_volume
+    from SPASegmentLib.imaging.sample import make_sample_volume
     from SPASegmentLib.viewer.volumes import add_segmentation_node, add_volume_node
 
     scene = slicer.vtkMRMLScene()
@@ -117,7 +117,7 @@ def test_two_slices_from_the_first_click_to_the_file(
 
     path = download(page, "#download-nii", tmp_path)
     from SPASegmentLib.imaging.files import read_volume
-    from SPASegmentLib.sample import make_sample_volume
+    from SPASegmentLib.imaging.sample import make_sample_volume
 
     labels, sample = read_volume(path), make_sample_volume()
     assert np.array_equal(labels.array > 0, mask > 0)

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.files import read_volume
-from SPASegmentLib.sample import SHAPE, SPACING, make_sample_volume, sample_seeds, write_sample_volume
+from SPASegmentLib.imaging.sample import SHAPE, SPACING, make_sample_volume, sample_seeds, write_sample_volume
 
 
 @pytest.fixture(scope="module")
