@@ -67,6 +67,28 @@ def read_volume(path: str | Path, limits: Limits = BESIDE) -> Volume:
         raise InputError(f"{path} does not fit into this computer's memory; crop it first.") from error
 
 
+def volume_of(image: sitk.Image) -> Volume:
+    """A volume of an image that SimpleITK has read or made, of two or three dimensions, grey or RGB(A).
+
+    Voxels are copied. Raises InputError with one sentence for what cannot be segmented.
+    """
+    if not isinstance(image, sitk.Image):
+        kind = type(image).__name__
+        raise InputError(f"A {kind} is no volume; give a path, a SimpleITK image or a Volume.")
+    _check_pixels("The image", image)
+    word = next((image.GetMetaData(k) for k in ("Modality", "0008|0060") if image.HasMetaDataKey(k)), None)
+    modality = word.removeprefix("MET_MOD_").strip() if word else None
+    matrix = LPS_TO_RAS @ _matrix(image)
+    return _volume("The image", "image", _array(image), matrix, modality or None, None, ())
+
+
+def _array(image: sitk.Image) -> np.ndarray:
+    """(K, J, I) or (K, J, I, C) voxels of an image whose further dimensions are one thick."""
+    array = sitk.GetArrayFromImage(image)
+    spatial = array.ndim - (image.GetNumberOfComponentsPerPixel() > 1)
+    return array[np.newaxis] if spatial == 2 else array.reshape(array.shape[spatial - 3 :])
+
+
 def _read_folder(folder: Path, limits: Limits) -> Volume:
     if not is_dicom_folder(folder):
         raise InputError(f"The folder {folder} holds no DICOM images; give a DICOM series or an image file.")
@@ -79,9 +101,7 @@ def _read_file(path: Path, limits: Limits) -> Volume:
     stated = check_header(path, kind, limits)
     image, reader, printed = _decode(path, kind, stated, limits)
     name = path.name.removesuffix(".gz").rsplit(".", 1)[0]
-    array = sitk.GetArrayFromImage(image)
-    spatial = array.ndim - (image.GetNumberOfComponentsPerPixel() > 1)
-    array = array[np.newaxis] if spatial == 2 else array.reshape(array.shape[spatial - 3 :])
+    array = _array(image)
     if kind == "DICOM":
         geometry, modality, window, warnings = file_geometry(path, reader)
         matrix = LPS_TO_RAS @ _matrix(image) if geometry is None else geometry
@@ -112,7 +132,7 @@ def _decode(path: Path, kind: str, stated: Stated, limits: Limits) -> tuple[sitk
 
 
 def _volume(
-    path: Path,
+    path: Path | str,
     name: str,
     array: np.ndarray,
     matrix: np.ndarray,
@@ -139,7 +159,7 @@ def _refusal(path: Path, kind: str, reason: str) -> InputError:
     return damaged(path, kind)
 
 
-def _skewed(path: Path) -> InputError:
+def _skewed(path: Path | str) -> InputError:
     return InputError(
         f"{path} is sheared: its voxel axes do not meet at right angles; resample it to a rectangular grid."
     )
@@ -147,16 +167,31 @@ def _skewed(path: Path) -> InputError:
 
 def _check_layout(path: Path, kind: str, reader: Any, stated: Stated, limits: Limits) -> None:
     """Refuse dimensions, components and sizes this program cannot take, before the voxels are read."""
-    size = reader.GetSize()
+    _check_pixels(path, reader)
+    size, components = reader.GetSize(), reader.GetNumberOfComponents()
+    if kind == "NIfTI" and len(size) == 2 and stated.oriented:
+        raise InputError(f"{path} is a 2-D NIfTI file with a position; save it as a volume of one slice.")
+    if kind not in _PICTURES:
+        spacing = stated.spacing or reader.GetSpacing()
+        if not all(np.isfinite(value) and value > 0 for value in spacing[:3]):
+            text = " x ".join(f"{value:g}" for value in spacing[:3])
+            raise InputError(f"{path} states a voxel size of {text} mm; correct the spacing in its header.")
+    pixel = sitk.GetPixelIDValueAsString(reader.GetPixelID())
+    itemsize = 1 if "8-bit" in pixel else 2 if "16-bit" in pixel else 8 if "64-bit" in pixel else 4
+    check_claim(path, math.prod(size) * components * itemsize, stated.held, limits)
+
+
+def _check_pixels(path: Path | str, image: Any) -> None:
+    """Refuse dimensions and components this program cannot take. image: an image, or a reader of one."""
+    size = image.GetSize()
     if len(size) < 2:
         raise InputError(f"{path} is one-dimensional; give an image or a volume.")
     if any(extent > 1 for extent in size[3:]):
         text = " x ".join(map(str, size))
         raise InputError(f"{path} has {len(size)} dimensions ({text}); export one time point as a volume.")
-    if kind == "NIfTI" and len(size) == 2 and stated.oriented:
-        raise InputError(f"{path} is a 2-D NIfTI file with a position; save it as a volume of one slice.")
-    components = reader.GetNumberOfComponents()
-    pixel = sitk.GetPixelIDValueAsString(reader.GetPixelID())
+    is_image = isinstance(image, sitk.Image)
+    components = image.GetNumberOfComponentsPerPixel() if is_image else image.GetNumberOfComponents()
+    pixel = sitk.GetPixelIDValueAsString(image.GetPixelID())
     if "complex" in pixel:
         raise InputError(f"{path} has complex voxels; export its magnitude.")
     if components not in (1, 3, 4):
@@ -165,13 +200,6 @@ def _check_layout(path: Path, kind: str, reader: Any, stated: Stated, limits: Li
         )
     if components > 1 and "unsigned" not in pixel:
         raise InputError(f"{path} has {components} signed values per voxel, no colours; export one of them.")
-    if kind not in _PICTURES:
-        spacing = stated.spacing or reader.GetSpacing()
-        if not all(np.isfinite(value) and value > 0 for value in spacing[:3]):
-            text = " x ".join(f"{value:g}" for value in spacing[:3])
-            raise InputError(f"{path} states a voxel size of {text} mm; correct the spacing in its header.")
-    itemsize = 1 if "8-bit" in pixel else 2 if "16-bit" in pixel else 8 if "64-bit" in pixel else 4
-    check_claim(path, math.prod(size) * components * itemsize, stated.held, limits)
 
 
 def _matrix(image: sitk.Image) -> np.ndarray:
@@ -185,7 +213,7 @@ def _matrix(image: sitk.Image) -> np.ndarray:
     return matrix
 
 
-def check_matrix(path: Path, matrix: np.ndarray) -> None:
+def check_matrix(path: Path | str, matrix: np.ndarray) -> None:
     """Refuse a voxel grid that is not finite, has no extent, or is not rectangular."""
     lengths = np.linalg.norm(matrix[:3, :3], axis=0)
     if not np.isfinite(matrix).all() or not (lengths > 0).all():
