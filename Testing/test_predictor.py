@@ -193,7 +193,11 @@ def test_the_window_decides_what_the_network_sees(predictor: SPAPredictor, chest
     expected = ((chest.array[k, j, i] - low) / (high - low)).clip(0, 1)
     assert predictor.image.pixels[j, i] == pytest.approx(expected, abs=1e-6)
     predictor.set_image(chest.array[k], modality="CT", window=(-1000, 1000))
-    assert predictor.image.pixels[j, i] == pytest.approx((chest.array[k, j, i] + 1000) / 2000, abs=1e-6)
+    wide = (chest.array[k, j, i] + 1000) / 2000
+    assert predictor.image.pixels[j, i] == pytest.approx(wide, abs=1e-6)
+    predictor.set_volume(chest, window=(-1000, 1000))
+    predictor.click_ras(SEED)
+    assert predictor.image.pixels[j, i] == pytest.approx(wide, abs=1e-6)
 
 
 def test_what_the_model_was_not_trained_on_is_said(predictor: SPAPredictor, chest: Volume) -> None:
