@@ -39,22 +39,23 @@ def page() -> str:
     """The whole page."""
     parts = [START]
     for file, names in PUBLIC.items():
-        tree = ast.parse((ROOT / "SPASegmentLib" / file).read_text(encoding="utf-8"))
+        source = (ROOT / "SPASegmentLib" / file).read_text(encoding="utf-8")
+        tree = ast.parse(source)
         found = {n.name: n for n in tree.body if isinstance(n, (ast.ClassDef, Function))}
         parts.append(f"## SPASegmentLib.{file.removesuffix('.py').replace('/', '.')}\n")
         for name in names:
             node = found[name]
-            parts += in_words(node) if isinstance(node, ast.ClassDef) else entry(node, "###")
+            parts += in_words(node, source) if isinstance(node, ast.ClassDef) else entry(node, "###")
     return "\n".join(parts).rstrip() + "\n"
 
 
-def in_words(node: ast.ClassDef) -> list[str]:
+def in_words(node: ast.ClassDef, source: str) -> list[str]:
     """A class, its fields, and its public methods and properties."""
     bases = ", ".join(ast.unparse(base) for base in node.bases)
     parts = [f"### {node.name}{f'({bases})' if bases else ''}\n", prose(node)]
-    fields = [n for n in node.body if isinstance(n, ast.AnnAssign)]
+    fields = [ast.get_source_segment(source, n) or "" for n in node.body if isinstance(n, ast.AnnAssign)]
     if fields:
-        parts.append("```python\n" + "\n".join(ast.unparse(field) for field in fields) + "\n```\n")
+        parts.append("```python\n" + "\n".join(fields) + "\n```\n")
     for member in node.body:
         if isinstance(member, Function) and (member.name == "__init__" or not member.name.startswith("_")):
             parts += entry(member, "####", node.name)
