@@ -22,9 +22,9 @@ class History:
     """The answered proposals of a request, brought onto one region's grid.
 
     region: the one given, in the G' x G' cells of the network's masks; all maps here are on it.
-    interaction: what the interaction encoder gets, in the G x G cells of its input. rejected: (H, W) masks turned down so far on this slice.
-    rejections: how often "none of these" was said since the last pick. first_samples (n, G', G'),
-    first_components (n,): of the first proposal, or None.
+    interaction: what the interaction encoder gets, in the G x G cells of its input. rejected: (H, W) masks
+    turned down so far on this slice. rejections: how often "none of these" was said since the last pick.
+    first_samples (n, G', G'), first_components (n,): of the first proposal, or None.
     """
 
     def __init__(
