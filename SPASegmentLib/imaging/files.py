@@ -10,6 +10,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
 from SPASegmentLib.errors import InputError
+from SPASegmentLib.imaging.decoding import ImageLayout, decode_picture, without_warnings
 from SPASegmentLib.imaging.dicom import file_geometry, is_dicom_folder, read_series
 from SPASegmentLib.imaging.headers import (
     BESIDE,
@@ -19,9 +20,9 @@ from SPASegmentLib.imaging.headers import (
     check_header,
     damaged,
     kind_of,
+    no_position,
     unreadable,
 )
-from SPASegmentLib.imaging.quiet import silenced
 from SPASegmentLib.imaging.types import IntensityWindow, Volume
 from SPASegmentLib.imaging.voxels import clean_voxels
 
@@ -75,18 +76,16 @@ def volume_of(image: sitk.Image) -> Volume:
     if not isinstance(image, sitk.Image):
         kind = type(image).__name__
         raise InputError(f"A {kind} is no volume; give a path, a SimpleITK image or a Volume.")
-    _check_pixels("The image", image)
+    components, pixel = (
+        image.GetNumberOfComponentsPerPixel(),
+        sitk.GetPixelIDValueAsString(image.GetPixelID()),
+    )
+    _check_pixels("The image", ImageLayout(image.GetSize(), components, pixel))
     word = next((image.GetMetaData(k) for k in ("Modality", "0008|0060") if image.HasMetaDataKey(k)), None)
     modality = word.removeprefix("MET_MOD_").strip() if word else None
     matrix = LPS_TO_RAS @ _matrix(image)
-    return _volume("The image", "image", _array(image), matrix, modality or None, None, ())
-
-
-def _array(image: sitk.Image) -> np.ndarray:
-    """(K, J, I) or (K, J, I, C) voxels of an image whose further dimensions are one thick."""
-    array = sitk.GetArrayFromImage(image)
-    spatial = array.ndim - (image.GetNumberOfComponentsPerPixel() > 1)
-    return array[np.newaxis] if spatial == 2 else array.reshape(array.shape[spatial - 3 :])
+    array = _three_axes(sitk.GetArrayFromImage(image), components)
+    return _volume("The image", "image", array, matrix, modality or None, None, ())
 
 
 def _read_folder(folder: Path, limits: Limits) -> Volume:
@@ -99,36 +98,59 @@ def _read_folder(folder: Path, limits: Limits) -> Volume:
 def _read_file(path: Path, limits: Limits) -> Volume:
     kind = kind_of(path)
     stated = check_header(path, kind, limits)
-    image, reader, printed = _decode(path, kind, stated, limits)
     name = path.name.removesuffix(".gz").rsplit(".", 1)[0]
-    array = _array(image)
+    if kind in _PICTURES:
+        return _read_picture(path, name, kind, stated, limits)
+    image, reader = _decode(path, kind, stated, limits)
+    array = _three_axes(sitk.GetArrayFromImage(image), image.GetNumberOfComponentsPerPixel())
     if kind == "DICOM":
         geometry, modality, window, warnings = file_geometry(path, reader)
         matrix = LPS_TO_RAS @ _matrix(image) if geometry is None else geometry
         return _volume(path, name, array, matrix, modality, window, warnings)
-    matrix = np.eye(4) if kind in _PICTURES else _matrix(image)
+    matrix = _matrix(image)
     warnings = _geometry_warnings(path, kind, stated, matrix)
-    if "JPEG data" in printed:
-        warnings += ("The JPEG file is damaged in places: look at the picture before trusting it.",)
     return _volume(path, name, array, LPS_TO_RAS @ matrix, _meta_modality(reader), None, warnings)
 
 
-def _decode(path: Path, kind: str, stated: Stated, limits: Limits) -> tuple[sitk.Image, Any, str]:
-    """The image as ITK reads it, its reader (for tags), and what the decoder printed."""
+def _read_picture(path: Path, name: str, kind: str, stated: Stated, limits: Limits) -> Volume:
+    components = []
+
+    def check(layout: ImageLayout) -> None:
+        _check_layout(path, kind, layout, stated, limits)
+        components.append(layout.components)
+
+    try:
+        array, printed = decode_picture(path, _READERS[kind], check)
+    except RuntimeError as error:
+        raise _refusal(path, kind, str(error)) from error
+    warnings = (f"A {kind} picture states no size in mm: pixels are taken as 1 mm wide.",)
+    if "JPEG data" in printed:
+        warnings += ("The JPEG file is damaged in places: look at the picture before trusting it.",)
+    return _volume(path, name, _three_axes(array, components[0]), LPS_TO_RAS, None, None, warnings)
+
+
+def _three_axes(array: np.ndarray, components: int) -> np.ndarray:
+    """A slice as a volume of one, without the axes of length 1 beyond the third."""
+    spatial = array.ndim - (components > 1)
+    return array[np.newaxis] if spatial == 2 else array.reshape(array.shape[spatial - 3 :])
+
+
+def _decode(path: Path, kind: str, stated: Stated, limits: Limits) -> tuple[sitk.Image, Any]:
+    """The image as ITK reads it, and its reader (for tags)."""
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     reader.SetImageIO(_READERS[kind])
-    with silenced() as printed:
+    with without_warnings():
         try:
             reader.ReadImageInformation()
         except RuntimeError as error:
             raise _refusal(path, kind, str(error)) from error
-        _check_layout(path, kind, reader, stated, limits)
+        _check_layout(path, kind, ImageLayout.of(reader), stated, limits)
         try:
             image = reader.Execute()
         except RuntimeError as error:
             raise _refusal(path, kind, str(error)) from error
-    return image, reader, printed.text
+    return image, reader
 
 
 def _volume(
@@ -165,33 +187,29 @@ def _skewed(path: Path | str) -> InputError:
     )
 
 
-def _check_layout(path: Path, kind: str, reader: Any, stated: Stated, limits: Limits) -> None:
+def _check_layout(path: Path, kind: str, layout: ImageLayout, stated: Stated, limits: Limits) -> None:
     """Refuse dimensions, components and sizes this program cannot take, before the voxels are read."""
-    _check_pixels(path, reader)
-    size, components = reader.GetSize(), reader.GetNumberOfComponents()
-    if kind == "NIfTI" and len(size) == 2 and stated.oriented:
+    if kind == "NIfTI" and len(layout.size) == 2 and stated.oriented:
         raise InputError(f"{path} is a 2-D NIfTI file with a position; save it as a volume of one slice.")
+    _check_pixels(path, layout)
+    size, components, pixel = layout.size, layout.components, layout.pixel
     if kind not in _PICTURES:
-        spacing = stated.spacing or reader.GetSpacing()
+        spacing = stated.spacing or layout.spacing
         if not all(np.isfinite(value) and value > 0 for value in spacing[:3]):
             text = " x ".join(f"{value:g}" for value in spacing[:3])
             raise InputError(f"{path} states a voxel size of {text} mm; correct the spacing in its header.")
-    pixel = sitk.GetPixelIDValueAsString(reader.GetPixelID())
     itemsize = 1 if "8-bit" in pixel else 2 if "16-bit" in pixel else 8 if "64-bit" in pixel else 4
     check_claim(path, math.prod(size) * components * itemsize, stated.held, limits)
 
 
-def _check_pixels(path: Path | str, image: Any) -> None:
-    """Refuse dimensions and components this program cannot take. image: an image, or a reader of one."""
-    size = image.GetSize()
+def _check_pixels(path: Path | str, layout: ImageLayout) -> None:
+    """Refuse dimensions and components this program cannot take."""
+    size, components, pixel = layout.size, layout.components, layout.pixel
     if len(size) < 2:
         raise InputError(f"{path} is one-dimensional; give an image or a volume.")
     if any(extent > 1 for extent in size[3:]):
         text = " x ".join(map(str, size))
         raise InputError(f"{path} has {len(size)} dimensions ({text}); export one time point as a volume.")
-    is_image = isinstance(image, sitk.Image)
-    components = image.GetNumberOfComponentsPerPixel() if is_image else image.GetNumberOfComponents()
-    pixel = sitk.GetPixelIDValueAsString(image.GetPixelID())
     if "complex" in pixel:
         raise InputError(f"{path} has complex voxels; export its magnitude.")
     if components not in (1, 3, 4):
@@ -217,7 +235,7 @@ def check_matrix(path: Path | str, matrix: np.ndarray) -> None:
     """Refuse a voxel grid that is not finite, has no extent, or is not rectangular."""
     lengths = np.linalg.norm(matrix[:3, :3], axis=0)
     if not np.isfinite(matrix).all() or not (lengths > 0).all():
-        raise InputError(f"{path} states no usable position; correct the geometry in its header.")
+        raise no_position(path)
     if lengths.min() < SMALLEST_MM or lengths.max() > LARGEST_MM:
         text = " x ".join(f"{value:g}" for value in lengths)
         raise InputError(f"{path} states a voxel size of {text} mm; correct the spacing in its header.")
@@ -230,14 +248,12 @@ def check_matrix(path: Path | str, matrix: np.ndarray) -> None:
 
 def _geometry_warnings(path: Path, kind: str, stated: Stated, matrix: np.ndarray) -> tuple[str, ...]:
     """What was assumed about sizes and position; `matrix` is what ITK understood (LPS)."""
-    if kind in _PICTURES:
-        return (f"A {kind} picture states no size in mm: pixels are taken as 1 mm wide.",)
     warnings = []
     if kind == "NIfTI" and not stated.oriented:
         warnings.append("The file states no position in the patient: its axes are taken as L, P, S.")
     if not stated.has_spacing:
         warnings.append("The file states no voxel size: voxels are taken as 1 mm wide.")
-    if stated.sform is not None and np.isfinite(stated.sform).all():
+    if stated.sform is not None:
         lengths = np.linalg.norm(stated.sform[:3, :3], axis=0)
         if not (lengths > 0).all():
             raise InputError(f"{path} states voxels of no size; correct the spacing in its header.")
