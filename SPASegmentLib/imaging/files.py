@@ -123,7 +123,7 @@ def _read_picture(path: Path, name: str, kind: str, stated: Stated, limits: Limi
         array, printed = decode_picture(path, _READERS[kind], check)
     except RuntimeError as error:
         raise _refusal(path, kind, str(error)) from error
-    warnings = (f"A {kind} picture states no size in mm: pixels are taken as 1 mm wide.",)
+    warnings: tuple[str, ...] = (f"A {kind} picture states no size in mm: pixels are taken as 1 mm wide.",)
     if "JPEG data" in printed:
         warnings += ("The JPEG file is damaged in places: look at the picture before trusting it.",)
     return _volume(path, name, _three_axes(array, components[0]), LPS_TO_RAS, None, None, warnings)
