@@ -171,6 +171,16 @@ def _check_outputs(volume: Path, out: Path | None, report: Path | None, json: Pa
             raise InputError(f"{path} is the volume itself; choose another file for the output.")
         if path is not None and path.is_dir():
             raise InputError(f"{path} is a folder; give the name of a file in it.")
+        if path is not None and path.exists() and volume.resolve() in path.resolve().parents:
+            raise InputError(f"{path} is a part of the volume; choose another file for the output.")
+    if out is not None and json is not None and out.resolve() == json.resolve():
+        raise InputError(f"--out and --json both name {out}; give each a file of its own.")
+    if (
+        report is not None
+        and report.resolve() in volume.resolve().parents
+        and volume.match("iteration-*.png")
+    ):
+        raise InputError(f"A picture in {report} would take the place of the volume; choose another folder.")
     if report is not None and report.exists() and not report.is_dir():
         raise InputError(f"{report} is a file; give a folder for the pictures.")
     for path in (out, json):
@@ -279,7 +289,7 @@ def _summary(session: Session, out: Path | None, report: Path | None, json: Path
     row, col = session.image.spacing
     how = "Approved" if result.how == "approved" else f"Took candidate {(result.candidate or 0) + 1}"
     lines = [
-        f"{how}: {result.mask.sum() * row * col:.1f} mm2 after {result.picks} picks, "
+        f"{how}: {result.mask.sum() * row * col:.1f} mm2 after {count_of(result.picks, 'pick')}, "
         f"{result.seconds:.2f} s of computing"
     ]
     lines += [
