@@ -142,6 +142,7 @@ def test_a_postponed_job_makes_room_survives_new_idle_jobs_and_is_done_in_the_en
     a_desk.worker.postpone(job, a_desk.to("postponed"))
     assert asked.began.wait(60)
     assert a_desk.worker.idling and not a_desk.worker.busy
+    a_desk.worker.postpone(lambda token: "too", a_desk.to("another"))
     asked.began.clear()
     a_desk.worker.request(lambda token: "answer", a_desk.to("request"))
     a_desk.settle()
@@ -157,6 +158,7 @@ def test_a_postponed_job_makes_room_survives_new_idle_jobs_and_is_done_in_the_en
     a_desk.settle()
     assert a_desk.value("chore") == "kept"
     assert a_desk.value("postponed") == "known"
+    assert a_desk.value("another") == "too"
     assert tries == ["first", "again", "again"]
 
 
