@@ -78,7 +78,7 @@ class StackData:
         """What is learnt from, and what the checkpoint is chosen on."""
 
         def maker(sets: Mapping[str, Sequence[Stack]]) -> ViewMaker:
-            tasks = TaskMaker(sets, options.users, config.default_region, config.zoom_factor, options.tasks)
+            tasks = TaskMaker(sets, options.users, config.zoom_factor, options.tasks)
             return ViewMaker(tasks, config)
 
         return maker(self.sets), maker(self.validation)

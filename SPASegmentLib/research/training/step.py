@@ -19,8 +19,8 @@ from SPASegmentLib.research.training.losses import candidate_loss, mean_loss, mi
 from SPASegmentLib.research.training.options import TrainOptions
 from SPASegmentLib.research.training.rounds import RoundOutcome, play
 
-EXTENT_WEIGHT = 0.1
-DICE_WEIGHT = 0.5
+EXTENT_WEIGHT = 0.3
+DICE_WEIGHT = 2.0
 
 
 class StepResult(NamedTuple):

@@ -21,6 +21,8 @@ from SPASegmentLib.research.training.styles import drawn_in_style
 LARGEST_SHARE = 150
 """Entries beyond this many do not raise a set's share further."""
 TRIES = 50
+SMALLEST_REGION = 24.0
+"""Side, in finest pixels, of the smallest region that the search looks at."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +32,15 @@ class TaskShares:
     lidc: share of all tasks that come from LIDC. carried: of those in stacks, how many carry a mask over;
     absent: of these, how many go one slice too far. styled: how often the user who is followed is not the one
     the target was drawn for but another who shares the click: a style, another structure. found: share of
-    regions that follow somebody's mask, as the finder's do once the size is known; others are first looks.
+    regions that follow somebody's mask, as the finder's do once the size is known; others are looks at
+    any scale around the click.
     """
 
     lidc: float = 0.33
     carried: float = 0.2
     absent: float = 0.15
     styled: float = 0.25
-    found: float = 0.6
+    found: float = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,18 +67,12 @@ class TaskMaker:
         self,
         sets: Mapping[str, Sequence[Stack]],
         users: int,
-        default_region: float,
         zoom_factor: float,
         shares: TaskShares,
     ) -> None:
         """sets: name -> stacks; "lidc" takes the share it is given, the others theirs of the rest."""
         self.sets = {name: list(stacks) for name, stacks in sets.items() if stacks}
-        self.users, self.default_region, self.zoom_factor, self.shares = (
-            users,
-            default_region,
-            zoom_factor,
-            shares,
-        )
+        self.users, self.zoom_factor, self.shares = users, zoom_factor, shares
         self.names = sorted(self.sets)
         weights = np.array([min(len(self.sets[name]), LARGEST_SHARE) ** 0.5 for name in self.names])
         others = np.array([name != "lidc" for name in self.names])
@@ -211,8 +208,9 @@ class TaskMaker:
         if rng.random() < self.shares.found:
             return self._follow(users[rng.integers(len(users))], click, steps, rng)
         longest = max(n * step for n, step in zip(users.shape[1:], steps, strict=True))
-        size = self.default_region * float(rng.choice([1, 2, 4])) * math.exp(rng.normal(0, 0.15))
-        return min(size, 1.5 * longest), (float(click[0]), float(click[1]))
+        largest = max(2 * longest, 2 * SMALLEST_REGION)
+        size = math.exp(rng.uniform(math.log(SMALLEST_REGION), math.log(largest)))
+        return size, (float(click[0]), float(click[1]))
 
     def _follow(
         self,
@@ -224,7 +222,7 @@ class TaskMaker:
         """A region that fits a mask about as well as the finder's do."""
         hits = [np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))]
         sides = [(hit[-1] - hit[0] + 1) * step for hit, step in zip(hits, steps, strict=True)]
-        size = max(24.0, max(sides) * self.zoom_factor * math.exp(rng.normal(0, 0.25)))
+        size = max(SMALLEST_REGION, max(sides) * self.zoom_factor * math.exp(rng.normal(0, 0.25)))
         centre = []
         for hit, at, step in zip(hits, click, steps, strict=True):
             middle = (hit[0] + hit[-1]) / 2 + rng.normal(0, 0.06 * size / step)

@@ -29,7 +29,7 @@ CONFIG = SPAConfig(
 
 
 def tasks_of(sets: dict[str, list[Stack]], count: int = 200, users: int = 4, **shares: float) -> list[Task]:
-    maker = TaskMaker(sets, users, 64.0, 2.2, replace(TaskShares(), **shares))
+    maker = TaskMaker(sets, users, 2.2, replace(TaskShares(), **shares))
     return [maker.task(np.random.default_rng(i)) for i in range(count)]
 
 
@@ -58,7 +58,7 @@ def test_the_followed_user_may_be_one_with_a_style_of_their_own() -> None:
 
 def test_sets_are_drawn_by_their_root_and_lidc_by_its_share() -> None:
     sets = {"a": [disc_with_core()] * 9, "b": [disc_with_core()], "lidc": [nodule()]}
-    maker = TaskMaker(sets, 2, 64.0, 2.2, TaskShares(lidc=0.5))
+    maker = TaskMaker(sets, 2, 2.2, TaskShares(lidc=0.5))
     assert dict(zip(maker.names, maker.weights, strict=True)) == pytest.approx(
         {"a": 0.375, "b": 0.125, "lidc": 0.5}
     )
@@ -108,7 +108,7 @@ def test_a_style_that_loses_the_click_or_the_object_is_not_used() -> None:
 
 def test_a_batch_is_a_pure_function_of_seed_and_step_and_has_what_the_network_takes() -> None:
     def made() -> ViewMaker:
-        return ViewMaker(TaskMaker(SETS, 3, 64.0, 2.2, TaskShares()), CONFIG)
+        return ViewMaker(TaskMaker(SETS, 3, 2.2, TaskShares()), CONFIG)
 
     first, again, other = made().batch(3, 5, 6), made().batch(3, 5, 6), made().batch(3, 6, 6)
     assert torch.equal(first.image, again.image) and torch.equal(first.users, again.users)
@@ -121,7 +121,7 @@ def test_a_batch_is_a_pure_function_of_seed_and_step_and_has_what_the_network_ta
 
 
 def test_the_click_lies_on_the_target_in_the_view_too() -> None:
-    maker = ViewMaker(TaskMaker({"d": [disc_with_core()]}, 2, 64.0, 2.2, TaskShares(styled=0.0)), CONFIG)
+    maker = ViewMaker(TaskMaker({"d": [disc_with_core()]}, 2, 2.2, TaskShares(styled=0.0)), CONFIG)
     for step in range(6):
         batch = maker.batch(0, step, 8)
         x, y = batch.points[:, 0].round().long().unbind(dim=1)
@@ -130,7 +130,7 @@ def test_the_click_lies_on_the_target_in_the_view_too() -> None:
 
 
 def test_extents_say_how_large_the_object_is_in_the_view() -> None:
-    maker = ViewMaker(TaskMaker({"d": [disc_with_core()]}, 2, 64.0, 2.2, TaskShares(styled=0.0)), CONFIG)
+    maker = ViewMaker(TaskMaker({"d": [disc_with_core()]}, 2, 2.2, TaskShares(styled=0.0)), CONFIG)
     batch = maker.batch(0, 0, 24)
     assert batch.extents is not None
     for mask, log_extent in zip(batch.users[:, 0], batch.extents[:, 0], strict=True):
@@ -150,10 +150,10 @@ def test_a_view_shows_pixels_where_it_says() -> None:
 
 
 def test_slices_without_neighbours_are_grey_there() -> None:
-    maker = ViewMaker(TaskMaker({"d": [disc_with_core()]}, 2, 64.0, 2.2, TaskShares()), CONFIG)
+    maker = ViewMaker(TaskMaker({"d": [disc_with_core()]}, 2, 2.2, TaskShares()), CONFIG)
     neighbours = maker.batch(0, 0, 4).neighbours
     assert neighbours is not None and torch.equal(neighbours, torch.full_like(neighbours, 0.5))
     stack = (
-        ViewMaker(TaskMaker({"b": [ball()]}, 2, 64.0, 2.2, TaskShares()), CONFIG).batch(0, 0, 12).neighbours
+        ViewMaker(TaskMaker({"b": [ball()]}, 2, 2.2, TaskShares()), CONFIG).batch(0, 0, 12).neighbours
     )
     assert stack is not None and (stack != 0.5).any()
