@@ -30,7 +30,10 @@ class InferenceConfig:
     plain_every: one in so many samples keeps the shape the mixture gives it.
 
     Region search, before the object's size is known:
-    looks: from one first region before its size counts as known. extent_looks: from the most likely extent.
+    looks: from one first region before its size counts as known.
+    widest_look, scale_step: networks that expect a Dice look at regions up to `widest_look` times the slice's
+        longer side, each `scale_step` times as wide as the one before.
+    cut_off: Dice that a region loses in the comparison of scales whose mask reaches its edge.
     first_regions: tried in turn, in default ones, while what is found does not stand out.
     stands_out: contrast (means' difference over deviation) from which on a mask is an object without doubt.
     ring_pixels, least_noise: width of the ring around a mask that it is compared with, and what is added to
@@ -70,7 +73,9 @@ class InferenceConfig:
     plain_every: int = 4
 
     looks: int = 4
-    extent_looks: int = 3
+    widest_look: float = 2.0
+    scale_step: float = 2**0.5
+    cut_off: float = 0.1
     first_regions: tuple[float, ...] = (1.0, 2.0, 4.0)
     stands_out: float = 1.5
     ring_pixels: int = 3

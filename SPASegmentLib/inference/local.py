@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -148,12 +149,21 @@ class LocalEngine:
         key = (request.image.key, request.points)
         if key not in self._regions:
 
-            def look(region: Region) -> Sight:
-                _stop_if(cancel)
-                return self._look(request, region)
+            def look(regions: Sequence[Region]) -> list[Sight]:
+                return self._looks(request, regions, cancel)
 
             _remember(self._regions, key, find_region(request, self.config, look))
         return self._regions[key]
+
+    def _looks(
+        self, request: ProposalRequest, regions: Sequence[Region], cancel: CancelToken | None
+    ) -> list[Sight]:
+        """What the network sees in each region; a cancel is heard between them."""
+        found = []
+        for region in regions:
+            _stop_if(cancel)
+            found.append(self._look(request, region))
+        return found
 
     def _look(self, request: ProposalRequest, region: Region) -> Sight:
         """A quick mean over the components' means.
@@ -165,16 +175,17 @@ class LocalEngine:
         history = History(request, region, self.config, self.device)
         prepared = self.network.prepare(embedding, history.interaction)
         mixture = self._mixture(prepared, replace(request, log_prior=None), history)
-        samples = self._decode(prepared, mixture.means, history, None).sigmoid().numpy()
+        samples = self._decode(prepared, mixture.means, history, None).sigmoid()
+        weights = torch.from_numpy(mixture.weights.astype(np.float32))
         with one_thread():
-            mean = np.tensordot(mixture.weights.astype(np.float32), samples, axes=1)
+            mean = np.tensordot(weights.numpy(), samples.numpy(), axes=1)
         found = zoom.unsample(mean, history.region, image.shape, image.spacing) >= 0.5
         likely = mean[mean > DEFAULT.likely]
         certainty = float(np.abs(2 * likely - 1).mean()) if likely.size else 0.0
-        sizes, head = None, self.network.extent_head
-        if head is not None and prepared.token is not None:
-            sizes = head.sizes(prepared.pooled, prepared.token)[0].exp().cpu().numpy()
-        return Sight(clean_mask(found, request.points), certainty, sizes)
+        inside = mean >= 0.5
+        cut_off = bool(inside[[0, -1]].any() or inside[:, [0, -1]].any())
+        expected = self.network.expected_dice(prepared, samples[None], weights[None])
+        return Sight(clean_mask(found, request.points), certainty, expected, cut_off)
 
     def _embed(self, request: ProposalRequest, region: Region) -> ImageEmbedding:
         image = request.image

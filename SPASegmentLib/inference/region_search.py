@@ -13,43 +13,48 @@ from SPASegmentLib.imaging.types import Region
 from SPASegmentLib.inference.config import DEFAULT
 from SPASegmentLib.inference.messages import ProposalRequest
 from SPASegmentLib.network.config import SPAConfig
-from SPASegmentLib.network.extent import SMALLEST, STEP
 
 
 @dataclass(frozen=True, eq=False)
 class Sight:
     """What the network sees in a region.
 
-    mask: (H, W) bool, what it takes for the object. certainty: in [0, 1]. sizes: (bins,) probabilities of the
-    object's extent relative to the region (see network/extent.py), or None where it does not say.
+    mask: (H, W) bool, what it takes for the object. certainty: in [0, 1]. expected: the Dice it expects of
+    the mask, or None where it has no head for it. cut_off: whether the mask reaches the region's edge.
     """
 
     mask: np.ndarray
     certainty: float
-    sizes: np.ndarray | None = None
+    expected: float | None = None
+    cut_off: bool = False
+
+    @property
+    def worth(self) -> float:
+        """How good a region this is to segment the object in."""
+        return (self.expected or 0.0) + self.certainty - DEFAULT.cut_off * self.cut_off
 
 
-RegionLook = Callable[[Region], Sight]
+Look = Callable[[Sequence[Region]], list[Sight]]
 
 
-def find_region(request: ProposalRequest, config: SPAConfig, look: RegionLook) -> Region:
+def find_region(request: ProposalRequest, config: SPAConfig, look: Look) -> Region:
     """The region that fits the object under the first positive point.
 
-    look: what the network sees in a region. A network that says how large the object is, is asked at
-    several scales (`_by_extent`). To others, a click in the middle of an organ shows the first look nothing
-    but tissue, in which it may find a spot that is no object; so where the mask does not clearly stand out
-    from what surrounds it, larger regions are tried, and the one the network is most certain of is kept (the
-    larger one of equals).
+    look: what the network sees in regions. A network that says how good its mask is, is asked at every scale
+    (`_at_every_scale`). To others, a click in the middle of an organ shows the first look nothing but tissue,
+    in which it may find a spot that is no object; so where the mask does not clearly stand out from what
+    surrounds it, larger regions are tried, and the one the network is most certain of is kept (the larger one
+    of equals).
     """
     if config.extent_bins:
-        return _by_extent(request, config, look)
+        return _at_every_scale(request, config, look)
     image = request.image
     best, most_certain = None, -1.0
     for factor in DEFAULT.first_regions:
         size = factor * config.default_region * min(image.spacing)
         if best is not None and size > 2 * _longer_side(request):
             break
-        region, sight = _settle(request, config, look, first_region(request, config, factor), DEFAULT.looks)
+        region, sight = _settle(request, config, look, first_region(request, config, factor))
         if best is None or sight.certainty >= most_certain - DEFAULT.as_certain:
             best, most_certain = region, sight.certainty
         if stands_out(image.pixels, sight.mask) >= DEFAULT.stands_out:
@@ -65,57 +70,39 @@ def first_region(request: ProposalRequest, config: SPAConfig, factor: float = 1.
     return zoom.region_around(seed_of(request), size, config.grid, image.shape, image.spacing)
 
 
-def _settle(
-    request: ProposalRequest, config: SPAConfig, look: RegionLook, region: Region, looks: int
-) -> tuple[Region, Sight]:
+def _settle(request: ProposalRequest, config: SPAConfig, look: Look, region: Region) -> tuple[Region, Sight]:
     """Look, fit the region to what was found, look again until it stays."""
     image, seed = request.image, seed_of(request)
-    sight = look(region)
-    for _ in range(looks - 1):
+    (sight,) = look([region])
+    for _ in range(DEFAULT.looks - 1):
         better = zoom.refine(region, sight.mask, seed, image.spacing, factor=config.zoom_factor)
         moved = float(np.hypot(*np.subtract(better.centre, region.centre))) * min(image.spacing)
         resized = abs(np.log(better.size_mm / region.size_mm))
         if resized < DEFAULT.settled_size and moved < DEFAULT.settled_shift * region.size_mm:
             break
         region = better
-        sight = look(region)
+        (sight,) = look([region])
     return region, sight
 
 
-def _by_extent(request: ProposalRequest, config: SPAConfig, look: RegionLook) -> Region:
-    """Ask at every scale the slice has how large the object is, go there, fit the region to what is found."""
-    image = request.image
-    found: list[tuple[float, np.ndarray]] = []
-    for factor in DEFAULT.first_regions:
-        size = factor * config.default_region * min(image.spacing)
-        if found and size > 2 * _longer_side(request):
-            break
-        first = first_region(request, config, factor)
-        sizes = look(first).sizes
-        assert sizes is not None
-        found.append((first.size_mm, sizes))
-    extent = likely_extent(found)
-    seed = seed_of(request)
-    size = max(config.zoom_factor * extent, zoom.MIN_PIXELS * min(image.spacing))
-    start = zoom.region_around(seed, size, config.grid, image.shape, image.spacing)
-    return _settle(request, config, look, start, DEFAULT.extent_looks)[0]
+def _at_every_scale(request: ProposalRequest, config: SPAConfig, look: Look) -> Region:
+    """Look around the seed at every scale, fit each region to what is found there, keep the best.
 
-
-def likely_extent(found: Sequence[tuple[float, np.ndarray]]) -> float:
-    """The most likely extent in mm: (side of a region in mm, probabilities of the bins) of every look.
-
-    The looks' opinions are averaged; what a look says at the ends of its scale counts little, as it only
-    knows there that the object is smaller, or larger, than it can tell.
+    A click says nothing of how large the object is, and one that lies off its middle leaves a region of the
+    right size in the wrong place; so each look's mask is given a region of its own, and what the network
+    expects of its mask there decides.
     """
-    sides = np.log2([side for side, _ in found])
-    axis = np.arange(sides.min() + SMALLEST, sides.max() + 3, STEP / 2)
-    total = np.zeros(len(axis))
-    for side, sizes in found:
-        relative = SMALLEST + STEP * np.arange(len(sizes))
-        trust = np.where((relative > -3.5) & (relative < 0.4), 1.0, 0.2)
-        total += np.interp(axis, relative + np.log2(side), sizes * trust, left=0, right=0)
-    smooth = np.convolve(total, [0.25, 0.5, 1, 0.5, 0.25], mode="same")
-    return float(2 ** axis[int(smooth.argmax())])
+    image, seed = request.image, seed_of(request)
+    size, regions = zoom.MIN_PIXELS * min(image.spacing), []
+    while size <= DEFAULT.widest_look * _longer_side(request) or not regions:
+        regions.append(Region(seed, size, config.grid))
+        size *= DEFAULT.scale_step
+    fitted = [
+        zoom.refine(region, sight.mask, seed, image.spacing, factor=config.zoom_factor)
+        for region, sight in zip(regions, look(regions), strict=True)
+    ]
+    sights = look(fitted)
+    return fitted[max(range(len(fitted)), key=lambda index: sights[index].worth)]
 
 
 def stands_out(pixels: np.ndarray, mask: np.ndarray) -> float:

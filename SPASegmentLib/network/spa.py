@@ -144,6 +144,17 @@ class SPANetwork(nn.Module):
         shared, base = self.fusion.shared(token, features, image.half, image.full, e_u.planes)
         return Prepared(distribution, e_u, shared, base, pooled, token)
 
+    def expected_dice(self, prepared: Prepared, samples: Tensor, weights: Tensor) -> float | None:
+        """Dice that the mean of samples (1, n, G, G), weights (1, n), is expected to have; None: no head."""
+        if self.extent_head is None or prepared.token is None:
+            return None
+        device = prepared.pooled.device
+        return float(
+            self.extent_head.expected_dice(
+                prepared.pooled, prepared.token, samples.to(device), weights.to(device)
+            )
+        )
+
     def decode(self, prepared: Prepared, z: Tensor) -> Tensor:
         """z (B, n, D) -> logits (B, n, G, G). Callers cut n into chunks."""
         masks = self.decode_unscaled(prepared, z)

@@ -7,13 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from SPASegmentLib.imaging.types import PointPrompt, SliceImage
 from SPASegmentLib.inference.messages import ProposalRequest
-from SPASegmentLib.inference.region_search import Sight, find_region, likely_extent, stands_out
+from SPASegmentLib.inference.region_search import Sight, find_region, stands_out
 from SPASegmentLib.network.config import SPAConfig
-from SPASegmentLib.network.extent import soft_bins
 
 
 def disc(radius: float, centre=(100, 100), size: int = 200) -> np.ndarray:
@@ -29,15 +27,15 @@ def request(mask: np.ndarray, seed=(100.0, 100.0), spacing=(1.0, 1.0)) -> Propos
 @pytest.mark.parametrize("radius", [3.0, 10.0, 30.0, 60.0])
 def test_the_region_ends_about_three_times_as_wide_as_the_object(radius):
     mask = disc(radius)
-    region = find_region(request(mask), SPAConfig(), lambda region: Sight(mask, 0.9))
+    region = find_region(request(mask), SPAConfig(), lambda regions: [Sight(mask, 0.9)] * len(regions))
     assert region.size_mm == pytest.approx(np.clip(2.75 * 2 * radius, 24, 200), rel=0.2)
 
 
 def test_a_spot_found_inside_an_organ_gives_way_to_the_organ():
     organ, spot = disc(60), disc(4)
 
-    def look(region):
-        return Sight(organ, 0.8) if region.size_mm > 90 else Sight(spot, 0.6)
+    def look(regions):
+        return [Sight(organ, 0.8) if region.size_mm > 90 else Sight(spot, 0.6) for region in regions]
 
     region = find_region(request(organ), SPAConfig(), look)
     assert region.size_mm > 120
@@ -46,9 +44,9 @@ def test_a_spot_found_inside_an_organ_gives_way_to_the_organ():
 def test_an_object_that_stands_out_needs_no_second_size_of_look():
     nodule, looks = disc(8), []
 
-    def look(region):
-        looks.append(region.size_mm)
-        return Sight(nodule, 0.9)
+    def look(regions):
+        looks.extend(region.size_mm for region in regions)
+        return [Sight(nodule, 0.9)] * len(regions)
 
     find_region(request(nodule), SPAConfig(), look)
     assert max(looks) <= 64
@@ -62,31 +60,40 @@ def test_contrast_tells_objects_from_spots_in_tissue():
     assert stands_out(pixels, np.zeros_like(mask)) == 0
 
 
-EXTENT = SPAConfig(extent_bins=20, zoom_factor=2.2)
+EXPECTS = SPAConfig(extent_bins=20, zoom_factor=2.2)
 
 
-def says(extent_mm: float):
-    """What a network that knows the extent says in a region."""
+def sees(mask: np.ndarray):
+    """A network that segments well what fills a third to two thirds of the region, and knows it."""
 
-    def look(region) -> Sight:
-        size = torch.tensor(math.log2(extent_mm / region.size_mm))
-        return Sight(disc(extent_mm / 2), 0.9, soft_bins(size, 20).numpy())
+    def look(regions):
+        found = []
+        for region in regions:
+            extent = (
+                max(np.ptp(np.flatnonzero(mask.any(axis=0))), np.ptp(np.flatnonzero(mask.any(axis=1)))) + 1
+            )
+            rows, cols = np.mgrid[: mask.shape[0], : mask.shape[1]]
+            inside = (
+                np.maximum(abs(rows - region.centre[0]), abs(cols - region.centre[1])) < region.size_mm / 2
+            )
+            fits = 1 - abs(math.log2(extent / region.size_mm * 2.2))
+            found.append(Sight(mask & inside, 0.9, 0.5 + 0.4 * fits, bool((mask & ~inside).any())))
+        return found
 
     return look
 
 
-@pytest.mark.parametrize("extent", [8.0, 30.0, 90.0])
-def test_a_network_that_says_how_large_the_object_is_gets_a_region_of_that_size(extent):
-    region = find_region(request(disc(extent / 2)), EXTENT, says(extent))
-    assert region.size_mm == pytest.approx(np.clip(2.2 * extent, 24, 200), rel=0.2)
+@pytest.mark.parametrize(("radius", "centre"), [(4.0, (100, 100)), (15.0, (90, 104)), (45.0, (70, 130))])
+def test_a_network_that_expects_a_dice_gets_the_region_that_fits_the_object(radius, centre):
+    mask = disc(radius, centre)
+    region = find_region(request(mask), EXPECTS, sees(mask))
+    assert region.size_mm == pytest.approx(np.clip(2.2 * 2 * radius, 24, 200), rel=0.25)
+    assert region.centre == pytest.approx(centre, abs=2)
 
 
-def test_a_look_too_close_to_see_the_whole_yields_to_the_looks_that_see_it():
-    close, far = np.full(20, 0.0), soft_bins(torch.tensor(math.log2(100 / 256)), 20).numpy()
-    close[-1] = 1.0  # as large as it can say
-    assert likely_extent([(32.0, close), (256.0, far), (512.0, np.roll(far, -3))]) == pytest.approx(
-        100, rel=0.15
-    )
+def test_a_mask_cut_off_by_its_region_is_worth_less():
+    whole, cut = Sight(disc(9), 0.8, 0.7), Sight(disc(9), 0.8, 0.75, cut_off=True)
+    assert whole.worth > cut.worth > Sight(disc(9), 0.8, 0.5).worth
 
 
 def test_a_spot_hardly_brighter_than_the_tissue_around_it_gives_way_to_the_organ():
@@ -95,7 +102,7 @@ def test_a_spot_hardly_brighter_than_the_tissue_around_it_gives_way_to_the_organ
     faint = replace(request(organ), image=SliceImage(pixels.astype(np.float32)))
     assert 0.3 < stands_out(pixels, spot) < 1.4
 
-    def look(region):
-        return Sight(organ, 0.8) if region.size_mm > 90 else Sight(spot, 0.6)
+    def look(regions):
+        return [Sight(organ, 0.8) if region.size_mm > 90 else Sight(spot, 0.6) for region in regions]
 
     assert find_region(faint, SPAConfig(), look).size_mm > 120

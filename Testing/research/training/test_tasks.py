@@ -153,7 +153,5 @@ def test_slices_without_neighbours_are_grey_there() -> None:
     maker = ViewMaker(TaskMaker({"d": [disc_with_core()]}, 2, 2.2, TaskShares()), CONFIG)
     neighbours = maker.batch(0, 0, 4).neighbours
     assert neighbours is not None and torch.equal(neighbours, torch.full_like(neighbours, 0.5))
-    stack = (
-        ViewMaker(TaskMaker({"b": [ball()]}, 2, 2.2, TaskShares()), CONFIG).batch(0, 0, 12).neighbours
-    )
+    stack = ViewMaker(TaskMaker({"b": [ball()]}, 2, 2.2, TaskShares()), CONFIG).batch(0, 0, 12).neighbours
     assert stack is not None and (stack != 0.5).any()
