@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from SPASegmentLib.imaging.types import PointPrompt
+from SPASegmentLib.imaging.types import PointPrompt, Region
 from SPASegmentLib.inference.config import DEFAULT
 from SPASegmentLib.inference.describe import describe_all
 from SPASegmentLib.inference.kmeans import inner_products, kmeans, one_thread
-from SPASegmentLib.inference.messages import Candidate
+from SPASegmentLib.inference.messages import Candidate, ProposalRequest
 
 K = DEFAULT.candidates
 """Candidates shown at once (the paper's K)."""
@@ -113,6 +113,29 @@ def clean_mask(
         part = after
     cleaned[box] = part[1:-1, 1:-1]
     return cleaned
+
+
+def hold_points(mask: np.ndarray, request: ProposalRequest, region: Region) -> np.ndarray:
+    """The mask with a small disc added at positive points outside it and taken away at negative ones inside.
+
+    mask: (H, W) bool. region: whose cells give the disc's size. The seed's disc, like any point's, gives way
+    where another point contradicts it; the pixel under a point always obeys.
+    """
+    image = request.image
+    radius = DEFAULT.held_cells * region.size_mm / region.grid
+    held = np.array(mask, dtype=bool)
+    rows, cols = (np.arange(n) * step for n, step in zip(image.shape, image.spacing, strict=True))
+    pixels = [(round(p.row), round(p.col), p.positive) for p in request.points]
+    wrong = [(row, col, positive) for row, col, positive in pixels if mask[row, col] != positive]
+    for row, col, positive in wrong:
+        down, right = rows - rows[row], cols - cols[col]
+        near = np.flatnonzero(abs(down) <= radius), np.flatnonzero(abs(right) <= radius)
+        disc = np.add.outer(down[near[0]] ** 2, right[near[1]] ** 2) <= radius**2
+        box = np.ix_(*near)
+        held[box] = held[box] | disc if positive else held[box] & ~disc
+    for row, col, positive in pixels if wrong else ():
+        held[row, col] = positive
+    return held
 
 
 def _without_specks(

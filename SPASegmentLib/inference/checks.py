@@ -6,6 +6,7 @@ import numpy as np
 
 from SPASegmentLib.errors import InputError, ProfileError, SeedError
 from SPASegmentLib.imaging.types import Region
+from SPASegmentLib.inference.config import DEFAULT
 from SPASegmentLib.inference.messages import ModelInfo, ProposalRequest
 
 LARGEST_TRAINED = 128.0
@@ -51,6 +52,13 @@ def network_pixels(cells: np.ndarray, channels: int) -> np.ndarray:
     else:
         planes = np.moveaxis(cells, -1, 0)
     return np.ascontiguousarray(planes[None], dtype=np.float32)
+
+
+def doubts(expected_dice: float | None) -> tuple[str, ...]:
+    """What to say of a mask the model itself expects little of; nothing where it does not judge itself."""
+    if expected_dice is None or expected_dice >= DEFAULT.doubtful:
+        return ()
+    return ("The model doubts this mask: pick another, correct it with a point, or click elsewhere in it.",)
 
 
 def input_warnings(

@@ -33,6 +33,9 @@ class InferenceConfig:
     looks: from one first region before its size counts as known.
     widest_look, scale_step: networks that expect a Dice look at regions up to `widest_look` times the slice's
         longer side, each `scale_step` times as wide as the one before.
+    point_margin: share of the region's side at its edges in which a positive point counts as outside.
+    doubtful: expected Dice below which a mask carries a warning.
+    held_cells: radius in cells of what a point adds to a mask, or takes from it, that does not obey it.
     cut_off: Dice that a region loses in the comparison of scales whose mask reaches its edge.
     first_regions: tried in turn, in default ones, while what is found does not stand out.
     stands_out: contrast (means' difference over deviation) from which on a mask is an object without doubt.
@@ -76,6 +79,9 @@ class InferenceConfig:
     widest_look: float = 2.0
     scale_step: float = 2**0.5
     cut_off: float = 0.1
+    point_margin: float = 0.03
+    doubtful: float = 0.6
+    held_cells: float = 2.0
     first_regions: tuple[float, ...] = (1.0, 2.0, 4.0)
     stands_out: float = 1.5
     ring_pixels: int = 3

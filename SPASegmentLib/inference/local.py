@@ -17,8 +17,15 @@ from torch import Tensor
 from SPASegmentLib.errors import Cancelled, CheckpointError
 from SPASegmentLib.imaging import zoom
 from SPASegmentLib.imaging.types import Region, SliceImage
-from SPASegmentLib.inference.candidates import clean_mask, cluster, described, select, worth_showing
-from SPASegmentLib.inference.checks import check_request, input_warnings, network_pixels
+from SPASegmentLib.inference.candidates import (
+    clean_mask,
+    cluster,
+    described,
+    hold_points,
+    select,
+    worth_showing,
+)
+from SPASegmentLib.inference.checks import check_request, doubts, input_warnings, network_pixels
 from SPASegmentLib.inference.config import DEFAULT
 from SPASegmentLib.inference.history import History
 from SPASegmentLib.inference.kmeans import inner_products, one_thread
@@ -30,7 +37,7 @@ from SPASegmentLib.inference.messages import (
     Proposal,
     ProposalRequest,
 )
-from SPASegmentLib.inference.region_search import Sight, find_region, room_for_pick
+from SPASegmentLib.inference.region_search import Sight, find_region, room_for_pick, room_for_points
 from SPASegmentLib.network.checkpoint import load_checkpoint
 from SPASegmentLib.network.config import SPAConfig
 from SPASegmentLib.network.generator import PreferenceDistribution
@@ -138,22 +145,28 @@ class LocalEngine:
         samples = self._shaped(self._decode(prepared, z, history, cancel), request)
         with one_thread():
             proposal = self._answer(request, history.region, history, samples, components)
+        equal = torch.full((1, len(samples)), 1 / len(samples))
+        expected = self.network.expected_dice(prepared, torch.from_numpy(samples)[None], equal)
         done = time.perf_counter()
         seconds = {"encode": encoded - started, "propose": done - encoded, "total": done - started}
-        return _with_seconds(proposal, seconds)
+        warnings = (*proposal.warnings, *doubts(expected))
+        return replace(proposal, seconds=seconds, expected_dice=expected, warnings=warnings)
 
     def _region(self, request: ProposalRequest, cancel: CancelToken | None) -> Region:
-        """The region of the last proposal, grown if what was picked fills it; else found in a few looks."""
+        """The region of the last proposal, else the seed's, found in a few looks; with room for all points."""
         if request.answered:
-            return room_for_pick(request, self.config)
-        key = (request.image.key, request.points)
+            return room_for_points(room_for_pick(request, self.config), request, self.config)
+        alone = request
+        if self.config.extent_bins:
+            alone = replace(request, points=tuple(p for p in request.points if p.positive)[:1])
+        key = (request.image.key, alone.points)
         if key not in self._regions:
 
             def look(regions: Sequence[Region]) -> list[Sight]:
-                return self._looks(request, regions, cancel)
+                return self._looks(alone, regions, cancel)
 
-            _remember(self._regions, key, find_region(request, self.config, look))
-        return self._regions[key]
+            _remember(self._regions, key, find_region(alone, self.config, look))
+        return room_for_points(self._regions[key], request, self.config)
 
     def _looks(
         self, request: ProposalRequest, regions: Sequence[Region], cancel: CancelToken | None
@@ -269,7 +282,7 @@ class LocalEngine:
         weights = history.sample_weights(samples)
         mean = np.tensordot(weights.astype(np.float32), samples, axes=1)
         probability = zoom.unsample(mean, region, image.shape, image.spacing)
-        recommendation = _outline(probability, request)
+        recommendation = hold_points(_outline(probability, request), request, region)
         shown, reason, centroids = self._candidates(
             request, region, history, samples, weights, recommendation
         )
@@ -315,7 +328,11 @@ class LocalEngine:
             if 0 < extra < DEFAULT.extra_clusters[-1] and worth_showing(centroids, mean, cells) < k:
                 continue
             masks = [
-                clean_mask(zoom.unsample(c, region, image.shape, image.spacing) >= 0.5, request.points)
+                hold_points(
+                    clean_mask(zoom.unsample(c, region, image.shape, image.spacing) >= 0.5, request.points),
+                    request,
+                    region,
+                )
                 for c in centroids
             ]
             supports = [float(weights[labels == i].sum()) for i in range(len(centroids))]
@@ -396,10 +413,6 @@ def _dice(samples: np.ndarray, masks: np.ndarray) -> np.ndarray:
 
 def _to_bytes(probabilities: np.ndarray) -> np.ndarray:
     return np.round(probabilities * 255).astype(np.uint8)
-
-
-def _with_seconds(proposal: Proposal, seconds: dict[str, float]) -> Proposal:
-    return replace(proposal, seconds=seconds)
 
 
 def _remember(cache: OrderedDict[Any, Any], key: Any, value: Any) -> None:

@@ -80,6 +80,8 @@ class Proposal:
     recommendation: (H, W) bool. probability: (H, W) float32 mean of the samples.
     candidates: at most K, ordered (larger to smaller, then by support). fewer_reason: why fewer than K,
     else "". warnings: sentences. seconds: {"encode", "propose", "total"}.
+    expected_dice: of the recommendation with what this user wants, as the model judges itself, or None where
+    it does not.
     """
 
     recommendation: np.ndarray
@@ -90,6 +92,7 @@ class Proposal:
     fewer_reason: str = ""
     warnings: tuple[str, ...] = ()
     seconds: dict[str, float] | None = None
+    expected_dice: float | None = None
 
     def __repr__(self) -> str:
         shown = "; ".join(f"{n} {c.name}" for n, c in enumerate(self.candidates, start=1))

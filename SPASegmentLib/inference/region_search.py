@@ -142,6 +142,24 @@ def room_for_pick(request: ProposalRequest, config: SPAConfig) -> Region:
     return zoom.refine(region, mask, seed_of(request), request.image.spacing, factor=config.zoom_factor)
 
 
+def room_for_points(region: Region, request: ProposalRequest, config: SPAConfig) -> Region:
+    """The region, or a larger one that holds every positive point and what the region was fitted to.
+
+    A point outside would say nothing. Negative points outside need no room: the mask ends at the region.
+    """
+    spacing = np.array(request.image.spacing)
+    half = region.size_mm / 2 / spacing
+    room = half * (1 - 2 * DEFAULT.point_margin)
+    points = np.array([(p.row, p.col) for p in request.points if p.positive])
+    if (np.abs(points - region.centre) <= room).all():
+        return region
+    corners = [*points, region.centre - half / config.zoom_factor, region.centre + half / config.zoom_factor]
+    low, high = np.min(corners, axis=0), np.max(corners, axis=0)
+    size = float(config.zoom_factor * ((high - low) * spacing).max())
+    row, col = (low + high) / 2
+    return Region((float(row), float(col)), size, region.grid)
+
+
 def seed_of(request: ProposalRequest) -> tuple[float, float]:
     """(row, col) of the first positive point."""
     return next((p.row, p.col) for p in request.points if p.positive)

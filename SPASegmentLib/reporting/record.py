@@ -69,6 +69,7 @@ def _iteration(number: int, proposal: Proposal, answer: Step | None) -> dict[str
         "mask_area_mm2": _round(proposal.area_mm2),
         "candidates": [_candidate(candidate) for candidate in proposal.candidates],
         "fewer_reason": proposal.fewer_reason,
+        "expected_dice": None if proposal.expected_dice is None else round(proposal.expected_dice, 4),
         "warnings": list(proposal.warnings),
         "answer": answer_words(answer),
         "seconds": {name: _round(value) for name, value in (proposal.seconds or {}).items()},
