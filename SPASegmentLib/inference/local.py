@@ -153,7 +153,7 @@ class LocalEngine:
         return replace(proposal, seconds=seconds, expected_dice=expected, warnings=warnings)
 
     def _region(self, request: ProposalRequest, cancel: CancelToken | None) -> Region:
-        """The region of the last proposal, else the seed's, found in a few looks; with room for all points."""
+        """The last proposal's region, else the seed's, found in a few looks; with room for all points."""
         if request.answered:
             return room_for_points(room_for_pick(request, self.config), request, self.config)
         alone = request

@@ -44,7 +44,7 @@ class TaskShares:
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class ClickTask:
     """stack, axis, index: the slice. users: (U, H, W) bool. click: (row, col). carried: (H, W) bool or None.
 
     size: side of the region in finest pixels. centre: (row, col).
@@ -81,7 +81,7 @@ class TaskMaker:
             weights[~others] = shares.lidc
         self.weights = weights / weights.sum()
 
-    def task(self, rng: np.random.Generator) -> Task:
+    def task(self, rng: np.random.Generator) -> ClickTask:
         """One task; what cannot be clicked on is drawn again."""
         for _ in range(TRIES):
             name = self.names[int(rng.choice(len(self.names), p=self.weights))]
@@ -99,7 +99,7 @@ class TaskMaker:
 
     def _clicked(
         self, stack: Stack, axis: int, number: int, index: int, rng: np.random.Generator
-    ) -> Task | None:
+    ) -> ClickTask | None:
         """A click on the slice, nothing else known."""
         if stack.raters:
             found = self._raters(stack, axis, index, rng)
@@ -109,7 +109,7 @@ class TaskMaker:
             return None
         users, click = found
         size, centre = self._region(users, click, stack.steps(axis), rng)
-        return Task(stack, axis, index, users, click, None, size, centre)
+        return ClickTask(stack, axis, index, users, click, None, size, centre)
 
     def _raters(
         self, stack: Stack, axis: int, index: int, rng: np.random.Generator
@@ -165,7 +165,7 @@ class TaskMaker:
 
     def _carried(
         self, stack: Stack, axis: int, number: int, index: int, rng: np.random.Generator
-    ) -> Task | None:
+    ) -> ClickTask | None:
         """The mask of a neighbouring slice is at hand; for some, the object has ended in between."""
         step = int(rng.choice([-2, -1, -1, 1, 1, 2]))
         came_from = index
@@ -182,7 +182,7 @@ class TaskMaker:
         click = (row, col)
         users = np.repeat(target[None] if not ended else np.zeros_like(target)[None], self.users, axis=0)
         size, centre = self._follow(carried, click, stack.steps(axis), rng)
-        return Task(stack, axis, index, users, click, carried, size, centre)
+        return ClickTask(stack, axis, index, users, click, carried, size, centre)
 
     @staticmethod
     def _wish(

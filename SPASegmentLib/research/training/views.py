@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from SPASegmentLib.network.config import SPAConfig
 from SPASegmentLib.research.training.augment import vary_intensities
 from SPASegmentLib.research.training.batches import Batch
-from SPASegmentLib.research.training.tasks import Task, TaskMaker
+from SPASegmentLib.research.training.tasks import ClickTask, TaskMaker
 
 NO_NEIGHBOURS = 0.4
 """How often a slice of a stack is shown without its neighbours, as single images always are."""
@@ -44,7 +44,7 @@ class ViewMaker:
             extents=extents,
         )
 
-    def _one(self, task: Task, rng: np.random.Generator) -> tuple[Tensor, ...]:
+    def _one(self, task: ClickTask, rng: np.random.Generator) -> tuple[Tensor, ...]:
         """image (C, G, G), context (C, G, G), neighbours (2n, G, G), users (U, G, G), carried (1, G, G),
         click (2,) (x, y) cells, log2 extents over the region's side (U,)."""
         config, stack = self.config, task.stack
@@ -83,7 +83,7 @@ class ViewMaker:
         )
 
     def _neighbours(
-        self, task: Task, view: np.ndarray, rng: np.random.Generator
+        self, task: ClickTask, view: np.ndarray, rng: np.random.Generator
     ) -> tuple[list[Tensor], list[bool]]:
         """Grey views of the slices around, (1, G, G) each, and whether there is one."""
         count, grid = self.config.neighbours, self.config.grid
@@ -102,14 +102,14 @@ class ViewMaker:
             )
         return found, there
 
-    def _click(self, task: Task, view: np.ndarray) -> Tensor:
+    def _click(self, task: ClickTask, view: np.ndarray) -> Tensor:
         offset = np.array(task.click[::-1], dtype=float) - view[:, 2]
         unit = np.linalg.solve(view[:, :2], offset)
         grid = self.config.grid
         return torch.from_numpy(np.clip((unit + 1) * grid / 2 - 0.5, 0, grid - 1)).float()
 
 
-def _affine(task: Task, rng: np.random.Generator) -> np.ndarray:
+def _affine(task: ClickTask, rng: np.random.Generator) -> np.ndarray:
     """Grid -> slice pixels, (2, 3), (x, y): region, turn, mirror, a little stretch."""
     turned = rng.random() < 0.4
     angle = rng.uniform(0, 2 * math.pi) if turned else math.pi / 2 * rng.integers(4)
@@ -157,7 +157,7 @@ def sampled(planes: Tensor, view: np.ndarray, grid: int, edge: str = "border") -
     return F.grid_sample(part[None], at, padding_mode=edge, align_corners=False)[0]
 
 
-def _extents(task: Task) -> Tensor:
+def _extents(task: ClickTask) -> Tensor:
     """(U,) log2 of the longer side of each user's bounding box over the region's; NaN for empty masks."""
     found = []
     for mask in task.users:

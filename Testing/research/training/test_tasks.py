@@ -13,7 +13,7 @@ from stack_toys import ball, disc_with_core, nodule
 from SPASegmentLib.network.config import SPAConfig
 from SPASegmentLib.research.training.stacks import Stack
 from SPASegmentLib.research.training.styles import STYLES, drawn_in_style
-from SPASegmentLib.research.training.tasks import Task, TaskMaker, TaskShares
+from SPASegmentLib.research.training.tasks import ClickTask, TaskMaker, TaskShares
 from SPASegmentLib.research.training.views import ViewMaker, sampled
 
 SETS = {"made-up-discs": [disc_with_core()], "made-up-balls": [ball()], "lidc": [nodule()]}
@@ -28,7 +28,9 @@ CONFIG = SPAConfig(
 )
 
 
-def tasks_of(sets: dict[str, list[Stack]], count: int = 200, users: int = 4, **shares: float) -> list[Task]:
+def tasks_of(
+    sets: dict[str, list[Stack]], count: int = 200, users: int = 4, **shares: float
+) -> list[ClickTask]:
     maker = TaskMaker(sets, users, 2.2, replace(TaskShares(), **shares))
     return [maker.task(np.random.default_rng(i)) for i in range(count)]
 
