@@ -242,12 +242,18 @@ def compare(
     if volume is None or seed is None:
         return
     from SPASegmentLib.cli.profile_parts import compare_on_slice_in_words
-    from SPASegmentLib.imaging.slicing import open_slice
+    from SPASegmentLib.imaging.files import read_volume
+    from SPASegmentLib.imaging.headers import OWN
+    from SPASegmentLib.imaging.slicing import cut_slice
     from SPASegmentLib.inference.local import load_engine
 
     engine = load_engine(model, device.value)
-    opened = open_slice(
-        volume, **seed, orientation=orientation.value, window=None, model_window=engine.model.window
+    opened = cut_slice(
+        read_volume(volume, OWN),
+        **seed,
+        orientation=orientation.value,
+        window=None,
+        model_window=engine.model.window,
     )
     for line in compare_on_slice_in_words(engine, opened, a, b, seed_value, picture):
         screen.print(line)

@@ -88,13 +88,19 @@ def segment(
     screen = console()
     is_asked = answers is None and sys.stdin.isatty() and sys.stdout.isatty()
 
-    from SPASegmentLib.imaging.slicing import open_slice
+    from SPASegmentLib.imaging.files import read_volume
+    from SPASegmentLib.imaging.headers import OWN
+    from SPASegmentLib.imaging.slicing import cut_slice
     from SPASegmentLib.inference.local import load_engine
 
     with screen.status("Loading the model..."):
         engine = load_engine(model, device.value)
-    opened = open_slice(
-        volume, **seed, orientation=orientation.value, window=window, model_window=engine.model.window
+    opened = cut_slice(
+        read_volume(volume, OWN),
+        **seed,
+        orientation=orientation.value,
+        window=window,
+        model_window=engine.model.window,
     )
     taught = _load_profile(profile, engine.model, model)
     for line in _introduction(opened, engine.model, taught):

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from SPASegmentLib.errors import InputError, SeedError
-from SPASegmentLib.imaging import (
+from SPASegmentLib.imaging.geometry import (
     SlicePlane,
-    Volume,
     display_steps,
     extract_slice,
     ijk_to_ras,
@@ -23,6 +22,7 @@ from SPASegmentLib.imaging import (
     seed_voxel,
     to_display,
 )
+from SPASegmentLib.imaging.types import Volume
 
 ORIENTATIONS = {"axial": 2, "sagittal": 0, "coronal": 1}
 angles = st.floats(-180, 180)
