@@ -102,7 +102,7 @@ def show(
 ) -> None:
     """Say in words what a profile has learnt, list its images, and draw it."""
     from SPASegmentLib.cli.profile_parts import about, images_table
-    from SPASegmentLib.profiles.pictures import draw_profile
+    from SPASegmentLib.cli.profile_pictures import draw_profile
     from SPASegmentLib.profiles.versions import stem_of
 
     profile, screen = _store(context).load(name), console()
@@ -377,8 +377,8 @@ def relearn(
     A profile keeps no images: give it the volumes again; its slices are recognised in them.
     """
     from SPASegmentLib.cli.profile_parts import known_slices
+    from SPASegmentLib.cli.relearning import replay
     from SPASegmentLib.inference.local import load_engine
-    from SPASegmentLib.profiles.replay import replay
 
     store, screen = _store(context), console()
     profile = store.load(name)

@@ -142,8 +142,8 @@ class ReportFolder:
             path.unlink(missing_ok=True)
 
     def _write(self, session: Session, index: int) -> Path:
-        from SPASegmentLib.reporting.pictures import report_iteration
-        from SPASegmentLib.reporting.record import answer_words
+        from SPASegmentLib.cli.pictures import report_iteration
+        from SPASegmentLib.cli.record import answer_words
 
         assert self._folder is not None
         steps = session.done[: index + 1]
@@ -247,7 +247,7 @@ def _finish(
         mask = opened.on_grid(session.result().mask)
         write_mask(out, mask, opened.volume, segment_name=SEGMENT_NAME, metadata=about)
     if json is not None:
-        from SPASegmentLib.reporting.record import write_record
+        from SPASegmentLib.cli.record import write_record
 
         write_record(_record(session, opened), json)
     if pictures is not None:
@@ -255,8 +255,8 @@ def _finish(
 
 
 def _record(session: Session, opened: OpenedSlice) -> dict[str, Any]:
+    from SPASegmentLib.cli.record import interaction_record
     from SPASegmentLib.inference.session_log import log_of
-    from SPASegmentLib.reporting.record import interaction_record
 
     return {
         "volume": {
