@@ -10,6 +10,7 @@ from rich.table import Table
 
 from SPASegmentLib.cli.profile_pictures import draw_comparison
 from SPASegmentLib.cli.relearning import GivenSlice
+from SPASegmentLib.cli.slice_comparison import compare_on_slice
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.files import read_volume
 from SPASegmentLib.imaging.geometry import orientation_axis
@@ -18,7 +19,6 @@ from SPASegmentLib.imaging.slicing import OpenedSlice, cut_slice
 from SPASegmentLib.imaging.types import SliceImage, Volume
 from SPASegmentLib.inference.local import LocalEngine
 from SPASegmentLib.inference.messages import ProposalRequest
-from SPASegmentLib.profiles.comparison import compare_on_slice
 from SPASegmentLib.profiles.profile import Profile
 from SPASegmentLib.profiles.records import ModelReference
 from SPASegmentLib.profiles.summary import summarise

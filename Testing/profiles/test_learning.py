@@ -11,10 +11,8 @@ from SPASegmentLib.inference.messages import ProposalRequest
 from SPASegmentLib.network.mixture import log_normalised
 from SPASegmentLib.profiles.evidence import result_row, rows_of
 from SPASegmentLib.profiles.learning import (
-    DiskProfiles,
     Ending,
     FinishedInteraction,
-    TaughtOnDisk,
     commit_approval,
     consensus_share,
     evidence_of,
@@ -22,6 +20,7 @@ from SPASegmentLib.profiles.learning import (
 )
 from SPASegmentLib.profiles.profile import new_profile
 from SPASegmentLib.profiles.records import ModelReference
+from SPASegmentLib.research.evaluation.disk_profiles import DiskProfiles, TaughtOnDisk
 
 
 @pytest.fixture
@@ -88,7 +87,7 @@ def test_beside_a_taken_candidate_no_recommendation_was_approved(fresh, approved
 
 def test_none_of_these_is_kept_in_the_log_but_says_nothing(engine, disc, fresh, a_user):
     session = a_user(engine, disc(9), 1.2)
-    while session.can_undo and session.iteration > 1:
+    while (session.done or session.pending) and session.iteration > 1:
         session = session.undo()
     session = session.none_of_these().advance(engine).approve()
     item = evidence_of(fresh, session)
