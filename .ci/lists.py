@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-LEFT_OUT = ("SPASegmentLib/research/", "SPASegmentLib/cli/")
+LEFT_OUT = ("SPASegmentLib/research/", "SPASegmentLib/cli/", "SPASegmentLib/viewer/")
 """What a clinician's installation does without: the wheel has it, the extension's package has not."""
 
 

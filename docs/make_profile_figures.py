@@ -18,10 +18,10 @@ from SPASegmentLib.inference.local import LocalEngine, load_engine
 from SPASegmentLib.inference.messages import ProposalRequest
 from SPASegmentLib.inference.session import Session
 from SPASegmentLib.network.mixture import Mixture
-from SPASegmentLib.profiles.concentration import draw_concentration, simulate_concentration
 from SPASegmentLib.profiles.profile import Profile
 from SPASegmentLib.profiles.store import FOLDER_VARIABLE, ProfileStore
 from SPASegmentLib.profiles.teaching import Teaching
+from SPASegmentLib.research.evaluation.concentration import draw_concentration, simulate_concentration
 from SPASegmentLib.research.evaluation.metrics import dice_of_each
 from SPASegmentLib.research.evaluation.protocol import approves, pick
 

@@ -16,20 +16,11 @@ import slicer
 from slicer.i18n import tr as _
 
 HERE = Path(__file__).resolve().parent
-IMPORT_NAMES = {"scikit-learn": "sklearn", "segment-anything": "segment_anything", "pillow": "PIL"}
-DISK_MB = {
-    "torch": 700,
-    "scipy": 110,
-    "scikit-learn": 45,
-    "matplotlib": 30,
-    "SimpleITK": 150,
-    "torchvision": 25,
-    "numpy": 60,
-}
+IMPORT_NAMES = {"segment-anything": "segment_anything"}
+DISK_MB = {"torch": 700, "scipy": 110, "numpy": 60}
 """On the disk, where it is more than 20 MB."""
 TORCH_CUDA_MB = 5400
 """What torch takes with the libraries for NVIDIA graphics cards."""
-TORCH = ("torch", "torchvision")
 
 
 @dataclass(frozen=True)
@@ -139,8 +130,8 @@ class Installer:
         return InstallOutcome(restart=bool(changed))
 
     def _steps(self, wanted: list[Requirement]) -> list[tuple[float, str, Callable[[], bool]]]:
-        torch = [one for one in wanted if one.name in TORCH]
-        others = [one for one in wanted if one.name not in TORCH]
+        torch = [one for one in wanted if one.name == "torch"]
+        others = [one for one in wanted if one.name != "torch"]
         steps = []
         if torch:
             steps.append((0.05, _("Installing PyTorch; this takes some minutes"), lambda: self._torch(torch)))

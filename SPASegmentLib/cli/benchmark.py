@@ -67,7 +67,7 @@ def benchmark(
     )
     console(tables=True).print(_table(ours, naive))
     if json is not None:
-        from SPASegmentLib.reporting.record import write_record
+        from SPASegmentLib.cli.record import write_record
 
         record = _record(ours, naive)
         about = {"model": engine.model.name, "hash": engine.model.hash, "samples": n, "threads": threads}

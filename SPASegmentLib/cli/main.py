@@ -29,6 +29,15 @@ DEBUG_VARIABLE = "SPASEGMENT_DEBUG"
 """Where it is set, an error that should not happen shows where it happened."""
 FAILED, UNEXPECTED = 1, 70
 """Exit codes: of a refusal with its sentence, and of a fault of this program. Usage errors give 2."""
+EXTRAS = {
+    "SimpleITK": "cli",
+    "matplotlib": "cli",
+    "PIL": "research",
+    "torchvision": "research",
+    "lightning_fabric": "research",
+    "monai": "research",
+}
+"""Packages that only some commands need, and the extra that brings them."""
 
 app = typer.Typer(
     name="spasegment",
@@ -86,6 +95,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         about = f" ({error.filename})" if error.filename else ""
         _complain(f"The system refused a file{about}: {error.strerror or type(error).__name__}.")
+        sys.exit(FAILED)
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRAS:
+            raise
+        _complain(f'This needs the package {error.name}; run: pip install "spasegment[{EXTRAS[error.name]}]"')
         sys.exit(FAILED)
     except Exception as error:
         if os.environ.get(DEBUG_VARIABLE):

@@ -11,10 +11,10 @@ from SPASegmentLib.errors import InputError, SeedError
 from SPASegmentLib.imaging.files import read_volume
 from SPASegmentLib.imaging.geometry import orientation_axis, to_display
 from SPASegmentLib.imaging.headers import OWN
-from SPASegmentLib.imaging.labels import BACKGROUND, FOREGROUND, read_labels
 from SPASegmentLib.imaging.masks import COLOUR, write_labels
 from SPASegmentLib.imaging.slicing import OpenedSlice, cut_slice
 from SPASegmentLib.imaging.types import Volume
+from SPASegmentLib.research.systems.partial.labels import BACKGROUND, FOREGROUND, read_labels
 
 SEGMENTS = {FOREGROUND: ("Object", COLOUR), BACKGROUND: ("Background", (0.27, 0.43, 0.67))}
 

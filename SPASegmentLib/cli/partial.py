@@ -158,7 +158,7 @@ def _finish(session: PartialSession, opened: OpenedLabels, out: Path | None, jso
     if out is not None:
         opened.write(out, session.result().labels)
     if json is not None:
-        from SPASegmentLib.reporting.record import write_record
+        from SPASegmentLib.cli.record import write_record
 
         write_record(_record(session, opened), json)
 
@@ -167,7 +167,7 @@ def _record(session: PartialSession, opened: OpenedLabels) -> dict[str, Any]:
     """Every iteration in numbers; seconds apart from everything else."""
     from dataclasses import asdict
 
-    from SPASegmentLib.reporting.record import answer_words
+    from SPASegmentLib.cli.record import answer_words
 
     steps = [done.step for done in session.done[1:]]
     iterations = [

@@ -102,7 +102,7 @@ def show(
 ) -> None:
     """Say in words what a profile has learnt, list its images, and draw it."""
     from SPASegmentLib.cli.profile_parts import about, images_table
-    from SPASegmentLib.profiles.pictures import draw_profile
+    from SPASegmentLib.cli.profile_pictures import draw_profile
     from SPASegmentLib.profiles.versions import stem_of
 
     profile, screen = _store(context).load(name), console()
@@ -242,12 +242,18 @@ def compare(
     if volume is None or seed is None:
         return
     from SPASegmentLib.cli.profile_parts import compare_on_slice_in_words
-    from SPASegmentLib.imaging.slicing import open_slice
+    from SPASegmentLib.imaging.files import read_volume
+    from SPASegmentLib.imaging.headers import OWN
+    from SPASegmentLib.imaging.slicing import cut_slice
     from SPASegmentLib.inference.local import load_engine
 
     engine = load_engine(model, device.value)
-    opened = open_slice(
-        volume, **seed, orientation=orientation.value, window=None, model_window=engine.model.window
+    opened = cut_slice(
+        read_volume(volume, OWN),
+        **seed,
+        orientation=orientation.value,
+        window=None,
+        model_window=engine.model.window,
     )
     for line in compare_on_slice_in_words(engine, opened, a, b, seed_value, picture):
         screen.print(line)
@@ -371,8 +377,8 @@ def relearn(
     A profile keeps no images: give it the volumes again; its slices are recognised in them.
     """
     from SPASegmentLib.cli.profile_parts import known_slices
+    from SPASegmentLib.cli.relearning import replay
     from SPASegmentLib.inference.local import load_engine
-    from SPASegmentLib.profiles.replay import replay
 
     store, screen = _store(context), console()
     profile = store.load(name)

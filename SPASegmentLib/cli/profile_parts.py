@@ -8,6 +8,9 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
+from SPASegmentLib.cli.profile_pictures import draw_comparison
+from SPASegmentLib.cli.relearning import GivenSlice
+from SPASegmentLib.cli.slice_comparison import compare_on_slice
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.files import read_volume
 from SPASegmentLib.imaging.geometry import orientation_axis
@@ -16,11 +19,8 @@ from SPASegmentLib.imaging.slicing import OpenedSlice, cut_slice
 from SPASegmentLib.imaging.types import SliceImage, Volume
 from SPASegmentLib.inference.local import LocalEngine
 from SPASegmentLib.inference.messages import ProposalRequest
-from SPASegmentLib.profiles.comparison import compare_on_slice
-from SPASegmentLib.profiles.pictures import draw_comparison
 from SPASegmentLib.profiles.profile import Profile
 from SPASegmentLib.profiles.records import ModelReference
-from SPASegmentLib.profiles.replay import GivenSlice
 from SPASegmentLib.profiles.summary import summarise
 from SPASegmentLib.words import count_of
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from SPASegmentLib.cli.shared import console
+
+if TYPE_CHECKING:
+    from SPASegmentLib.imaging.types import Volume
 
 
 def sample(
@@ -22,7 +25,7 @@ def sample(
     spasegment sample chest.nrrd
     """
     from SPASegmentLib.errors import InputError
-    from SPASegmentLib.imaging.sample import make_sample_volume, sample_seeds, write_sample_volume
+    from SPASegmentLib.imaging.sample import make_sample_volume, sample_seeds
 
     if not out.name.lower().endswith(".nrrd"):
         raise InputError(
@@ -35,3 +38,26 @@ def sample(
     for place in sample_seeds(seed_value, rotated=rotated):
         r, a, s = place.ras
         screen.print(f"  --seed-ras {r:g} {a:g} {s:g}   {place.name}")
+
+
+def write_sample_volume(path: Path, volume: Volume) -> None:
+    """Write a volume as NRRD with its modality. Raises InputError where the file cannot be written."""
+    import numpy as np
+    import SimpleITK as sitk  # noqa: N813
+
+    from SPASegmentLib.errors import InputError
+
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ volume.ijk_to_ras
+    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+    image = sitk.GetImageFromArray(volume.array)
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
+    image.SetOrigin(lps[:3, 3].tolist())
+    image.SetMetaData("Modality", volume.modality or "")
+    part = path.with_name(f".{path.stem}.part.nrrd")
+    try:
+        sitk.WriteImage(image, str(part), useCompression=True, compressionLevel=2)
+        part.replace(path)
+    except (RuntimeError, OSError) as error:
+        part.unlink(missing_ok=True)
+        raise InputError(f"The sample cannot be written to {path}; choose another place.") from error

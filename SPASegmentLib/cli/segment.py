@@ -88,13 +88,19 @@ def segment(
     screen = console()
     is_asked = answers is None and sys.stdin.isatty() and sys.stdout.isatty()
 
-    from SPASegmentLib.imaging.slicing import open_slice
+    from SPASegmentLib.imaging.files import read_volume
+    from SPASegmentLib.imaging.headers import OWN
+    from SPASegmentLib.imaging.slicing import cut_slice
     from SPASegmentLib.inference.local import load_engine
 
     with screen.status("Loading the model..."):
         engine = load_engine(model, device.value)
-    opened = open_slice(
-        volume, **seed, orientation=orientation.value, window=window, model_window=engine.model.window
+    opened = cut_slice(
+        read_volume(volume, OWN),
+        **seed,
+        orientation=orientation.value,
+        window=window,
+        model_window=engine.model.window,
     )
     taught = _load_profile(profile, engine.model, model)
     for line in _introduction(opened, engine.model, taught):
@@ -136,8 +142,8 @@ class ReportFolder:
             path.unlink(missing_ok=True)
 
     def _write(self, session: Session, index: int) -> Path:
-        from SPASegmentLib.reporting.pictures import report_iteration
-        from SPASegmentLib.reporting.record import answer_words
+        from SPASegmentLib.cli.pictures import report_iteration
+        from SPASegmentLib.cli.record import answer_words
 
         assert self._folder is not None
         steps = session.done[: index + 1]
@@ -251,7 +257,7 @@ def _finish(
         mask = opened.on_grid(session.result().mask)
         write_mask(out, mask, opened.volume, segment_name=SEGMENT_NAME, metadata=about)
     if json is not None:
-        from SPASegmentLib.reporting.record import write_record
+        from SPASegmentLib.cli.record import write_record
 
         write_record(_record(session, opened), json)
     if pictures is not None:
@@ -259,8 +265,8 @@ def _finish(
 
 
 def _record(session: Session, opened: OpenedSlice) -> dict[str, Any]:
+    from SPASegmentLib.cli.record import interaction_record
     from SPASegmentLib.inference.session_log import log_of
-    from SPASegmentLib.reporting.record import interaction_record
 
     return {
         "volume": {

@@ -39,7 +39,7 @@ SeedIjk = Annotated[
 
 
 class SeedOption(TypedDict):
-    """A seed as `slicing.open_slice` takes it: one of the two, the other None."""
+    """A seed as `slicing.cut_slice` takes it: one of the two, the other None."""
 
     seed_ras: Triple | None
     seed_ijk: Triple | None

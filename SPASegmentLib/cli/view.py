@@ -70,7 +70,7 @@ def view(
     import asyncio
 
     if self_check:
-        from SPASegmentLib.viewer.self_check import check
+        from SPASegmentLib.cli.self_check import check
 
         asyncio.run(check(options, screen.print))
     else:

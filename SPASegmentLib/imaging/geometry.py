@@ -103,39 +103,6 @@ class SlicePlane:
         matrix[3] = (0, 0, 0, 1)
         return cls((int(shape[0]), int(shape[1])), matrix, (height, width))
 
-    @classmethod
-    def spanning(
-        cls,
-        volume: Volume,
-        seed_ras: Sequence[float],
-        col_direction: Sequence[float],
-        row_direction: Sequence[float],
-        spacing: float | None = None,
-    ) -> SlicePlane:
-        """The oblique plane through a seed (RAS, mm) that spans the whole volume.
-
-        col_direction, row_direction: RAS directions along which columns and rows count up; the second is made
-        perpendicular to the first. spacing: mm per pixel, by default the volume's finest.
-        Raises SeedError for a seed outside the volume, InputError for parallel directions.
-        """
-        seed_voxel(volume, seed_ras=seed_ras)
-        seed = np.asarray(seed_ras, dtype=np.float64)
-        step = spacing or float(np.linalg.norm(volume.ijk_to_ras[:3, :3], axis=0).min())
-        col = np.asarray(col_direction, dtype=np.float64)
-        col = col / max(float(np.linalg.norm(col)), 1e-12)
-        row = np.asarray(row_direction, dtype=np.float64)
-        row = row - (row @ col) * col
-        if np.linalg.norm(col) < 0.5 or np.linalg.norm(row) < 1e-6:
-            raise InputError("The directions of the slice plane are parallel; choose another plane.")
-        row = row / np.linalg.norm(row)
-        offsets = _corners(volume) - seed
-        first = [np.floor((offsets @ d).min() / step + 0.5) for d in (col, row)]
-        last = [np.ceil((offsets @ d).max() / step - 0.5) for d in (col, row)]
-        matrix = np.eye(4)
-        matrix[:3, 0], matrix[:3, 1] = col * step, row * step
-        matrix[:3, 3] = seed + col * step * first[0] + row * step * first[1]
-        return cls.oblique(matrix, (int(last[1] - first[1]) + 1, int(last[0] - first[0]) + 1))
-
     @property
     def normal(self) -> np.ndarray:
         """(3,) unit normal in RAS, on the side the third column points to."""
@@ -304,12 +271,6 @@ def paste_slab(mask: np.ndarray, plane: SlicePlane, volume: Volume, *, crop: boo
 
 def _apply(matrix: np.ndarray, points: np.ndarray | Sequence[float]) -> np.ndarray:
     return np.asarray(points, dtype=np.float64) @ matrix[:3, :3].T + matrix[:3, 3]
-
-
-def _corners(volume: Volume) -> np.ndarray:
-    """(8, 3) RAS of the volume's outer corners."""
-    ends = [(-0.5, size - 0.5) for size in volume.shape[::-1]]
-    return ijk_to_ras(volume, np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, 3))
 
 
 _least_of: weakref.WeakKeyDictionary[Volume, float] = weakref.WeakKeyDictionary()

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
 
-from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.types import Volume
 
 SHAPE = (160, 200, 200)
@@ -98,26 +96,6 @@ def sample_seeds(seed: int = 0, *, rotated: bool = False) -> tuple[SampleSeed, .
         ras = np.round(matrix[:3, :3] @ ijk + matrix[:3, 3], 2)
         seeds.append(SampleSeed(nodule.name, (float(ras[0]), float(ras[1]), float(ras[2]))))
     return tuple(seeds)
-
-
-def write_sample_volume(path: Path, volume: Volume) -> None:
-    """Write a volume as NRRD with its modality. Raises InputError where the file cannot be written."""
-    import SimpleITK as sitk  # noqa: N813
-
-    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ volume.ijk_to_ras
-    spacing = np.linalg.norm(lps[:3, :3], axis=0)
-    image = sitk.GetImageFromArray(volume.array)
-    image.SetSpacing(spacing.tolist())
-    image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
-    image.SetOrigin(lps[:3, 3].tolist())
-    image.SetMetaData("Modality", volume.modality or "")
-    part = path.with_name(f".{path.stem}.part.nrrd")
-    try:
-        sitk.WriteImage(image, str(part), useCompression=True, compressionLevel=2)
-        part.replace(path)
-    except (RuntimeError, OSError) as error:
-        part.unlink(missing_ok=True)
-        raise InputError(f"The sample cannot be written to {path}; choose another place.") from error
 
 
 def _ijk_to_ras(rotated: bool) -> np.ndarray:

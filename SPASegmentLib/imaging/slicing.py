@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from SPASegmentLib.errors import InputError
-from SPASegmentLib.imaging.files import read_volume
 from SPASegmentLib.imaging.geometry import (
     SlicePlane,
     display_steps,
@@ -20,7 +18,6 @@ from SPASegmentLib.imaging.geometry import (
     seed_voxel,
     to_display,
 )
-from SPASegmentLib.imaging.headers import OWN
 from SPASegmentLib.imaging.types import IntensityWindow, PointPrompt, SliceImage, Volume
 from SPASegmentLib.imaging.window import choose_window, make_slice
 
@@ -53,30 +50,6 @@ class OpenedSlice:
         return paste_mask(mask.T if transpose else mask, self.plane, self.volume)
 
 
-def open_slice(
-    path: Path,
-    *,
-    seed_ras: Triple | None,
-    seed_ijk: Triple | None,
-    orientation: str,
-    window: Window | None,
-    model_window: Window | None,
-) -> OpenedSlice:
-    """Read a volume and cut the slice through a seed.
-
-    window: (low, high) the user gave, or None: a CT then gets the model's own window, anything else the
-    file's or robust percentiles of the slice. Raises InputError and SeedError as imaging does.
-    """
-    return cut_slice(
-        read_volume(path, OWN),
-        seed_ras=seed_ras,
-        seed_ijk=seed_ijk,
-        orientation=orientation,
-        window=window,
-        model_window=model_window,
-    )
-
-
 def cut_slice(
     volume: Volume,
     *,
@@ -86,7 +59,11 @@ def cut_slice(
     window: Window | None,
     model_window: Window | None,
 ) -> OpenedSlice:
-    """As `open_slice`, of a volume that was read already."""
+    """Cut the slice through a seed.
+
+    window: (low, high) the user gave, or None: a CT then gets the model's own window, anything else the
+    file's or robust percentiles of the slice. Raises InputError and SeedError as imaging does.
+    """
     plane = SlicePlane.through(volume, orientation, seed_ras=seed_ras, seed_ijk=seed_ijk)
     k, j, i = seed_voxel(volume, seed_ras=seed_ras, seed_ijk=seed_ijk)
     ras = ijk_to_ras(volume, (i, j, k)) if seed_ras is None else np.array(seed_ras)

@@ -80,12 +80,6 @@ class ViewSlice:
         pixels = pixels[:: -1 if flip_rows else 1, :: -1 if flip_cols else 1]
         return pixels.swapaxes(0, 1) if transpose else pixels
 
-    def in_view_order(self, pixels: np.ndarray) -> np.ndarray:
-        """The other way round."""
-        transpose, flip_rows, flip_cols = self.turn
-        pixels = pixels.swapaxes(0, 1) if transpose else pixels
-        return pixels[:: -1 if flip_rows else 1, :: -1 if flip_cols else 1]
-
     @property
     def voxel_plane(self) -> SlicePlane:
         """The plane that `paste_slab` takes: in voxel order where it is a plane of voxels."""

@@ -186,11 +186,6 @@ class Session:
         return tuple(rounds)
 
     @property
-    def can_undo(self) -> bool:
-        """Whether there is a step to take back."""
-        return bool(self.done or self.pending)
-
-    @property
     def can_redo(self) -> bool:
         """Whether there is a step to bring back."""
         return bool(self.undone) and self.pending is None

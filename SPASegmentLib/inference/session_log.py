@@ -6,21 +6,17 @@ import hashlib
 import logging
 import weakref
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from SPASegmentLib.errors import InputError
-from SPASegmentLib.imaging.atomic import atomic_file
 from SPASegmentLib.imaging.types import SliceImage
 from SPASegmentLib.inference.messages import CancelToken, Engine, Proposal
 from SPASegmentLib.inference.session import Done, Session, Step
 
 logger = logging.getLogger(__name__)
-
-VERSION: Literal[1] = 1
 
 
 class _LogRecord(BaseModel):
@@ -66,7 +62,7 @@ class SessionLog(_LogRecord):
     """A whole interaction. image: content hash of the slice (its pixels are not kept)."""
 
     format: Literal["spasegment-session"] = "spasegment-session"
-    version: Literal[1] = VERSION
+    version: Literal[1] = 1
     model: ModelRecord
     image: str
     shape: tuple[int, int]
@@ -122,30 +118,6 @@ def replay(log: SessionLog, image: SliceImage, engine: Engine, cancel: CancelTok
     for _ in log.undone:
         session = session.undo()
     return _apply(session, log.pending) if log.pending else session
-
-
-def write_log(session: Session, path: Path) -> None:
-    """Write the session's log; a log already there is replaced only once the new one is complete.
-
-    Raises InputError where the file cannot be written.
-    """
-    text = log_of(session).model_dump_json(indent=1) + "\n"
-    with atomic_file(path) as file:
-        file.write(text.encode())
-
-
-def read_log(path: Path) -> SessionLog:
-    """Read a log. Raises InputError where it is missing, damaged or of a version this program cannot read."""
-    try:
-        return SessionLog.model_validate_json(path.read_bytes())
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise InputError(f"The session log {path} cannot be read ({reason}); check the path.") from error
-    except ValidationError as error:
-        place = ".".join(str(part) for part in error.errors()[0]["loc"]) or "its text"
-        raise InputError(
-            f"{path} is not a session log of version {VERSION} (wrong: {place}); start a new session instead."
-        ) from error
 
 
 def _replay_steps(

@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 import vtk
 
-from SPASegmentLib.imaging.view_slices import ViewSlice
 from SPASegmentLib.mrml.volumes import array_of, matrix_of
-from SPASegmentLib.reporting.overlay import view_of
 
 LAYOUT_ID = 70514
 """Far from Slicer's own layouts (up to about 600) and from the numbers people pick first."""
@@ -126,34 +124,6 @@ class ViewLink:
 def link_views(scene: Any, large_id: str, small_ids: Sequence[str]) -> ViewLink:
     """Link views by the IDs of their slice nodes; keep the returned link and `unlink` it."""
     return ViewLink(scene, large_id, small_ids)
-
-
-def scroll_to(slice_node: Any, view_slice: ViewSlice) -> None:
-    """Move a view along its normal onto a slice."""
-    matrix = array_of(slice_node.GetSliceToRAS())
-    normal = matrix[:3, 2] / np.linalg.norm(matrix[:3, 2])
-    point = view_slice.to_world((view_slice.shape[0] - 1) / 2, (view_slice.shape[1] - 1) / 2)
-    matrix[:3, 3] += normal * (normal @ (point - matrix[:3, 3]))
-    _place(slice_node, matrix)
-
-
-def zoom_to(slice_node: Any, view_slice: ViewSlice, mask: np.ndarray) -> None:
-    """Bring a mask's object to the middle of a view, with some room around it; an empty mask: the slice.
-
-    mask: (H, W) bool as the view shows it.
-    """
-    about = view_of([mask], [], view_slice.image.spacing)
-    found = np.argwhere(mask) if mask.any() else np.array([[0, 0], np.subtract(mask.shape, 1)])
-    row, col = (found.min(axis=0) + found.max(axis=0)) / 2
-    matrix = array_of(slice_node.GetSliceToRAS())
-    matrix[:3, 3] = view_slice.to_world(float(row), float(col))
-    was = slice_node.StartModify()
-    _place(slice_node, matrix)
-    slice_node.SetXYZOrigin(0, 0, 0)
-    width, height = (max(n, 1) for n in slice_node.GetDimensions()[:2])
-    scale = about.size / min(width, height)
-    slice_node.SetFieldOfView(width * scale, height * scale, slice_node.GetFieldOfView()[2])
-    slice_node.EndModify(was)
 
 
 def _follow(small: Any, large: Any) -> None:

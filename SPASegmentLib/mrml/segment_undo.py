@@ -94,11 +94,6 @@ class SegmentChange:
         return self._parts
 
     @property
-    def segment_ids(self) -> tuple[str, ...]:
-        """The segments that changed."""
-        return tuple(part.segment_id for part in self._parts)
-
-    @property
     def voxels(self) -> int:
         """How many voxels changed, over all segments."""
         return int(sum(np.sum([bits.sum() for bits in part.unpacked()]) for part in self._parts))

@@ -6,24 +6,23 @@ import errno
 import hashlib
 import json
 import logging
-import os
 import struct
-import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import safetensors
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
 from SPASegmentLib.errors import CheckpointError
+from SPASegmentLib.imaging.atomic import atomic_file
 
 logger = logging.getLogger(__name__)
 
 FORMAT = "spasegment"
 FORMAT_VERSION = 1
-_LONGEST_HEADER = 100_000_000  # bytes; what the safetensors library itself accepts
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,12 @@ def save_checkpoint(
     }
     header = replace(header, format_version=FORMAT_VERSION, hash=hash_state(tensors))
     payload = _in_one_order(safetensors.torch.save(tensors, metadata=_to_metadata(path, header)))
-    _write_atomically(path, payload)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error, len(payload)) from error
+    with atomic_file(path, refusal=lambda path, error: _unwritable(path, error, len(payload))) as file:
+        file.write(payload)
     logger.info("checkpoint written: %d tensors, %.1f MB", len(tensors), len(payload) / 1e6)
     return header
 
@@ -94,13 +98,19 @@ def read_header(path: str | Path) -> CheckpointHeader:
     path = Path(path)
     try:
         with path.open("rb") as file:
-            start = file.read(8)
-            length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-            text = file.read(length) if 2 <= length <= _LONGEST_HEADER else b""
-            size = file.seek(0, os.SEEK_END)
+            is_table = file.read(9)[8:] == b"{"
+        if not is_table:
+            raise CheckpointError(
+                f"{path.name} is not a checkpoint of SPASegment (safetensors): choose a .safetensors file"
+                " that `spasegment train` or `spasegment models download` wrote."
+            )
+        with safetensors.safe_open(path, framework="pt") as opened:
+            metadata = opened.metadata()
     except OSError as error:
         raise _unreadable(path, error) from error
-    return _parse_header(path, text, length, size)
+    except SafetensorError as error:
+        raise _damaged(path, "its header is broken, or it is cut short") from error
+    return _from_metadata(path, metadata)
 
 
 def load_checkpoint(path: str | Path) -> tuple[dict[str, torch.Tensor], CheckpointHeader]:
@@ -154,25 +164,6 @@ def _hash_header(config: str, provenance: str, weights: str) -> str:
     return hashlib.sha256("\0".join((config, provenance, weights)).encode()).hexdigest()
 
 
-def _parse_header(path: Path, text: bytes, length: int, size: int) -> CheckpointHeader:
-    """Check the safetensors header's text and take ours out of it. size: of the whole file, in bytes."""
-    if not 2 <= length <= _LONGEST_HEADER or not text.startswith(b"{"):
-        raise CheckpointError(
-            f"{path.name} is not a checkpoint of SPASegment (safetensors): choose a .safetensors file that"
-            " `spasegment train` or `spasegment models download` wrote."
-        )
-    if len(text) < length:
-        raise _damaged(path, "it is cut short")
-    try:
-        table = json.loads(text.decode("utf-8"))
-        ends = [int(entry["data_offsets"][1]) for name, entry in table.items() if name != "__metadata__"]
-    except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
-        raise _damaged(path, "its header is broken") from error
-    if size != 8 + length + max(ends, default=0):
-        raise _damaged(path, "it is cut short or has bytes it should not have")
-    return _from_metadata(path, table.get("__metadata__"))
-
-
 def _from_metadata(path: Path, metadata: object) -> CheckpointHeader:
     """Our header out of safetensors metadata, checked against its own hash."""
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
@@ -201,38 +192,6 @@ def _from_metadata(path: Path, metadata: object) -> CheckpointHeader:
     if not isinstance(config, dict) or not isinstance(provenance, dict):
         raise _damaged(path, "its header is broken")
     return CheckpointHeader(config, provenance, int(version), weights)
-
-
-def _write_atomically(path: Path, payload: bytes) -> None:
-    """Write beside the target, flush to the disk, then rename over it."""
-    temporary: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        temporary = Path(name)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise _unwritable(path, error, len(payload)) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Flush a rename to the disk, where the system can (not on Windows)."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _unwritable(path: Path, error: OSError, size: int) -> CheckpointError:

@@ -1,40 +1,38 @@
-"""Segment Anything's modules, imported so that they do not end a process that draws in software.
+"""Segment Anything's network modules, without what else its package imports.
 
-segment_anything imports torchvision, which imports triton. Its LLVM and that of Mesa's software OpenGL cannot
-be loaded in this order: the process ends with a segmentation fault. Nothing here compiles, so triton is
-kept out where Mesa's LLVM is there already; with triton first, or with a graphics card, nothing is changed.
+Importing `segment_anything` also imports its predictor, and with it torchvision and triton, which no network
+needs; triton's LLVM even ends a process that has loaded the one of Mesa's software OpenGL.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-
-def draws_in_software() -> bool:
-    """Whether this process has loaded the LLVM of software OpenGL (known on Linux only)."""
-    try:
-        return "/libLLVM" in Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
+_PACKAGE = "segment_anything"
 
 
 @contextmanager
-def without_triton() -> Iterator[None]:
-    """Let nothing import triton meanwhile, where that would end the process."""
-    if "triton" in sys.modules or not draws_in_software():
+def _not_executed(package: str) -> Iterator[None]:
+    """Let modules of a package be imported meanwhile without running the package's own file.
+
+    Nothing of it stays behind: whoever imports the package later gets the whole of it.
+    """
+    spec = None if package in sys.modules else importlib.util.find_spec(package)
+    if spec is None:
         yield
         return
-    sys.modules["triton"] = None  # type: ignore[assignment]
+    sys.modules[package] = importlib.util.module_from_spec(spec)
     try:
         yield
     finally:
-        del sys.modules["triton"]
+        for name in [name for name in sys.modules if name.split(".")[0] == package]:
+            del sys.modules[name]
 
 
-with without_triton():
+with _not_executed(_PACKAGE):
     from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, TwoWayTransformer
 
 __all__ = ["ImageEncoderViT", "MaskDecoder", "PromptEncoder", "TwoWayTransformer"]

@@ -6,10 +6,8 @@ import json
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import from_json
 
 from SPASegmentLib.errors import ProfileError
-from SPASegmentLib.profiles.migrations import OLDEST_VERSION, SCHEMA_VERSION, migrate
 from SPASegmentLib.profiles.profile import Profile, what_is_wrong
 from SPASegmentLib.profiles.records import MAX_COMPONENTS, MAX_DIMENSION, StrictRecord, Text
 from SPASegmentLib.profiles.summary import summarise
@@ -17,14 +15,16 @@ from SPASegmentLib.profiles.summary import summarise
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _DEEPEST = 5
 FORMAT: Literal["spasegment-profile"] = "spasegment-profile"
+SCHEMA_VERSION: Literal[4] = 4
+"""The one version that is read; no release wrote an earlier one."""
 
 
 class DamagedProfileError(ProfileError):
     """What was read is no profile, or not all of one."""
 
 
-class NewerProfileError(ProfileError):
-    """A profile written by a newer version of this software; it is left as it is."""
+class OtherVersionError(ProfileError):
+    """A profile of a schema version this software does not know; it is left as it is."""
 
 
 class Derived(StrictRecord):
@@ -46,10 +46,10 @@ class Derived(StrictRecord):
 
 
 class ProfileFile(StrictRecord):
-    """The content of a profile file, schema version 4."""
+    """The content of a profile file."""
 
     format: Literal["spasegment-profile"] = FORMAT
-    schema_version: Literal[4] = 4
+    schema_version: Literal[4] = SCHEMA_VERSION
     derived: Derived = Field(default_factory=Derived)
     profile: Profile
 
@@ -60,7 +60,7 @@ class _Head(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore")
 
     format: Literal["spasegment-profile"]
-    schema_version: Annotated[int, Field(ge=OLDEST_VERSION)]
+    schema_version: Annotated[int, Field(ge=1)]
 
 
 def encode(profile: Profile) -> bytes:
@@ -76,9 +76,9 @@ def encode(profile: Profile) -> bytes:
 
 
 def decode(data: bytes) -> Profile:
-    """Read a file's content, whatever its schema version.
+    """Read a file's content.
 
-    Raises NewerProfileError for a version this software does not know, DamagedProfileError for anything else
+    Raises OtherVersionError for a version this software does not know, DamagedProfileError for anything else
     that is not a whole profile.
     """
     try:
@@ -86,20 +86,19 @@ def decode(data: bytes) -> Profile:
     except ValidationError as error:
         raise DamagedProfileError(f"This is not a preference profile: {what_is_wrong(error)}.") from None
     if version > SCHEMA_VERSION:
-        raise NewerProfileError(
+        raise OtherVersionError(
             f"This profile has schema version {min(version, 10**6)} and was written by a newer SPASegment; "
-            f"update SPASegment, which knows versions up to {SCHEMA_VERSION}, to use it."
+            f"update SPASegment, which knows version {SCHEMA_VERSION}, to use it."
+        )
+    if version < SCHEMA_VERSION:
+        raise OtherVersionError(
+            f"This profile has schema version {version}, which was never released; SPASegment knows version "
+            f"{SCHEMA_VERSION}, so make a new profile."
         )
     try:
-        if version < SCHEMA_VERSION:
-            data = json.dumps(migrate(from_json(data, allow_inf_nan=False), version)).encode()
         return ProfileFile.model_validate_json(data).profile
     except ValidationError as error:
         raise DamagedProfileError(f"The profile is damaged: {what_is_wrong(error)}.") from None
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
-        raise DamagedProfileError(
-            f"The profile is damaged: it is not what schema version {version} describes."
-        ) from None
 
 
 def _readable(value: Any, indent: str = "") -> str:

@@ -66,22 +66,9 @@ class Evidence:
     contributions: Mapping[str, Contribution] = field(default_factory=dict)
     half_life: float | None = None
 
-    def with_contribution(self, contribution: Contribution) -> Evidence:
-        """Add one slice; again, and nothing changes. Raises InputError for another number of components."""
-        if contribution.rows.ndim != 2 or contribution.rows.shape[1] != self.components:
-            raise InputError(
-                f"The picks are over {contribution.rows.shape[-1]} components, the profile over "
-                f"{self.components}; they belong to another model."
-            )
-        return self._holding({**self.contributions, contribution.key: contribution})
-
     def without(self, key: str) -> Evidence:
         """Take one slice back; what was never added is no error."""
         return self._holding({k: c for k, c in self.contributions.items() if k != key})
-
-    def without_image(self, image: str) -> Evidence:
-        """Take back everything learnt on one image."""
-        return self._holding({k: c for k, c in self.contributions.items() if c.image != image})
 
     def ordered(self) -> list[Contribution]:
         """Contributions from old to new."""

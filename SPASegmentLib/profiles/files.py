@@ -7,24 +7,20 @@ between machines on a shared folder whose file system passes locks on (NFS since
 from __future__ import annotations
 
 import contextlib
-import logging
-import os
-import secrets
 import stat
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from SPASegmentLib.errors import ProfileError
+from filelock import FileLock, Timeout
 
-logger = logging.getLogger(__name__)
+from SPASegmentLib.errors import ProfileError
+from SPASegmentLib.imaging.atomic import atomic_file, mode_of, move_durably
 
 LOCK_SECONDS: Final = 30.0
 """How long to wait for another window before saying so."""
 _PAUSE: Final = 0.005
-_RETRIES: Final = 100
 TEMPORARY_SUFFIX: Final = ".part"
 
 
@@ -34,26 +30,24 @@ def locked(path: Path, timeout: float = LOCK_SECONDS) -> Iterator[None]:
 
     Raises ProfileError where another process holds it for longer than `timeout` seconds or it cannot be made.
     """
+    lock = FileLock(path, timeout=timeout, mode=mode_of(path.parent), poll_interval=_PAUSE)
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, _mode(path.parent))
+        lock.acquire()
+    except Timeout as error:
+        raise ProfileError(
+            "The profiles are being written by another window that does not finish; "
+            "close it, or wait and try again."
+        ) from error
+    except NotImplementedError as error:
+        raise ProfileError(
+            f"The file system of {path.parent} gives no locks; choose another profile folder."
+        ) from error
     except OSError as error:
         raise unwritable(path.parent, error) from error
     try:
-        _share(descriptor, path.parent)
-        deadline = time.monotonic() + timeout
-        while not _try_lock(descriptor):
-            if time.monotonic() > deadline:
-                raise ProfileError(
-                    "The profiles are being written by another window that does not finish; "
-                    "close it, or wait and try again."
-                )
-            time.sleep(_PAUSE)
-        try:
-            yield
-        finally:
-            _unlock(descriptor)
+        yield
     finally:
-        os.close(descriptor)
+        lock.release()
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -61,22 +55,8 @@ def write_whole(path: Path, data: bytes) -> None:
 
     Raises ProfileError where that fails (full disk, no right to write); nothing is lost then.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _mode(path.parent))
-        try:
-            _share(descriptor, path.parent)
-            with open(descriptor, "wb", closefd=False) as file:
-                file.write(data)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        _replace(temporary, path)
-        sync_folder(path.parent)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise unwritable(path, error) from error
+    with atomic_file(path, like_folder=True, refusal=unwritable) as file:
+        file.write(data)
 
 
 def remove_temporaries(folder: Path) -> None:
@@ -100,8 +80,7 @@ def make_folder(folder: Path) -> None:
 def move(source: Path, target: Path) -> None:
     """Move a file or folder within a file system, durably. Raises ProfileError."""
     try:
-        _replace(source, target)
-        sync_folder(target.parent)
+        move_durably(source, target)
     except OSError as error:
         raise unwritable(target, error) from error
 
@@ -126,22 +105,6 @@ def read_limited(path: Path, limit: int) -> bytes:
     return data
 
 
-def sync_folder(folder: Path) -> None:
-    """Put the folder's entries on the disk (Windows does so by itself)."""
-    if sys.platform == "win32":
-        return
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return  # a folder one may write to but not list
-    try:
-        os.fsync(descriptor)
-    except OSError:
-        logger.debug("This file system does not sync folders.")
-    finally:
-        os.close(descriptor)
-
-
 def unwritable(path: Path, error: OSError) -> ProfileError:
     """The sentence for a write that failed."""
     reason = error.strerror or type(error).__name__
@@ -149,63 +112,3 @@ def unwritable(path: Path, error: OSError) -> ProfileError:
         f"The profile could not be saved ({reason}): make room or choose another folder than {path.parent}; "
         "what was saved before is untouched."
     )
-
-
-def _mode(folder: Path) -> int:
-    """A file is as open to others as its folder, so that a department can share one."""
-    try:
-        return stat.S_IMODE(folder.stat().st_mode) & 0o666 | 0o600
-    except OSError:
-        return 0o600
-
-
-def _share(descriptor: int, folder: Path) -> None:
-    """Give the file the folder's mode whatever the umask; another user's file is left as it is."""
-    if sys.platform != "win32":
-        with contextlib.suppress(OSError):
-            os.fchmod(descriptor, _mode(folder))
-
-
-def _replace(source: Path, target: Path) -> None:
-    """Rename over; on Windows a reader may hold the target for a moment."""
-    for attempt in range(_RETRIES):
-        try:
-            source.replace(target)
-            return
-        except PermissionError:
-            if sys.platform != "win32" or attempt == _RETRIES - 1:
-                raise
-            time.sleep(_PAUSE)
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(descriptor: int) -> bool:
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-    def _unlock(descriptor: int) -> None:
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
-
-else:
-    import fcntl
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            raise ProfileError(
-                f"The profile folder's file system gives no locks ({error.strerror}); choose another folder."
-            ) from error
-        return True
-
-    def _unlock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -27,11 +26,10 @@ from SPASegmentLib.inference.messages import (
 from SPASegmentLib.inference.session import proposal_seed
 from SPASegmentLib.network.mixture import Mixture
 from SPASegmentLib.profiles.evidence import result_row, rows_of
-from SPASegmentLib.profiles.profile import Profile, checked, new_profile
+from SPASegmentLib.profiles.profile import Profile, checked
 from SPASegmentLib.profiles.records import (
     AnswerRecord,
     Click,
-    ModelReference,
     Shown,
     SliceEvidence,
     new_id,
@@ -229,9 +227,9 @@ def evidence_of(
             outcome="taken" if outcome.how == "taken" else "approved",
             clicks=tuple(map(Click.of, finished.points)),
             seed=finished.random_seed,
-            picks=tuple(_pick(answer, profile.model.components) for answer in rounds),
-            result=_result(proposals[0], outcome.mask, profile.model.components, spacing),
-            beside=_beside(approved),
+            picks=tuple(pick_record(answer, profile.model.components) for answer in rounds),
+            result=result_of(proposals[0], outcome.mask, profile.model.components, spacing),
+            beside=turned_down(approved),
             first_mm2=first_mm2,
             consensus_mm2=consensus_mm2,
             approved_mm2=_mm2(outcome.mask, spacing),
@@ -297,7 +295,7 @@ def _answers(outcome: InteractionResult) -> tuple[Answered, ...]:
     return (*outcome.answered, Answered(outcome.proposal, outcome.candidate))
 
 
-def _pick(answer: Answered, components: int) -> AnswerRecord:
+def pick_record(answer: Answered, components: int) -> AnswerRecord:
     rows = rows_of([answer], components)
     return AnswerRecord(
         recommended_mm2=float(answer.proposal.area_mm2),
@@ -307,7 +305,7 @@ def _pick(answer: Answered, components: int) -> AnswerRecord:
     )
 
 
-def _result(
+def result_of(
     first: Proposal, mask: np.ndarray, components: int, spacing: tuple[float, float]
 ) -> tuple[float, ...]:
     """(M,) of the mask a slice ended in; empty where the model drew no samples to compare it with."""
@@ -317,7 +315,7 @@ def _result(
     return tuple(np.clip(row, -100, 0).tolist())
 
 
-def _beside(approved: Proposal | None) -> tuple[Shown, ...] | None:
+def turned_down(approved: Proposal | None) -> tuple[Shown, ...] | None:
     """The candidates over which a recommendation was approved; None where none was."""
     return None if approved is None else tuple(map(Shown.of, approved.candidates))
 
@@ -326,70 +324,9 @@ def _mm2(mask: np.ndarray, spacing: tuple[float, float]) -> float:
     return float(np.count_nonzero(mask)) * spacing[0] * spacing[1]
 
 
-class TaughtOnDisk:
-    """A profile that is taught slice by slice through its file, for measuring what it is worth.
-
-    Every slice goes the way an approval in the panel goes: read, learn, write.
-    """
-
-    def __init__(self, store: ProfileStore, profile: Profile) -> None:
-        """profile: as it is in the store, or a new one to add to it."""
-        self.store = store
-        self.profile = store.load(profile.name) if profile.name in store else store.create(profile)
-
-    def log_prior(self) -> np.ndarray:
-        """(M,) what a request carries, as the file says now."""
-        self.profile = self.store.load(self.profile.name)
-        return self.profile.log_prior()
-
-    def learn(
-        self,
-        image_key: str,
-        answered: tuple[Answered, ...],
-        last: Proposal,
-        spacing: tuple[float, float],
-        consensus_mm2: float | None = None,
-    ) -> None:
-        """Take in one image: the picks, and the proposal whose recommendation its user was content with.
-
-        spacing: (row, col) mm of the slice. consensus_mm2: of the recommendation without a profile.
-        """
-        m = self.profile.model.components
-        first = answered[0].proposal if answered else last
-        item = SliceEvidence(
-            id=new_id(),
-            image=self.profile.image_identities(image_key)[0],
-            date=now(),
-            outcome="approved",
-            picks=tuple(_pick(answer, m) for answer in answered),
-            result=_result(first, last.recommendation, m, spacing),
-            beside=_beside(last),
-            first_mm2=float(first.area_mm2),
-            consensus_mm2=consensus_mm2,
-            approved_mm2=float(last.area_mm2),
-        )
-        self.profile = self.store.commit(self.profile.name, item, id=self.profile.id)
-
-
 @runtime_checkable
 class HasMixture(Protocol):
     """An engine that can tell its model's mixture; `LocalEngine` fits."""
 
     def base_mixture(self) -> Mixture:
         """Without image and interaction."""
-
-
-@dataclass(frozen=True)
-class DiskProfiles:
-    """Makes empty profiles in a folder, each in a file of its own."""
-
-    folder: Path
-
-    def __call__(self, engine: Engine, name: str) -> TaughtOnDisk:
-        """An empty profile of the engine's model, in the place of one that has the name already."""
-        store = ProfileStore(self.folder)
-        base = engine.base_mixture() if isinstance(engine, HasMixture) else None
-        profile = new_profile(name, ModelReference.of(engine.model), base=base)
-        if name in store:
-            store.delete(name, forever=True)
-        return TaughtOnDisk(store, profile)

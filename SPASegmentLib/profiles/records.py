@@ -248,20 +248,8 @@ class BaseMixture(StrictRecord):
 
     @model_validator(mode="after")
     def _is_a_mixture(self) -> BaseMixture:
-        m, shapes = (
-            len(self.log_weights),
-            (
-                [len(row) for row in self.means],
-                [len(row) for row in self.variances],
-            ),
-        )
-        if (
-            m == 0
-            or shapes[0] != shapes[1]
-            or len(shapes[0]) != m
-            or len(set(shapes[0])) != 1
-            or shapes[0][0] == 0
-        ):
+        means, variances = ([len(row) for row in rows] for rows in (self.means, self.variances))
+        if means != variances or len(means) != len(self.log_weights) or len(set(means)) != 1 or not means[0]:
             raise ValueError("the mixture's weights, means and variances do not fit together")
         return self
 

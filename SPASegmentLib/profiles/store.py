@@ -19,13 +19,13 @@ from pathlib import Path
 import platformdirs
 
 from SPASegmentLib.errors import ProfileError
+from SPASegmentLib.imaging.atomic import sync_folder
 from SPASegmentLib.profiles.codec import DamagedProfileError, decode, encode
 from SPASegmentLib.profiles.files import (
     LOCK_SECONDS,
     locked,
     read_limited,
     remove_temporaries,
-    sync_folder,
     unwritable,
     write_whole,
 )

@@ -78,21 +78,6 @@ class _Count:
         return f"{self.done} of {self.offered} times"
 
 
-@dataclass(frozen=True)
-class Trend:
-    """One approved slice in the course of a profile.
-
-    change: approved area over the consensus, as a share (0.14: 14% larger), or None where not known.
-    first_change: the same over the recommendation it first showed; nears zero as the profile learns.
-    picks: answers it took. sure: probability of the likeliest component from then on.
-    """
-
-    change: float | None
-    first_change: float | None
-    picks: int
-    sure: float
-
-
 def summarise(profile: Profile) -> tuple[str, ...]:
     """Sentences on what the profile has learnt, the most telling first."""
     if not profile.slices:
@@ -103,23 +88,10 @@ def summarise(profile: Profile) -> tuple[str, ...]:
 
 def tendency(slices: Iterable[SliceEvidence]) -> tuple[float | None, int]:
     """Median change of area against the consensus as a share (0.14: 14% larger), and over how many slices."""
-    changes = [c for c in map(_change, slices) if c is not None]
+    changes = [c for c in map(area_change, slices) if c is not None]
     if not changes:
         return None, 0
     return math.expm1(statistics.median(map(math.log1p, changes))), len(changes)
-
-
-def trend(profile: Profile) -> tuple[Trend, ...]:
-    """The course of a profile, slice by slice, oldest first."""
-    base = profile.base_log_weights
-    steps = []
-    for item, total in zip(profile.slices, profile.evidence.totals(), strict=True):
-        joint = base + total
-        weights = [math.exp(v - max(joint)) for v in joint]
-        steps.append(
-            Trend(_change(item), _ratio(item.approved_mm2, item.first_mm2), len(item.picks), 1 / sum(weights))
-        )
-    return tuple(steps)
 
 
 def drift(profile: Profile, recent: int = RECENT) -> str:
@@ -151,7 +123,7 @@ def _size(slices: tuple[SliceEvidence, ...]) -> str:
     if change is None:
         images = len({item.image for item in slices})
         return f"Learnt from {count_of(images, 'image')}; areas are not known."
-    images = len({item.image for item in slices if _change(item) is not None})
+    images = len({item.image for item in slices if area_change(item) is not None})
     over = f"over {count_of(images, 'image')}"
     if abs(change) < AS_LARGE:
         return f"Masks about as large as the consensus {over}."
@@ -217,9 +189,11 @@ def _picked(pick: AnswerRecord) -> str | None:
     return None if pick.picked is None else pick.shown[pick.picked].kind
 
 
-def _change(item: SliceEvidence) -> float | None:
-    return _ratio(item.approved_mm2, item.consensus_mm2)
+def area_change(item: SliceEvidence) -> float | None:
+    """The approved area over the consensus, as a share, or None where not known."""
+    return area_ratio(item.approved_mm2, item.consensus_mm2)
 
 
-def _ratio(area: float | None, against: float | None) -> float | None:
+def area_ratio(area: float | None, against: float | None) -> float | None:
+    """How much larger an area is than another, as a share, or None where not known."""
     return area / against - 1 if area and against else None

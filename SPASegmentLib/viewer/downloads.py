@@ -11,7 +11,6 @@ import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
 from SPASegmentLib.errors import InputError
-from SPASegmentLib.imaging.atomic import atomic_file
 
 KINDS = {"seg.nrrd": "application/octet-stream", "nii.gz": "application/gzip"}
 
@@ -72,24 +71,3 @@ def labels_of(segmentation: Any, volume: Any) -> np.ndarray:
         mask = vtk_to_numpy(resampled.GetPointData().GetScalars()).reshape(k, j, i)
         labels[mask > 0] = index + 1
     return labels
-
-
-def write_labels(labels: np.ndarray, ijk_to_ras: np.ndarray, path: Path) -> None:
-    """Write a labelmap as .nii.gz. Raises InputError where it cannot be written."""
-    import SimpleITK as sitk  # noqa: N813
-
-    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ ijk_to_ras
-    spacing = np.linalg.norm(lps[:3, :3], axis=0)
-    image = sitk.GetImageFromArray(labels)
-    image.SetSpacing(spacing.tolist())
-    image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
-    image.SetOrigin(lps[:3, 3].tolist())
-    part = path.with_name(f"part-{path.name}")
-    try:
-        sitk.WriteImage(image, str(part), useCompression=True, compressionLevel=4)
-        with atomic_file(path) as file:
-            file.write(part.read_bytes())
-    except RuntimeError as error:
-        raise InputError("The labelmap could not be written; make room on the disk and try again.") from error
-    finally:
-        part.unlink(missing_ok=True)

@@ -142,13 +142,10 @@ class Service:
 
     async def written(self, kind: str) -> bytes:
         """The file's bytes."""
+        from SPASegmentLib.imaging.masks import write_labels
+        from SPASegmentLib.imaging.types import Volume
         from SPASegmentLib.mrml.volumes import ijk_to_ras_of
-        from SPASegmentLib.viewer.downloads import (
-            has_voxels,
-            labels_of,
-            write_labels,
-            write_slicer_segmentation,
-        )
+        from SPASegmentLib.viewer.downloads import has_voxels, labels_of, write_slicer_segmentation
 
         viewer = self.viewer
         if viewer.segmentation is None or not has_voxels(viewer.segmentation):
@@ -163,7 +160,8 @@ class Service:
                 write_slicer_segmentation(viewer.segmentation, path)
             else:
                 labels = labels_of(viewer.segmentation, viewer.volume)
-                await asyncio.to_thread(write_labels, labels, ijk_to_ras_of(viewer.volume), path)
+                grid = Volume(labels, ijk_to_ras_of(viewer.volume))
+                await asyncio.to_thread(write_labels, path, labels, grid, {})
             return await asyncio.to_thread(path.read_bytes)
 
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from SPASegmentLib.cli import main as cli
-from SPASegmentLib.imaging.sample import make_sample_volume, write_sample_volume
+from SPASegmentLib.cli.sample import write_sample_volume
+from SPASegmentLib.imaging.sample import make_sample_volume
 from SPASegmentLib.network.checkpoint import CheckpointHeader, save_checkpoint
 from SPASegmentLib.network.config import compact_config
 from SPASegmentLib.network.spa import SPANetwork

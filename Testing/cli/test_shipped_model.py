@@ -11,7 +11,8 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 from scipy import ndimage
 
-from SPASegmentLib.imaging.sample import make_sample_volume, sample_seeds, write_sample_volume
+from SPASegmentLib.cli.sample import write_sample_volume
+from SPASegmentLib.imaging.sample import make_sample_volume, sample_seeds
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 from scipy.spatial.transform import Rotation
 
-from SPASegmentLib.imaging import Volume
+from SPASegmentLib.imaging.types import Volume
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 

@@ -11,7 +11,8 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 
 from SPASegmentLib.errors import InputError
-from SPASegmentLib.imaging import IntensityWindow, Volume, read_volume
+from SPASegmentLib.imaging.files import read_volume
+from SPASegmentLib.imaging.types import IntensityWindow, Volume
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 

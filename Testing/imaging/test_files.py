@@ -21,7 +21,8 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 
 from SPASegmentLib.errors import InputError
-from SPASegmentLib.imaging import Volume, read_volume
+from SPASegmentLib.imaging.files import read_volume
+from SPASegmentLib.imaging.types import Volume
 
 CLAIM = "dimension: 3\nsizes: 1500 1500 700\nspacings: 1 1 1\n\n"
 RAW = "type: short\nendian: little\nencoding: raw\n"
@@ -458,7 +459,7 @@ def test_grey_with_transparency_is_refused_with_what_to_do(tmp_path, silent):
 def test_reading_works_in_a_process_without_standard_error(nrrd):
     path = nrrd(RAW + "dimension: 3\nsizes: 4 3 2\nspacings: 1 1 1")
     code = (
-        "import os; os.close(2); from SPASegmentLib.imaging import read_volume; "
+        "import os; os.close(2); from SPASegmentLib.imaging.files import read_volume; "
         f"print(read_volume({str(path)!r}).shape)"
     )
     root = Path(__file__).resolve().parents[2]

@@ -12,8 +12,10 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 
 from SPASegmentLib.errors import InputError
-from SPASegmentLib.imaging import Volume, read_volume, write_mask
 from SPASegmentLib.imaging.atomic import atomic_file
+from SPASegmentLib.imaging.files import read_volume
+from SPASegmentLib.imaging.masks import write_mask
+from SPASegmentLib.imaging.types import Volume
 
 SUFFIXES = ["seg.nrrd", "nrrd", "nii", "nii.gz"]
 

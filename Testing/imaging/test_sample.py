@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from SPASegmentLib.cli.sample import write_sample_volume
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.files import read_volume
-from SPASegmentLib.imaging.sample import SHAPE, SPACING, make_sample_volume, sample_seeds, write_sample_volume
+from SPASegmentLib.imaging.sample import SHAPE, SPACING, make_sample_volume, sample_seeds
 
 
 @pytest.fixture(scope="module")

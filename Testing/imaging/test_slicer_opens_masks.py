@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from SPASegmentLib.imaging import write_mask
+from SPASegmentLib.imaging.masks import write_mask
 
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed (the extra `viewer` brings it)")
 

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 
-from SPASegmentLib.imaging.slicing import looks_like_ct, open_slice
+from SPASegmentLib.imaging.files import read_volume
+from SPASegmentLib.imaging.headers import OWN
+from SPASegmentLib.imaging.slicing import cut_slice, looks_like_ct
 from SPASegmentLib.imaging.types import IntensityWindow, Volume
 
 SPACING = (1.5, 1.25, 2.0)
@@ -47,7 +49,7 @@ def write(path: Path, order: tuple[int, ...], flips: tuple[int, ...]) -> None:
 def opened(path: Path, orientation: str = "axial", **options):
     ras = tuple(np.array([-10.0, 20.0, 5.0]) + np.array(SPACING) * (4, 7, 3))
     options = {"seed_ras": ras, "seed_ijk": None, "window": (-1000, 1500), "model_window": None, **options}
-    return open_slice(path, orientation=orientation, **options)
+    return cut_slice(read_volume(path, OWN), orientation=orientation, **options)
 
 
 @pytest.mark.parametrize("orientation", ["axial", "sagittal", "coronal"])

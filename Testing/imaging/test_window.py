@@ -10,16 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from SPASegmentLib.errors import InputError
-from SPASegmentLib.imaging import (
-    CT_LUNG,
-    CT_SOFT_TISSUE,
-    IntensityWindow,
-    SlicePlane,
-    Volume,
-    apply_window,
-    choose_window,
-    make_slice,
-)
+from SPASegmentLib.imaging.geometry import SlicePlane
+from SPASegmentLib.imaging.types import IntensityWindow, Volume
+from SPASegmentLib.imaging.window import CT_LUNG, CT_SOFT_TISSUE, apply_window, choose_window, make_slice
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def test_without_a_seed_a_session_waits_for_one(an_image, an_engine):
     session = Session.start(an_image, an_engine.model)
     assert (session.state, session.proposal, session.iteration) == ("empty", None, 0)
     assert session.what_next == "Click a seed on the object."
-    assert not session.can_undo
+    assert not session.done and not session.pending
     assert session.advance(an_engine) is session
     with pytest.raises(StepError, match="click a seed"):
         session.approve()
@@ -167,7 +167,7 @@ def test_every_step_can_be_undone_and_redone(a_session, an_engine):
         assert session.can_redo
     session = session.undo()
     assert session.state == "empty"
-    assert not session.can_undo
+    assert not session.done and not session.pending
     with pytest.raises(StepError, match="nothing to undo"):
         session.undo()
     for after in path:

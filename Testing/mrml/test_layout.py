@@ -13,10 +13,7 @@ from SPASegmentLib.mrml.layout import (  # noqa: E402
     SMALL,
     link_views,
     register_layout,
-    scroll_to,
-    zoom_to,
 )
-from SPASegmentLib.mrml.slicing import cut_view  # noqa: E402
 from SPASegmentLib.mrml.volumes import array_of  # noqa: E402
 
 
@@ -85,33 +82,3 @@ def test_a_view_that_is_gone_does_no_harm(slicer_app, views):
     small[0].SetSliceOffset(9.0)
     link.update()
     link.unlink()
-
-
-@pytest.mark.parametrize("orientation", ["Axial", "Sagittal", "Coronal"])
-def test_zooming_brings_the_object_to_the_middle(slicer_app, a_volume_node, views, orientation):
-    large, _ = views
-    large.SetOrientation(orientation)
-    slicer_app.applicationLogic().GetSliceLogic(large).RotateSliceToLowestVolumeAxes(True)
-    cut = cut_view(a_volume_node, large).moved(2)
-    mask = np.zeros(cut.shape, bool)
-    mask[4:9, 5:17] = True
-    zoom_to(large, cut, mask)
-    to_xy = np.linalg.inv(array_of(large.GetXYToRAS()))
-    corners = [(to_xy @ np.append(cut.to_world(*at), 1)) for at in ((4, 5), (8, 16))]
-    middle = np.mean(corners, axis=0)
-    wide, high = large.GetDimensions()[:2]
-    assert middle[:2] == pytest.approx((wide / 2, high / 2), abs=1.0)
-    assert middle[2] == pytest.approx(0, abs=1e-6)
-    for x, y in (corner[:2] for corner in corners):
-        assert 0 < x < wide and 0 < y < high
-    assert cut_view(a_volume_node, large).key == cut.key
-
-
-def test_scrolling_to_a_slice_keeps_pan_and_zoom(slicer_app, a_volume_node, views):
-    large, _ = views
-    slicer_app.applicationLogic().GetSliceLogic(large).RotateSliceToLowestVolumeAxes(True)
-    before = large.GetFieldOfView(), large.GetXYZOrigin()
-    cut = cut_view(a_volume_node, large)
-    scroll_to(large, cut.moved(3))
-    assert cut_view(a_volume_node, large).key == cut.moved(3).key
-    assert (large.GetFieldOfView(), large.GetXYZOrigin()) == before

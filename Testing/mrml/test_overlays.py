@@ -13,11 +13,12 @@ import pytest
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed (the extra `viewer` brings it)")
 
 from slicer_proposals import made_up_proposal  # noqa: E402
+from slicer_views import scroll_to, zoom_to  # noqa: E402
 from slicer_volumes import add_volume_node  # noqa: E402
 
 from SPASegmentLib.imaging.sample import make_sample_volume, sample_seeds  # noqa: E402
 from SPASegmentLib.imaging.types import PointPrompt  # noqa: E402
-from SPASegmentLib.mrml.layout import LARGE, SMALL, link_views, scroll_to, zoom_to  # noqa: E402
+from SPASegmentLib.mrml.layout import LARGE, SMALL, link_views  # noqa: E402
 from SPASegmentLib.mrml.overlays import OverlayColors, ProposalOverlays  # noqa: E402
 from SPASegmentLib.mrml.slicing import cut_view  # noqa: E402
 from SPASegmentLib.mrml.thumbnails import png_of, thumbnails  # noqa: E402

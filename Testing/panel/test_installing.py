@@ -15,7 +15,7 @@ def fresh(application: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A Slicer that lacks some packages; what is handed to pip becomes installed."""
     import importlib.util
 
-    hidden = {"torch", "torchvision", "sklearn", "segment_anything", "SimpleITK"}
+    hidden = {"torch", "segment_anything", "pydantic"}
     found = importlib.util.find_spec
 
     def find(name: str, package: str | None = None) -> Any:
@@ -28,10 +28,7 @@ def fresh(application: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         if fresh.fail:
             raise RuntimeError("no network")
         fresh.pip.append(list(lines))
-        names = {"scikit-learn": "sklearn", "segment-anything": "segment_anything"}
-        for line in lines:
-            name = line.split(">=")[0]
-            hidden.discard(names.get(name, name))
+        hidden.difference_update(line.split(">=")[0].replace("-", "_") for line in lines)
 
     import slicer
 
@@ -61,7 +58,7 @@ def test_everything_missing_is_installed_as_wheels_and_the_panel_goes_on(
     user = open_panel(application, True, True)
     user.click("installButton")
     wanted = [line.split(">=")[0] for lines in fresh.pip for line in lines if ">=" in line]
-    assert set(wanted) == {"torch", "torchvision", "scikit-learn", "segment-anything", "SimpleITK"}
+    assert set(wanted) == {"torch", "segment-anything", "pydantic"}
     assert all(lines[:2] == ["--only-binary", ":all:"] for lines in fresh.pip)
     assert user.ui.workArea.visible
     assert user.panel.controller is not None
@@ -76,7 +73,7 @@ def test_pytorch_comes_through_its_extension_where_there_is_one(
     class Logic:
         def installTorch(self, **options: Any) -> object:  # noqa: N802
             asked.update(options)
-            fresh.hidden.difference_update({"torch", "torchvision"})
+            fresh.hidden.discard("torch")
             return object()
 
     module = types.ModuleType("PyTorchUtils")
@@ -146,7 +143,7 @@ def test_the_modules_file_loads_where_nothing_heavy_is_installed(tmp_path: Path)
     root = Path(__file__).resolve().parents[2]
     code = (
         "import sys\n"
-        "for name in ('torch', 'torchvision', 'sklearn', 'segment_anything', 'SimpleITK', 'scipy'):\n"
+        "for name in ('torch', 'segment_anything', 'pydantic', 'scipy'):\n"
         "    sys.modules[name] = None\n"
         f"sys.path[:0] = [{str(root / 'Testing/panel/support')!r}, {str(root / 'Testing/slicer_app')!r}]\n"
         "from pathlib import Path\n"

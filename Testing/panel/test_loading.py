@@ -15,7 +15,7 @@ def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     found = importlib.util.find_spec
 
     def find(name: str, package: str | None = None) -> Any:
-        hidden = {"torch", "torchvision", "sklearn", "segment_anything", "SimpleITK"}
+        hidden = {"torch", "segment_anything", "scipy"}
         return None if name.split(".")[0] in hidden else found(name, package)
 
     monkeypatch.setattr(importlib.util, "find_spec", find)

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from SPASegmentLib.cli.profile_pictures import draw_comparison, draw_profile
+from SPASegmentLib.cli.slice_comparison import compare_on_slice
 from SPASegmentLib.errors import ProfileError
 from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.inference.messages import ProposalRequest
-from SPASegmentLib.profiles.comparison import compare, compare_on_slice, jensen_shannon
+from SPASegmentLib.profiles.comparison import compare, jensen_shannon
 from SPASegmentLib.profiles.learning import evidence_of
-from SPASegmentLib.profiles.pictures import draw_comparison, draw_profile
 from SPASegmentLib.profiles.profile import Profile, new_profile
 from SPASegmentLib.profiles.records import ModelReference
 from SPASegmentLib.reporting.overlay import ADDED, REMOVED

@@ -11,13 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from SPASegmentLib.cli.trend import trend
 from SPASegmentLib.errors import ProfileError
 from SPASegmentLib.profiles.codec import encode
 from SPASegmentLib.profiles.exchange import IMPORT_BYTES, accept, export_profile, read_foreign
 from SPASegmentLib.profiles.profile import Profile, new_profile
 from SPASegmentLib.profiles.records import AnswerRecord, ModelReference, Shown, SliceEvidence
 from SPASegmentLib.profiles.store import ProfileStore
-from SPASegmentLib.profiles.summary import summarise, trend
+from SPASegmentLib.profiles.summary import summarise
 
 MODEL = ModelReference(name="compact", hash="c" * 64, components=3)
 SHOWN = Shown(

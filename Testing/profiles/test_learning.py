@@ -12,10 +12,8 @@ from SPASegmentLib.inference.messages import ProposalRequest
 from SPASegmentLib.network.mixture import log_normalised
 from SPASegmentLib.profiles.evidence import result_row, rows_of
 from SPASegmentLib.profiles.learning import (
-    DiskProfiles,
     Ending,
     FinishedInteraction,
-    TaughtOnDisk,
     add_consensus,
     commit_approval,
     consensus_area,
@@ -26,6 +24,7 @@ from SPASegmentLib.profiles.learning import (
 )
 from SPASegmentLib.profiles.profile import merge, new_profile
 from SPASegmentLib.profiles.records import ModelReference
+from SPASegmentLib.research.evaluation.disk_profiles import DiskProfiles, TaughtOnDisk
 
 
 @pytest.fixture
@@ -92,7 +91,7 @@ def test_beside_a_taken_candidate_no_recommendation_was_approved(fresh, approved
 
 def test_none_of_these_is_kept_in_the_log_but_says_nothing(engine, disc, fresh, a_user):
     session = a_user(engine, disc(9), 1.2)
-    while session.can_undo and session.iteration > 1:
+    while (session.done or session.pending) and session.iteration > 1:
         session = session.undo()
     session = session.none_of_these().advance(engine).approve()
     item = evidence_of(fresh, session)

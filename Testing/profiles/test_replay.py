@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from SPASegmentLib.cli.relearning import GivenSlice, replay
 from SPASegmentLib.errors import ProfileError
 from SPASegmentLib.profiles.learning import evidence_of
 from SPASegmentLib.profiles.profile import Profile
-from SPASegmentLib.profiles.replay import GivenSlice, replay
 
 
 @pytest.fixture(scope="module")

@@ -221,27 +221,6 @@ def test_a_file_of_a_newer_version_is_left_where_it_is(store, stored):
     assert (store.folder / name).read_bytes() == newer and files_of(store) == [name]
 
 
-def test_a_version_1_file_becomes_one_of_today_when_it_is_written(store):
-    store.folder.mkdir()
-    path = store.folder / f"{stem_of('Dr. Old')}.json"
-    path.write_text(
-        json.dumps(
-            {
-                "format": "spasegment-profile",
-                "schema_version": 1,
-                "name": "Dr. Old",
-                "model": {"name": "compact", "hash": "cccc", "components": 3},
-                "salt": "01" * 16,
-                "created": "2025-05-01T09:00:00Z",
-                "images": {"ab" * 16: {"date": "2025-05-02T09:00:00Z", "log_likelihood": [[-1, -2, -3]]}},
-            }
-        )
-    )
-    assert store.load("Dr. Old").n_images == 1
-    store.commit("Dr. Old", lesson(5))
-    assert json.loads(path.read_text())["schema_version"] == 4 and store.load("Dr. Old").n_images == 2
-
-
 def test_a_file_put_there_by_hand_is_not_taken_for_the_profile_of_its_name(store, stored):
     (store.folder / "mine.json").write_bytes(encode(stored))
     assert [entry.problem != "" for entry in store.entries()] == [False, True]

@@ -5,10 +5,11 @@ from datetime import datetime, timedelta, timezone
 import numpy as np
 import pytest
 
+from SPASegmentLib.cli.trend import trend
 from SPASegmentLib.inference.describe import describe
 from SPASegmentLib.profiles.profile import Profile, new_profile
 from SPASegmentLib.profiles.records import AnswerRecord, ModelReference, Shown, SliceEvidence, new_id
-from SPASegmentLib.profiles.summary import drift, summarise, tendency, trend
+from SPASegmentLib.profiles.summary import drift, summarise, tendency
 
 DAY = datetime(2026, 3, 1, tzinfo=timezone.utc)
 

@@ -71,3 +71,35 @@ class OffscreenViews:
         for view in self._views.values():
             view.finalize()
         self._views = {}
+
+
+def scroll_to(slice_node: Any, view_slice: Any) -> None:
+    """Move a view along its normal onto a slice."""
+    from SPASegmentLib.mrml.volumes import array_of, matrix_of
+
+    matrix = array_of(slice_node.GetSliceToRAS())
+    normal = matrix[:3, 2] / np.linalg.norm(matrix[:3, 2])
+    point = view_slice.to_world((view_slice.shape[0] - 1) / 2, (view_slice.shape[1] - 1) / 2)
+    matrix[:3, 3] += normal * (normal @ (point - matrix[:3, 3]))
+    slice_node.GetSliceToRAS().DeepCopy(matrix_of(matrix))
+    slice_node.UpdateMatrices()
+
+
+def zoom_to(slice_node: Any, view_slice: Any, mask: np.ndarray) -> None:
+    """Bring a mask's object, (H, W) bool as shown, to the middle of a view, with some room around it."""
+    from SPASegmentLib.mrml.volumes import array_of, matrix_of
+    from SPASegmentLib.reporting.overlay import view_of
+
+    about = view_of([mask], [], view_slice.image.spacing)
+    found = np.argwhere(mask)
+    row, col = (found.min(axis=0) + found.max(axis=0)) / 2
+    matrix = array_of(slice_node.GetSliceToRAS())
+    matrix[:3, 3] = view_slice.to_world(float(row), float(col))
+    was = slice_node.StartModify()
+    slice_node.GetSliceToRAS().DeepCopy(matrix_of(matrix))
+    slice_node.UpdateMatrices()
+    slice_node.SetXYZOrigin(0, 0, 0)
+    width, height = (max(n, 1) for n in slice_node.GetDimensions()[:2])
+    scale = about.size / min(width, height)
+    slice_node.SetFieldOfView(width * scale, height * scale, slice_node.GetFieldOfView()[2])
+    slice_node.EndModify(was)

@@ -17,9 +17,9 @@ from rich.console import Console
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.inference.config import DEFAULT
 from SPASegmentLib.inference.messages import Engine
-from SPASegmentLib.profiles.learning import DiskProfiles, TaughtOnDisk
 from SPASegmentLib.profiles.records import shown_text
 from SPASegmentLib.research.datasets.case import Case, MultiRaterDataset
+from SPASegmentLib.research.evaluation.disk_profiles import DiskProfiles, TaughtOnDisk
 from SPASegmentLib.research.evaluation.interaction import Trace, interact
 from SPASegmentLib.research.evaluation.metrics import bootstrap_means
 from SPASegmentLib.research.evaluation.options import Options

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torchvision.models.swin_transformer import PatchMerging, SwinTransformerBlock
 
-from SPASegmentLib.network.sam_modules import without_triton
 from SPASegmentLib.research.systems.config import SystemConfig
 from SPASegmentLib.research.systems.unets import UNet
-
-with without_triton():
-    from torchvision.models.swin_transformer import PatchMerging, SwinTransformerBlock
 
 PATCH = 2
 """Cells of a patch's side; the paper has 4 pixels of an image 3.5 times as large."""

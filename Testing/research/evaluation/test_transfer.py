@@ -12,10 +12,10 @@ from evaluation_toys import RecordingEngine, ToyDataset, ToyEngine, toy
 from SPASegmentLib.errors import DatasetError, SPASegmentError
 from SPASegmentLib.inference.config import DEFAULT
 from SPASegmentLib.profiles.codec import encode
-from SPASegmentLib.profiles.learning import DiskProfiles
 from SPASegmentLib.profiles.store import ProfileStore
 from SPASegmentLib.profiles.summary import tendency
 from SPASegmentLib.research.evaluation import Options, transfer
+from SPASegmentLib.research.evaluation.disk_profiles import DiskProfiles
 from SPASegmentLib.research.evaluation.interaction import interact
 from SPASegmentLib.research.evaluation.protocol import draw
 from SPASegmentLib.research.evaluation.sequences import TransferOptions, default_users, plan_sequences

@@ -15,10 +15,10 @@ from scipy import ndimage
 
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging import zoom
-from SPASegmentLib.imaging.labels import BACKGROUND, FOREGROUND, UNKNOWN
 from SPASegmentLib.imaging.types import Region, SliceImage
 from SPASegmentLib.inference.candidates import K, cluster, select
 from SPASegmentLib.inference.messages import CancelToken, Engine, ProposalRequest
+from SPASegmentLib.research.systems.partial.labels import BACKGROUND, FOREGROUND, UNKNOWN
 from SPASegmentLib.research.systems.partial.messages import (
     Growth,
     PartialCandidate,

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.atomic import atomic_file
-from SPASegmentLib.imaging.labels import BACKGROUND, FOREGROUND, UNKNOWN
 from SPASegmentLib.imaging.types import SliceImage
 from SPASegmentLib.reporting.overlay import Look, View, draw, stretched, swatch, view_of
+from SPASegmentLib.research.systems.partial.labels import BACKGROUND, FOREGROUND, UNKNOWN
 from SPASegmentLib.research.systems.partial.messages import PartialCandidate, PartialProposal
 
 _GIVEN_OBJECT = Look((255, 221, 51), 0.55, (255, 221, 51))

@@ -6,8 +6,8 @@ import numpy as np
 from scipy import ndimage
 
 from SPASegmentLib.errors import SeedError
-from SPASegmentLib.imaging.labels import BACKGROUND, FOREGROUND
 from SPASegmentLib.imaging.types import PointPrompt
+from SPASegmentLib.research.systems.partial.labels import BACKGROUND, FOREGROUND
 
 FURTHER = 2
 """Points of each kind beyond the seed; the network was trained with few."""

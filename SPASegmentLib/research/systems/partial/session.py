@@ -9,11 +9,11 @@ from typing import Literal
 import numpy as np
 
 from SPASegmentLib.errors import InputError, StepError
-from SPASegmentLib.imaging.labels import UNKNOWN
 from SPASegmentLib.imaging.types import SliceImage
 from SPASegmentLib.inference.messages import CancelToken, Engine, ModelInfo
 from SPASegmentLib.inference.session import Step, proposal_seed
 from SPASegmentLib.research.systems.partial.growth import grow
+from SPASegmentLib.research.systems.partial.labels import UNKNOWN
 from SPASegmentLib.research.systems.partial.messages import PartialCandidate, PartialProposal, PartialRequest
 from SPASegmentLib.research.systems.partial.points import points_of
 

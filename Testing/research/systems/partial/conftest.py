@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from SPASegmentLib.imaging import zoom
-from SPASegmentLib.imaging.labels import BACKGROUND, FOREGROUND
 from SPASegmentLib.imaging.types import Region, SliceImage
 from SPASegmentLib.inference.messages import Feedback, ModelInfo, Proposal
+from SPASegmentLib.research.systems.partial.labels import BACKGROUND, FOREGROUND
 
 SIDE, MIDDLE = 64, 31.5
 _ROWS, _COLS = np.mgrid[:SIDE, :SIDE]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from SPASegmentLib.errors import SeedError
-from SPASegmentLib.imaging.labels import BACKGROUND, FOREGROUND
+from SPASegmentLib.research.systems.partial.labels import BACKGROUND, FOREGROUND
 from SPASegmentLib.research.systems.partial.points import points_of
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from SPASegmentLib.errors import InputError, SeedError, StepError
-from SPASegmentLib.imaging.labels import FOREGROUND, UNKNOWN
+from SPASegmentLib.research.systems.partial.labels import FOREGROUND, UNKNOWN
 from SPASegmentLib.research.systems.partial.session import PartialSession
 
 

@@ -7,12 +7,12 @@ import matplotlib.text
 import numpy as np
 import pytest
 
+from SPASegmentLib.cli import pictures
+from SPASegmentLib.cli.pictures import report_iteration
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.types import PointPrompt, Region, SliceImage
 from SPASegmentLib.inference.candidates import assemble
 from SPASegmentLib.inference.messages import Feedback, Proposal
-from SPASegmentLib.reporting import pictures
-from SPASegmentLib.reporting.pictures import report_iteration
 
 SIZE = (1106, 1960)
 

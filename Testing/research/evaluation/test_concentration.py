@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from SPASegmentLib.network.mixture import Mixture
-from SPASegmentLib.profiles.concentration import (
+from SPASegmentLib.research.evaluation.concentration import (
     Concentration,
     draw_concentration,
     simulate_concentration,

@@ -8,8 +8,8 @@ import SimpleITK as sitk  # noqa: N813
 
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.files import read_volume
-from SPASegmentLib.imaging.labels import BACKGROUND, FOREGROUND, read_labels
 from SPASegmentLib.imaging.masks import write_labels
+from SPASegmentLib.research.systems.partial.labels import BACKGROUND, FOREGROUND, read_labels
 
 SEGMENTS = {1: ("Object", (0.9, 0.6, 0.0)), 2: ("Background", (0.2, 0.4, 0.7))}
 

@@ -15,13 +15,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from SPASegmentLib.cli.slice_comparison import SliceComparison
+from SPASegmentLib.cli.trend import Trend, trend
 from SPASegmentLib.errors import ProfileError
 from SPASegmentLib.imaging.types import PointPrompt, SliceImage
 from SPASegmentLib.inference.messages import Proposal
 from SPASegmentLib.network.mixture import Mixture
-from SPASegmentLib.profiles.comparison import SliceComparison
 from SPASegmentLib.profiles.profile import Profile
-from SPASegmentLib.profiles.summary import Trend, summarise, trend
+from SPASegmentLib.profiles.summary import summarise
 from SPASegmentLib.reporting.overlay import ADDED, RECOMMENDED, REMOVED, Look, draw, stretched, view_of
 from SPASegmentLib.words import count_of
 
