@@ -24,11 +24,18 @@ DICE_WEIGHT = 0.5
 
 
 class StepResult(NamedTuple):
-    """loss: scalar with gradient. recommendation, best: mean Dice per round, of the best candidate too."""
+    """loss: scalar with gradient. recommendation, best: mean Dice per round, of the best candidate too.
+
+    best is empty for systems that show no candidates in training.
+    """
 
     loss: Tensor
     recommendation: list[float]
     best: list[float]
+
+    def figures(self) -> dict[str, list[float]]:
+        """What a log says of them."""
+        return {"recommendation": self.recommendation, "best": self.best}
 
 
 class TrainingStep(nn.Module):
