@@ -130,7 +130,7 @@ def read_data(
 ) -> TrainingData:
     """Train and val split of a data set as arrays, some raters left out. Raises as the loaders do."""
     from SPASegmentLib.errors import DatasetError
-    from SPASegmentLib.research.datasets.fewer_raters import WithoutRaters
+    from SPASegmentLib.research.datasets.case import WithoutRaters
     from SPASegmentLib.research.datasets.registry import open_dataset
     from SPASegmentLib.research.training.loop import TrainingData
 

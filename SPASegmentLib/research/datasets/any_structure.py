@@ -13,7 +13,7 @@ import numpy as np
 
 from SPASegmentLib.errors import DatasetError
 from SPASegmentLib.research.datasets.files import Files, Member
-from SPASegmentLib.research.datasets.pixels import read_mask_values, read_stored_picture
+from SPASegmentLib.research.datasets.pictures import read_mask_values, read_stored_picture
 from SPASegmentLib.research.datasets.splits import check_split, in_split
 from SPASegmentLib.research.datasets.volumes import read_array
 

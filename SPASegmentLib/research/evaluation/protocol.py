@@ -14,8 +14,7 @@ import numpy as np
 from SPASegmentLib.errors import DatasetError
 from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.research.datasets.case import Case
-from SPASegmentLib.research.datasets.draws import digest, generator
-from SPASegmentLib.research.datasets.subsets import draw_subset, half_agree
+from SPASegmentLib.research.datasets.draws import digest, draw_subset, generator, half_agree
 
 ITERATIONS = 6
 ALWAYS_PICK = "always-pick"
@@ -108,13 +107,6 @@ def _others(case: Case, target: np.ndarray, click: PointPrompt) -> dict[str, np.
     at = round(click.row), round(click.col)
     found = {name: values == values[at] for name, values in case.others.items() if values[at]}
     return {name: mask for name, mask in found.items() if not np.array_equal(mask, target)}
-
-
-def draw_target(dataset_name: str, case: Case, protocol_seed: int) -> np.ndarray | None:
-    """The protocol's target: (H, W) bool, or None where no rater drew anything."""
-    rng = generator(dataset_name, case.case_id, protocol_seed, "target")
-    chosen = draw_subset(case.masks, tuple(range(len(case.masks))), rng)
-    return None if chosen is None else chosen.target
 
 
 def draw_click(dataset_name: str, case: Case, target: np.ndarray, protocol_seed: int) -> PointPrompt:

@@ -8,7 +8,7 @@ from SPASegmentLib.imaging.types import Region
 from SPASegmentLib.inference.messages import Proposal, ProposalRequest
 from SPASegmentLib.research.systems.level_sets import LevelSets
 from SPASegmentLib.research.systems.single_map import MapThresholds, SingleMapEngine
-from SPASegmentLib.research.training.levels import SHOWN_LEVELS, even_levels
+from SPASegmentLib.research.training.rounds import SHOWN_LEVELS, even_levels
 
 
 class MaskPromptEngine(SingleMapEngine):

@@ -18,7 +18,7 @@ from SPASegmentLib.inference.history import History
 from SPASegmentLib.inference.local import LocalEngine
 from SPASegmentLib.inference.messages import CancelToken, Candidate, Feedback, Proposal, ProposalRequest
 from SPASegmentLib.research.systems.level_sets import moved_to
-from SPASegmentLib.research.training.levels import even_levels
+from SPASegmentLib.research.training.rounds import even_levels
 
 
 @dataclass(frozen=True)

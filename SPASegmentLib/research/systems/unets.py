@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from SPASegmentLib.research.systems.base import MapSystem, dice_bce, majority, random_rater, raters
 from SPASegmentLib.research.systems.config import SystemConfig
 from SPASegmentLib.research.training.batches import Batch
-from SPASegmentLib.research.training.levels import even_levels, level_sets
+from SPASegmentLib.research.training.rounds import even_levels, level_sets
 
 
 def basic_unet(inputs: int, outputs: int, widths: tuple[int, ...]) -> nn.Module:

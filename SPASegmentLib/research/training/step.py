@@ -14,10 +14,9 @@ from SPASegmentLib.network.shape import angles_around, shape_change
 from SPASegmentLib.network.spa import Prepared, SPANetwork
 from SPASegmentLib.research.training.answers import Answers
 from SPASegmentLib.research.training.batches import Batch, Sealed
-from SPASegmentLib.research.training.levels import play_levels
 from SPASegmentLib.research.training.losses import candidate_loss, mean_loss, mixture_loss, sample_loss
 from SPASegmentLib.research.training.options import TrainOptions
-from SPASegmentLib.research.training.rounds import RoundOutcome, play
+from SPASegmentLib.research.training.rounds import RoundOutcome, play, play_levels
 
 EXTENT_WEIGHT = 0.1
 DICE_WEIGHT = 0.5

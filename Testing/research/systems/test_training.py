@@ -13,10 +13,10 @@ from SPASegmentLib.network.checkpoint import load_checkpoint, save_checkpoint
 from SPASegmentLib.network.config import build_config
 from SPASegmentLib.network.generator import PreferenceGenerator
 from SPASegmentLib.research.systems.registry import RIVALS
-from SPASegmentLib.research.training.levels import SHOWN_LEVELS, even_levels, play_levels
+from SPASegmentLib.research.training.answers import oracle_point
 from SPASegmentLib.research.training.loop import spa_run, train
 from SPASegmentLib.research.training.options import TrainOptions
-from SPASegmentLib.research.training.oracle import oracle_point
+from SPASegmentLib.research.training.rounds import SHOWN_LEVELS, even_levels, play_levels
 
 QUIET = Console(quiet=True)
 TRAINED = [rival.name for rival in RIVALS.values() if not rival.network]
