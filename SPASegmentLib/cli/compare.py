@@ -58,7 +58,7 @@ def compare(
     """
     from SPASegmentLib.errors import Cancelled
     from SPASegmentLib.research.datasets.registry import open_dataset
-    from SPASegmentLib.research.evaluation.options import Options
+    from SPASegmentLib.research.evaluation.protocol import Options
     from SPASegmentLib.research.systems.comparison import compare as run
     from SPASegmentLib.research.systems.comparison import train_missing
     from SPASegmentLib.research.systems.specs import TABLE

@@ -10,7 +10,7 @@ import typer
 from SPASegmentLib.cli.shared import console
 
 if TYPE_CHECKING:
-    from SPASegmentLib.research.systems.wong.options import WongOptions
+    from SPASegmentLib.research.systems.wong.discs import WongOptions
 
 
 def wong(
@@ -67,7 +67,7 @@ def _options(path: Path | None, steps: int | None, seed: int) -> WongOptions:
     from pydantic import ValidationError
 
     from SPASegmentLib.errors import InputError
-    from SPASegmentLib.research.systems.wong.options import WongOptions
+    from SPASegmentLib.research.systems.wong.discs import WongOptions
 
     try:
         text = "{}" if path is None else path.read_text(encoding="utf-8")

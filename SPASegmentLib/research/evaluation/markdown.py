@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from SPASegmentLib.research.evaluation.alignment import EXCLUDED, INCLUDED
-from SPASegmentLib.research.evaluation.first_draw import WORDS, sub_row
+from SPASegmentLib.research.evaluation.results import WORDS, sub_row
+from SPASegmentLib.research.evaluation.subgroups import EXCLUDED, INCLUDED
 from SPASegmentLib.research.evaluation.tables import number, set_columns, set_notes, set_rows, title_of
 
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from SPASegmentLib.research.datasets.case import Case, MultiRaterDataset
 from SPASegmentLib.research.evaluation import markdown, plots
-from SPASegmentLib.research.evaluation.first_draw import WORDS, sub_row
 from SPASegmentLib.research.evaluation.outputs import Results
 from SPASegmentLib.research.evaluation.records import CaseRecord, unpack_mask, write_whole
+from SPASegmentLib.research.evaluation.results import WORDS, sub_row
 from SPASegmentLib.research.evaluation.tables import everybody, user_title
 
 REPORT_FILE = "report.md"

@@ -8,8 +8,8 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from SPASegmentLib.research.evaluation.first_draw import WORDS, sub_row
 from SPASegmentLib.research.evaluation.protocol import SIGHTED
+from SPASegmentLib.research.evaluation.results import WORDS, sub_row
 
 
 def all_tables(

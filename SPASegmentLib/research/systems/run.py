@@ -9,8 +9,8 @@ import torch
 from rich.console import Console
 
 from SPASegmentLib.network.config import SPAConfig
+from SPASegmentLib.research.systems.loading import begin
 from SPASegmentLib.research.systems.specs import build_system, get_system, system_config
-from SPASegmentLib.research.systems.start import begin
 from SPASegmentLib.research.training.batches import BatchMaker
 from SPASegmentLib.research.training.loop import BatchRun, TrainingData, make_fabric
 from SPASegmentLib.research.training.options import TrainOptions

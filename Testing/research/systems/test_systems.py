@@ -17,7 +17,6 @@ from SPASegmentLib.network.checkpoint import load_checkpoint, read_header
 from SPASegmentLib.research.evaluation.interaction import interact, run_case, slice_image
 from SPASegmentLib.research.evaluation.protocol import Draw
 from SPASegmentLib.research.evaluation.results import stops_at
-from SPASegmentLib.research.systems.boxes import BoxRequest
 from SPASegmentLib.research.systems.cost import count_macs
 from SPASegmentLib.research.systems.loading import SystemFactory, load_system
 from SPASegmentLib.research.systems.prompted import BoxedEngine
@@ -30,7 +29,7 @@ from SPASegmentLib.research.systems.specs import (
     system_config,
     system_options,
 )
-from SPASegmentLib.research.systems.user import click_on_errors, draw_boxes
+from SPASegmentLib.research.systems.user import BoxRequest, click_on_errors, draw_boxes
 from SPASegmentLib.research.training.batches import Sealed
 from SPASegmentLib.research.training.options import TrainOptions
 

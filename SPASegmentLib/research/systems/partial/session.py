@@ -13,9 +13,13 @@ from SPASegmentLib.imaging.labels import UNKNOWN
 from SPASegmentLib.imaging.types import SliceImage
 from SPASegmentLib.inference.messages import CancelToken, Engine, ModelInfo
 from SPASegmentLib.inference.session import Step, proposal_seed
-from SPASegmentLib.research.systems.partial.growth import grow
-from SPASegmentLib.research.systems.partial.messages import PartialCandidate, PartialProposal, PartialRequest
-from SPASegmentLib.research.systems.partial.points import points_of
+from SPASegmentLib.research.systems.partial.growth import (
+    PartialCandidate,
+    PartialProposal,
+    PartialRequest,
+    grow,
+    points_of,
+)
 
 State = Literal["computing", "open", "approved", "taken"]
 

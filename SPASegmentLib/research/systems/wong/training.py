@@ -13,12 +13,9 @@ from rich.console import Console
 
 from SPASegmentLib.errors import CheckpointError
 from SPASegmentLib.network.checkpoint import CheckpointHeader, load_checkpoint, read_header, save_checkpoint
-from SPASegmentLib.research.systems.wong.discs import TRAIN, VALIDATION, make_discs
-from SPASegmentLib.research.systems.wong.loss import loss
+from SPASegmentLib.research.systems.wong.discs import TRAIN, VALIDATION, WongOptions, make_discs, make_pairs
 from SPASegmentLib.research.systems.wong.measure import fixed_pairs, inputs_of, measure, target_of
-from SPASegmentLib.research.systems.wong.network import Inputs, Partial, WongNetwork, latent_shape
-from SPASegmentLib.research.systems.wong.options import WongOptions
-from SPASegmentLib.research.systems.wong.partial import make_pairs
+from SPASegmentLib.research.systems.wong.network import Inputs, Partial, WongNetwork, latent_shape, loss
 from SPASegmentLib.research.training.run import STATE_FILE, Run, other_options
 
 MODEL_FILE = "wong.safetensors"

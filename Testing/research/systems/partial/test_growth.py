@@ -9,8 +9,7 @@ import pytest
 
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.labels import BACKGROUND, FOREGROUND, UNKNOWN
-from SPASegmentLib.research.systems.partial.growth import grow, sample_weights
-from SPASegmentLib.research.systems.partial.messages import PartialRequest
+from SPASegmentLib.research.systems.partial.growth import PartialRequest, grow, sample_weights
 
 
 @pytest.fixture

@@ -14,9 +14,8 @@ from SPASegmentLib.network.checkpoint import read_header
 from SPASegmentLib.network.registry import model_path
 from SPASegmentLib.research.systems.wong import training
 from SPASegmentLib.research.systems.wong.discs import VALIDATION, make_discs
-from SPASegmentLib.research.systems.wong.loss import loss
 from SPASegmentLib.research.systems.wong.measure import fixed_pairs, inputs_of, target_of
-from SPASegmentLib.research.systems.wong.network import WongNetwork
+from SPASegmentLib.research.systems.wong.network import WongNetwork, loss
 from SPASegmentLib.research.systems.wong.training import MODEL_FILE, load_wong, train
 from SPASegmentLib.research.training.run import LOG_FILE, STATE_FILE
 
