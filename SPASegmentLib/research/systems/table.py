@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from rich import box
-from rich.table import Table
 
 from SPASegmentLib.research.evaluation.metrics import bootstrap_means
 from SPASegmentLib.research.evaluation.records import CaseRecord
+from SPASegmentLib.research.evaluation.tables import FigureTable, number
 from SPASegmentLib.research.systems.cost import Cost
 from SPASegmentLib.research.systems.specs import SYSTEMS
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 PAPER: dict[str, dict[str, tuple[float, float | None]]] = {
     "lidc": {
@@ -79,10 +81,6 @@ class Row:
     seconds: float
     seconds_per_click: float | None
     paper: tuple[float, float | None] | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready form."""
-        return asdict(self)
 
 
 def make_row(
@@ -174,14 +172,14 @@ def cells(row: Row) -> list[str]:
         _percent(row.first),
         _percent(row.later),
         _percent(row.best),
-        _number(row.ged, 3),
+        number(row.ged, 3),
         f"{row.parameters / 1e6:.2f}",
         f"{row.macs / 1e9:.2f}",
         str(row.steps or "-"),
         f"{row.seconds:.0f}" if row.seconds else "-",
-        _number(row.seconds_per_click, 3),
-        _number(paper[0], 2),
-        _number(paper[1], 2),
+        number(row.seconds_per_click, 3),
+        number(paper[0], 2),
+        number(paper[1], 2),
     ]
 
 
@@ -189,27 +187,15 @@ def rich_table(title: str, rows: Sequence[Row], width: int) -> Table:
     """The table for a terminal of so many characters; a narrow one is shown the columns that matter most."""
     shown = [n for n, name in enumerate(COLUMNS) if width >= WIDE or name in NARROW]
     left_out = "" if width >= WIDE else f" {len(COLUMNS) - len(shown)} more columns are in the files."
-    table = Table(
-        title=title,
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        caption=legend(rows) + left_out,
-    )
-    for number in shown:
-        table.add_column(COLUMNS[number], justify="left" if number < 2 else "right")
-    for row in rows:
-        texts = cells(row)
-        table.add_row(*(texts[number] for number in shown))
-    return table
+    texts = [[cells(row)[n] for n in shown] for row in rows]
+    return FigureTable(title, [COLUMNS[n] for n in shown], texts, legend(rows) + left_out).shown()
 
 
 def markdown(title: str, rows: Sequence[Row], standing: str = "") -> str:
     """The same as Markdown. standing: what is said below it."""
-    lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * 2 + "---:|" * (len(COLUMNS) - 2)]
-    lines += ["| " + " | ".join(cells(row)) + " |" for row in rows]
+    told = FigureTable(title, COLUMNS, [cells(row) for row in rows]).markdown()
     below = f"\n{standing}\n" if standing else ""
-    return f"## {title}\n\n" + "\n".join(lines) + f"\n\n{legend(rows)}\n{below}"
+    return f"## {title}\n\n{told}\n\n{legend(rows)}\n{below}"
 
 
 def legend(rows: Sequence[Row]) -> str:
@@ -225,15 +211,11 @@ def legend(rows: Sequence[Row]) -> str:
 
 def summary(rows: Mapping[str, Sequence[Row]], about: Mapping[str, Any]) -> dict[str, Any]:
     """All rows by subset, JSON-ready."""
-    return {**about, "subsets": {subset: [row.to_dict() for row in found] for subset, found in rows.items()}}
+    return {**about, "subsets": {subset: [asdict(row) for row in found] for subset, found in rows.items()}}
 
 
 def _percent(value: tuple[float, float, float] | None) -> str:
     return "-" if value is None else f"{value[0]:.2f} ({value[1]:.1f}-{value[2]:.1f})"
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
 
 
 class Gap(NamedTuple):

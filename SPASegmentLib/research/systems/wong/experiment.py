@@ -16,6 +16,7 @@ from rich.console import Console
 
 from SPASegmentLib.imaging.atomic import atomic_file
 from SPASegmentLib.network.checkpoint import read_header
+from SPASegmentLib.research.evaluation.tables import FigureTable
 from SPASegmentLib.research.systems.wong.discs import HELD_OUT, Pairs, WongOptions, make_discs
 from SPASegmentLib.research.systems.wong.measure import Figures, fixed_pairs, inputs_of, measure
 from SPASegmentLib.research.systems.wong.network import WongNetwork, latent_shape
@@ -146,25 +147,31 @@ def markdown(found: dict[str, Any]) -> str:
     """The report as a page."""
     runs, over = found["runs"], found["over_runs"]
     seeds = ", ".join(str(run["seed"]) for run in runs)
+    spread = []
+    for name, words, form in _ROWS:
+        values = over[name]
+        paper = "" if name not in found["paper"] else f"{found['paper'][name]:g}"
+        sd = "" if values["sd"] is None else f"{values['sd']:{'.3f' if form == '.3f' else '.1f'}}"
+        mean, least, most = (f"{values[key]:{form}}" for key in ("mean", "least", "most"))
+        spread.append([words, paper, mean, sd, least, most])
+    each = [
+        [
+            str(run["seed"]),
+            f"{run['dice']:.3f}",
+            *(f"{run[key]:.1f}" for key in ("foreground", "background")),
+            f"{run['seconds']:.0f}",
+            run["weights"][:12],
+        ]
+        for run in runs
+    ]
     lines = [
         "# Probabilistic partial segmentation of discs",
         "",
         f"{runs[0]['images']} held-out images, one z ~ N(0, I) each; {len(runs)} runs (seeds {seeds}).",
         "",
-        "| | paper | mean | sd | least | most |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    for name, words, form in _ROWS:
-        paper = "" if name not in found["paper"] else f"{found['paper'][name]:g}"
-        values = over[name]
-        sd = "" if values["sd"] is None else f"{values['sd']:{'.3f' if form == '.3f' else '.1f'}}"
-        numbers = " | ".join((f"{values['mean']:{form}}", sd, f"{values['least']:{form}}"))
-        lines.append(f"| {words} | {paper} | {numbers} | {values['most']:{form}} |")
-    lines += ["", "| seed | Dice | foreground | background | seconds | weights |", "| --- " * 6 + "|"]
-    lines += [
-        f"| {run['seed']} | {run['dice']:.3f} | {run['foreground']:.1f} | {run['background']:.1f} "
-        f"| {run['seconds']:.0f} | {run['weights'][:12]} |"
-        for run in runs
+        FigureTable("", ["", "paper", "mean", "sd", "least", "most"], spread).markdown(),
+        "",
+        FigureTable("", ["seed", "Dice", "foreground", "background", "seconds", "weights"], each).markdown(),
     ]
     verdict = {True: "holds in every run", False: "does not hold in every run"}
     lines += [
