@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+MASK_SUFFIXES = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii")
 
 
 class Device(str, Enum):
@@ -80,3 +83,26 @@ def warn(sentences: Iterable[str]) -> None:
     """Show each different warning once, on standard error."""
     for sentence in dict.fromkeys(sentences):
         typer.secho(f"Warning: {sentence}", err=True, fg=typer.colors.YELLOW)
+
+
+def check_outputs(
+    what: str, out: Path | None, json: Path | None, report: Path | None, given: Sequence[Path]
+) -> None:
+    """Refuse outputs that cannot be, before anything is computed.
+
+    what: `out` holds. given: files that are read. Raises InputError.
+    """
+    from SPASegmentLib.errors import InputError
+
+    if out is not None and not out.name.lower().endswith(MASK_SUFFIXES):
+        raise InputError(f"{what} cannot be written as {out.name}; choose .seg.nrrd, .nrrd or .nii.gz.")
+    if report is not None and report.exists() and not report.is_dir():
+        raise InputError(f"{report} is a file; give a folder for the pictures.")
+    for path in (out, json):
+        if path is None:
+            continue
+        if any(path.exists() and one.exists() and path.samefile(one) for one in given):
+            raise InputError(f"{path} is one of the given files; choose another file for the output.")
+        if path.is_dir():
+            raise InputError(f"{path} is a folder; give the name of a file in it.")
+        path.parent.mkdir(parents=True, exist_ok=True)
