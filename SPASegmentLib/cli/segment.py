@@ -115,7 +115,7 @@ def segment(
         folder = report
         if folder is None and is_asked:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="spasegment-")))
-        pictures = ReportFolder(folder, f"model {engine.model.name}")
+        pictures: ReportFolder[Session] = ReportFolder(folder, f"model {engine.model.name}")
         session = Dialogue(engine, screen, pictures, ask=is_asked).run(session, answers or [])
         _finish(session, opened, pictures if report else None, out, json)
     warn(w for done in session.done if done.proposal for w in done.proposal.warnings)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypedDict
+from typing import TYPE_CHECKING, Annotated, TypedDict, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
     from rich.console import Console
+    from rich.table import Table
 
+Options = TypeVar("Options", bound="BaseModel")
 MASK_SUFFIXES = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii")
 
 
@@ -106,3 +109,30 @@ def check_outputs(
         if path.is_dir():
             raise InputError(f"{path} is a folder; give the name of a file in it.")
         path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def plain_table(columns: Sequence[str], right: Sequence[str] = ()) -> Table:
+    """An empty table without frames. right: the columns that stand to the right."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left")
+    return table
+
+
+def read_options(path: Path | None, kind: type[Options]) -> Options:
+    """Options of a JSON file, or the defaults. Raises InputError where it is missing or wrong."""
+    from pydantic import ValidationError
+
+    from SPASegmentLib.errors import InputError
+
+    try:
+        return kind.model_validate_json("{}" if path is None else path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"The options in {path} cannot be read; check the path.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise InputError(f"The options in {path} are wrong at {place}: {first['msg']}.") from error
