@@ -105,7 +105,7 @@ def _recognise_spleen(name: str) -> Found | None:
 
 
 @dataclass(frozen=True)
-class Task:
+class QubiqTask:
     """One of the paper's tasks. folder: as distributed. number: which `task<number>_seg..` files."""
 
     folder: str
@@ -114,11 +114,11 @@ class Task:
 
 
 TASKS = {
-    "brain-growth": Task("brain-growth", 1, "MR"),
-    "brain-tumor": Task("brain-tumor", 1, "MR"),
-    "kidney": Task("kidney", 1, "CT"),
-    "prostate-1": Task("prostate", 1, "MR"),
-    "prostate-2": Task("prostate", 2, "MR"),
+    "brain-growth": QubiqTask("brain-growth", 1, "MR"),
+    "brain-tumor": QubiqTask("brain-tumor", 1, "MR"),
+    "kidney": QubiqTask("kidney", 1, "CT"),
+    "prostate-1": QubiqTask("prostate", 1, "MR"),
+    "prostate-2": QubiqTask("prostate", 2, "MR"),
 }
 
 _QUBIQ = re.compile(r"(?:^|/)(?:image|task(\d+)_seg(\d+))\.nii(?:\.gz)?$")

@@ -33,7 +33,7 @@ UNKNOWN = 0.5
 """The probability that says nothing: planes are zero there."""
 
 
-class Answers:
+class BatchAnswers:
     """Picks and corrective points of every user of a batch, round by round.
 
     After a round a user picks the best candidate, or, for a share `corrections` of the users, places a point

@@ -12,7 +12,7 @@ from SPASegmentLib.network.belief import Belief
 from SPASegmentLib.network.extent import soft_bins
 from SPASegmentLib.network.shape import angles_around, shape_change
 from SPASegmentLib.network.spa import Prepared, SPANetwork
-from SPASegmentLib.research.training.answers import Answers
+from SPASegmentLib.research.training.answers import BatchAnswers
 from SPASegmentLib.research.training.batches import Batch, Sealed
 from SPASegmentLib.research.training.losses import candidate_loss, mean_loss, mixture_loss, sample_loss
 from SPASegmentLib.research.training.options import TrainOptions
@@ -49,7 +49,7 @@ class TrainingStep(nn.Module):
         """Play `rounds` rounds; no gradient flows from one round to the next through the answers."""
         network, batch = self.network, sealed.batch
         embedding = network.encode_image(batch.image, batch.points[:, 0], batch.context, batch.neighbours)
-        answers = Answers(network.config, self.options, batch)
+        answers = BatchAnswers(network.config, self.options, batch)
         loss = torch.zeros((), device=batch.points.device)
         recommended, best = [], []
         for played in range(rounds):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from SPASegmentLib.network.config import SPAConfig
-from SPASegmentLib.research.training.answers import Answers, error_point
+from SPASegmentLib.research.training.answers import BatchAnswers, error_point
 from SPASegmentLib.research.training.batches import Batch
 from SPASegmentLib.research.training.options import TrainOptions
 from SPASegmentLib.research.training.rounds import play
@@ -31,11 +31,11 @@ def test_the_point_lies_in_the_middle_of_the_largest_error_with_the_targets_labe
         assert around.all()
 
 
-def played(corrections: float) -> tuple[Answers, Batch, torch.Tensor]:
+def played(corrections: float) -> tuple[BatchAnswers, Batch, torch.Tensor]:
     target = torch.stack([square(4, 4, 12), square(10, 10, 12)])
     points = torch.tensor([[[8.0, 8.0]], [[15.0, 15.0]]])
     batch = Batch(target[:, None], target, points, torch.ones(2, 1), target[:, None])
-    answers = Answers(SPAConfig(grid=GRID), TrainOptions(corrections=corrections), batch)
+    answers = BatchAnswers(SPAConfig(grid=GRID), TrainOptions(corrections=corrections), batch)
     samples = torch.stack([torch.stack([square(4 + s, 4, 10 + s) for s in range(6)])] * 2)
     weights = torch.full((2, 6), 1 / 6).log()
     outcome = play(samples, weights, target, answers.belief, 4)

@@ -98,7 +98,7 @@ _ROWS = (
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainedRun:
     """One trained network. seconds: of its training. hash: SHA-256 of its weights."""
 
     seed: int
@@ -107,7 +107,7 @@ class Run:
     hash: str
 
 
-def summary(runs: list[Run], options: WongOptions) -> dict[str, Any]:
+def summary(runs: list[TrainedRun], options: WongOptions) -> dict[str, Any]:
     """Everything the report says, as JSON values; the seeds are those of the runs."""
     columns = {name: np.array([getattr(run.figures, name) for run in runs], float) for name, _, _ in _ROWS}
     spread = {
@@ -132,7 +132,7 @@ def summary(runs: list[Run], options: WongOptions) -> dict[str, Any]:
     }
 
 
-def holds(runs: list[Run]) -> dict[str, bool]:
+def holds(runs: list[TrainedRun]) -> dict[str, bool]:
     """Whether every single run reaches the paper's Dice, and is within WITHIN of its added pixels."""
     return {
         "dice": all(run.figures.dice >= PAPER["dice"] for run in runs),
@@ -206,14 +206,14 @@ def run_experiment(
     """
     held_out = make_discs(options, HELD_OUT)
     pairs = fixed_pairs(held_out, HELD_OUT, options)
-    found: list[Run] = []
+    found: list[TrainedRun] = []
     result: dict[str, Any] = {}
     for seed in range(options.seed, options.seed + runs):
         folder = out / f"seed-{seed}"
         network = train(folder, options.model_copy(update={"seed": seed}), console)
         header = read_header(folder / MODEL_FILE)
         figures = measure(network, held_out, pairs, seed)
-        found.append(Run(seed, figures, float(header.provenance["seconds"]), header.hash))
+        found.append(TrainedRun(seed, figures, float(header.provenance["seconds"]), header.hash))
         console.print(
             f"Seed {seed}: Dice {figures.dice:.3f}, {figures.foreground:.1f} foreground and "
             f"{figures.background:.1f} background pixels added ({found[-1].seconds:.0f} s of training)"
