@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from SPASegmentLib.cli.shared import Device, console
+from SPASegmentLib.cli.shared import Device, console, plain_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -187,12 +187,8 @@ def _record(ours: Timing, naive: Timing) -> dict[str, Any]:
 
 
 def _table(ours: Timing, naive: Timing) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("", "click to proposal", "pick to proposal", "peak memory"):
-        table.add_column(column, justify="right" if column else "left")
+    figures = ("click to proposal", "pick to proposal", "peak memory")
+    table = plain_table(("", *figures), right=figures)
     memory = "-" if ours.memory is None else f"{ours.memory:.0f} MiB"
     table.add_row("spasegment", f"{ours.click:.3f} s", f"{ours.pick:.3f} s", memory)
     table.add_row("run naively", f"{naive.click:.3f} s", f"{naive.pick:.3f} s", "")

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from SPASegmentLib.cli.shared import Device, Split, console
-from SPASegmentLib.cli.train import read_data, read_options
+from SPASegmentLib.cli.shared import Device, Split, console, read_options
+from SPASegmentLib.cli.train import read_data
 
 
 def compare(
@@ -58,14 +58,15 @@ def compare(
     """
     from SPASegmentLib.errors import Cancelled
     from SPASegmentLib.research.datasets.registry import open_dataset
-    from SPASegmentLib.research.evaluation.options import Options
+    from SPASegmentLib.research.evaluation.protocol import Options
     from SPASegmentLib.research.systems.comparison import compare as run
     from SPASegmentLib.research.systems.comparison import train_missing
     from SPASegmentLib.research.systems.specs import TABLE
+    from SPASegmentLib.research.training.options import TrainOptions
 
     names = list(dict.fromkeys(model or ["compact", *TABLE]))
     screen = console()
-    options = read_options(config)
+    options = read_options(config, TrainOptions)
     try:
         if train:
             read = partial(read_data, dataset, path, options, screen)

@@ -2,38 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Generic
 
+from SPASegmentLib.cli.report_folder import AnySession, ReportFolder
 from SPASegmentLib.errors import Cancelled, InputError, StepError
 from SPASegmentLib.inference.describe import areas_in_words
 from SPASegmentLib.inference.messages import Engine, Proposal
-from SPASegmentLib.inference.session import Session
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 APPROVE, NONE, UNDO, REDO, QUIT = "", "n", "u", "r", "q"
-QUESTION = "1-4 pick, t1-t4 take as final, n none of these, u undo, r redo, q quit, Enter approve: "
+NUMBERS = ("1", "2", "3", "4")
 
 
-def parse_picks(text: str) -> list[str]:
-    """ "2,1,n" -> answers. Raises InputError for anything but 1 to 4 and n."""
+def parse_picks(text: str, further: Mapping[str, str] | None = None) -> list[str]:
+    """ "2,1,n" -> answers. further: other answers and what they are for.
+
+    Raises InputError for anything but 1 to 4, n and those.
+    """
+    others = {**(further or {}), NONE: "for none of these"}
     answers = [part.strip().lower() for part in text.split(",")] if text.strip() else []
     for answer in answers:
-        if answer not in ("1", "2", "3", "4", NONE):
-            raise InputError(f'--picks has "{answer}"; give numbers from 1 to 4, or n for none of these.')
+        if answer not in (*NUMBERS, *others):
+            offer = " or ".join(f"{key} {meaning}" for key, meaning in others.items())
+            raise InputError(f'--picks has "{answer}"; give numbers from 1 to 4, or {offer}.')
     return answers
 
 
 def is_answer(text: str) -> bool:
     """Whether a line from the terminal is an answer."""
     number = text[1:] if text.startswith("t") else text
-    return text in (APPROVE, NONE, "0", UNDO, REDO, QUIT) or number in ("1", "2", "3", "4")
+    return text in (APPROVE, NONE, "0", UNDO, REDO, QUIT) or number in NUMBERS
 
 
-def answered(session: Session, answer: str) -> Session:
+def answered(session: AnySession, answer: str) -> AnySession:
     """The session after an answer. Raises StepError where the answer does not fit, Cancelled for quit."""
     steps = {APPROVE: session.approve, NONE: session.none_of_these, "0": session.none_of_these}
     if answer in steps:
@@ -51,28 +55,27 @@ def answered(session: Session, answer: str) -> Session:
     return session.pick(int(answer) - 1)
 
 
-class ProposalPictures(Protocol):
-    """Where the user can look at the proposal of a session."""
-
-    def show(self, session: Session) -> Path | None:
-        """Write the picture of what the session shows, if any is wanted; its path."""
-
-
-class Dialogue:
+class Dialogue(Generic[AnySession]):
     """Runs a session to its end."""
 
-    def __init__(self, engine: Engine, console: Console, pictures: ProposalPictures, *, ask: bool) -> None:
+    question = "1-4 pick, t1-t4 take as final, n none of these, u undo, r redo, q quit, Enter approve: "
+    further: tuple[str, ...] = ()
+    """Answers beside those `answered` knows."""
+
+    def __init__(
+        self, engine: Engine, console: Console, pictures: ReportFolder[AnySession], *, ask: bool
+    ) -> None:
         """ask: whether to ask on the terminal once the given answers are used up; else it approves."""
         self._engine, self._console, self._pictures, self._ask = engine, console, pictures, ask
 
-    def run(self, session: Session, answers: list[str]) -> Session:
+    def run(self, session: AnySession, answers: list[str]) -> AnySession:
         """Compute and answer proposals until a mask is final. Raises what session and engine raise."""
         waiting: Iterator[str] = iter(answers)
         session = self._computed(session)
         while not session.finished:
             answer = next(waiting, None)
             if answer is not None:
-                session = answered(session, answer)
+                session = self.answered(session, answer)
             elif self._ask:
                 session = self._asked(session)
             else:
@@ -81,27 +84,27 @@ class Dialogue:
                 session = self._computed(session)
         return session
 
-    def _computed(self, session: Session) -> Session:
+    def _computed(self, session: AnySession) -> AnySession:
         with self._console.status("Computing..."):
             session = session.advance(self._engine)
         self._describe(session)
         return session
 
-    def _asked(self, session: Session) -> Session:
+    def _asked(self, session: AnySession) -> AnySession:
         """One answer from the terminal; what does not fit is said and asked again."""
         path = self._pictures.show(session)
         if path is not None:
             self._console.print(f"Picture: {path}")
         while True:
             try:
-                text = self._console.input(QUESTION).strip().lower()
+                text = self._console.input(self.question).strip().lower()
             except EOFError:
                 text = QUIT
-            if not is_answer(text):
+            if not is_answer(text) and text not in self.further:
                 self._console.print(f'"{text}" is no answer.')
                 continue
             try:
-                after = answered(session, text)
+                after = self.answered(session, text)
             except StepError as error:
                 self._console.print(str(error))
                 continue
@@ -109,12 +112,17 @@ class Dialogue:
                 self._describe(after)
             return after
 
-    def _describe(self, session: Session) -> None:
-        proposal = session.proposal
-        if proposal is None:
-            return
-        for line in proposal_lines(proposal, session.iteration):
+    def _describe(self, session: AnySession) -> None:
+        for line in self.lines(session):
             self._console.print(line)
+
+    def answered(self, session: AnySession, answer: str) -> AnySession:
+        """The session after an answer, see the function of that name."""
+        return answered(session, answer)
+
+    def lines(self, session: AnySession) -> list[str]:
+        """What the session shows, in words."""
+        return [] if session.proposal is None else proposal_lines(session.proposal, session.iteration)
 
 
 def proposal_lines(proposal: Proposal, iteration: int) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from SPASegmentLib.cli.shared import console
+from SPASegmentLib.cli.shared import console, plain_table
 
 app = typer.Typer(
     name="models",
@@ -21,14 +21,9 @@ Name = Annotated[str, typer.Argument(help="A name from `spasegment models list`.
 @app.command("list")
 def list_() -> None:
     """Show every model by name, and whether it is on this computer."""
-    from rich import box
-    from rich.table import Table
-
     from SPASegmentLib.network.registry import list_models, models_dir
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("name", "state", "MB", "what it is", "licence"):
-        table.add_column(column, justify="right" if column == "MB" else "left")
+    table = plain_table(("name", "state", "MB", "what it is", "licence"), right=("MB",))
     for status in list_models():
         model = status.model
         size = status.bytes_on_disk if status.state != "missing" else model.size

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from SPASegmentLib.cli.shared import Device, Orientation, console, warn
+from SPASegmentLib.cli.shared import Device, Orientation, check_outputs, console, warn
 
 if TYPE_CHECKING:
     from SPASegmentLib.cli.opening_labels import OpenedLabels
     from SPASegmentLib.research.systems.partial.session import PartialSession
-
-SUFFIXES = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii")
 
 
 def partial(
@@ -90,10 +88,11 @@ def partial(
 
     spasegment partial chest.nrrd --labels rough.seg.nrrd --picks 2,g --out more.seg.nrrd --report pictures
     """
-    from SPASegmentLib.cli.growing import Growing, parse_growth
+    from SPASegmentLib.cli.dialogue import parse_picks
+    from SPASegmentLib.cli.growing import GO_ON, Growing, GrowthFolder
 
-    answers = None if picks is None else parse_growth(picks)
-    _check_outputs(out, json, report, (volume, labels))
+    answers = None if picks is None else parse_picks(picks, {GO_ON: "to go on"})
+    check_outputs("Labels", out, json, report, (volume, labels))
     screen = console()
     asks = answers is None and sys.stdin.isatty() and sys.stdout.isatty()
 
@@ -116,7 +115,7 @@ def partial(
         screen.print(line)
     screen.print(f"Model {engine.model.name}, trained on {engine.model.trained_on}; growing is experimental")
     warn(opened.slice.image.warnings)
-    session = PartialSession.start(
+    session = PartialSession.of_labels(
         opened.slice.image,
         engine.model,
         opened.labels,
@@ -128,29 +127,14 @@ def partial(
         folder = report
         if folder is None and asks:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="spasegment-")))
-        session = Growing(engine, screen, folder, ask=asks).run(session, answers or [])
+        pictures = GrowthFolder(folder)
+        session = Growing(engine, screen, pictures, ask=asks).run(session, answers or [])
+        if report is not None:
+            pictures.complete(session)
     _finish(session, opened, out, json)
-    warn(w for done in session.done if done.proposal for w in done.proposal.warnings)
+    warn(w for proposal, _ in session.proposals for w in proposal.warnings)
     for line in _summary(session, out, report, json):
         screen.print(line)
-
-
-def _check_outputs(out: Path | None, json: Path | None, report: Path | None, read: tuple[Path, Path]) -> None:
-    """Refuse outputs that cannot be, before anything is computed."""
-    from SPASegmentLib.errors import InputError
-
-    if out is not None and not out.name.lower().endswith(SUFFIXES):
-        raise InputError(f"Labels cannot be written as {out.name}; choose .seg.nrrd, .nrrd or .nii.gz.")
-    for path in (out, json):
-        if path is None:
-            continue
-        if any(path.exists() and given.exists() and path.samefile(given) for given in read):
-            raise InputError(f"{path} is one of the given files; choose another file for the output.")
-        if path.is_dir():
-            raise InputError(f"{path} is a folder; give the name of a file in it.")
-        path.parent.mkdir(parents=True, exist_ok=True)
-    if report is not None and report.exists() and not report.is_dir():
-        raise InputError(f"{report} is a file; give a folder for the pictures.")
 
 
 def _finish(session: PartialSession, opened: OpenedLabels, out: Path | None, json: Path | None) -> None:
@@ -168,19 +152,19 @@ def _record(session: PartialSession, opened: OpenedLabels) -> dict[str, Any]:
     from dataclasses import asdict
 
     from SPASegmentLib.cli.record import answer_words
+    from SPASegmentLib.inference.session import Step
 
-    steps = [done.step for done in session.done[1:]]
     iterations = [
         {
-            "recommendation": asdict(done.proposal.recommendation.growth),
-            "candidates": [asdict(candidate.growth) for candidate in done.proposal.candidates],
-            "fewer_reason": done.proposal.fewer_reason,
-            "warnings": list(done.proposal.warnings),
-            "answer": "went on" if step.kind == "pick" and step.candidate is None else answer_words(step),
-            "seconds": round(done.proposal.seconds, 6),
+            "recommendation": asdict(proposal.recommendation.growth),
+            "candidates": [asdict(candidate.growth) for candidate in proposal.candidates],
+            "fewer_reason": proposal.fewer_reason,
+            "warnings": list(proposal.warnings),
+            "answer": "went on" if step == Step("pick") else answer_words(step),
+            "seconds": round(proposal.seconds, 6),
         }
-        for done, step in zip(session.done, steps, strict=False)
-        if done.proposal is not None
+        for proposal, step in session.proposals
+        if step is not None
     ]
     return {
         "experimental": True,

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from SPASegmentLib.cli.shared import Device, Orientation, SeedIjk, SeedRas, console, one_seed, warn
+from SPASegmentLib.cli.shared import (
+    Device,
+    Orientation,
+    SeedIjk,
+    SeedRas,
+    console,
+    one_seed,
+    plain_table,
+    warn,
+)
 from SPASegmentLib.words import count_of
 
 if TYPE_CHECKING:
@@ -66,15 +75,11 @@ def _agree(question: str, otherwise: str) -> None:
 @app.command("list")
 def list_(context: typer.Context) -> None:
     """Show all profiles, files that cannot be read, and profiles that can be restored."""
-    from rich import box
-    from rich.table import Table
-
     from SPASegmentLib.profiles.summary import summarise
 
     store, screen = _store(context), console()
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("name", "model", "for", "images", "picks", "changed", "what it has learnt"):
-        table.add_column(column, justify="right" if column in ("images", "picks") else "left")
+    columns = ("name", "model", "for", "images", "picks", "changed", "what it has learnt")
+    table = plain_table(columns, right=("images", "picks"))
     entries = store.entries()
     for profile in (entry.profile for entry in entries):
         if profile is not None:
@@ -314,12 +319,8 @@ def remove_image(
 @app.command()
 def history(context: typer.Context, name: Name) -> None:
     """Show the kept versions of a profile: the present one and the last ten before it."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("version", "changed (UTC)", "images", "picks", "problem"):
-        table.add_column(column, justify="right" if column in ("version", "images", "picks") else "left")
+    columns = ("version", "changed (UTC)", "images", "picks", "problem")
+    table = plain_table(columns, right=("version", "images", "picks"))
     for version in _store(context).history(name):
         profile = version.profile
         counts = (str(profile.n_images), str(profile.n_picks)) if profile else ("", "")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from rich import box
 from rich.table import Table
 
 from SPASegmentLib.cli.profile_pictures import draw_comparison
 from SPASegmentLib.cli.relearning import GivenSlice
+from SPASegmentLib.cli.shared import plain_table
 from SPASegmentLib.cli.slice_comparison import compare_on_slice
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.files import read_volume
@@ -45,9 +45,8 @@ def about(profile: Profile) -> list[str]:
 
 def images_table(profile: Profile) -> Table:
     """The approved slices of a profile, oldest first, under the codes `remove-image` takes."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("image", "approved (UTC)", "picks", "approved mm2", "first mm2", "consensus mm2"):
-        table.add_column(column, justify="left" if column in ("image", "approved (UTC)") else "right")
+    numbers = ("picks", "approved mm2", "first mm2", "consensus mm2")
+    table = plain_table(("image", "approved (UTC)", *numbers), right=numbers)
     for item in profile.slices:
         areas = (item.approved_mm2, item.first_mm2, item.consensus_mm2)
         table.add_row(

@@ -10,16 +10,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from SPASegmentLib.cli.shared import Device, Orientation, SeedIjk, SeedRas, console, one_seed, warn
+from SPASegmentLib.cli.shared import (
+    Device,
+    Orientation,
+    SeedIjk,
+    SeedRas,
+    check_outputs,
+    console,
+    one_seed,
+    warn,
+)
 from SPASegmentLib.words import count_of
 
 if TYPE_CHECKING:
+    from SPASegmentLib.cli.report_folder import ReportFolder
     from SPASegmentLib.imaging.slicing import OpenedSlice
     from SPASegmentLib.inference.messages import Engine, ModelInfo
     from SPASegmentLib.inference.session import Session
     from SPASegmentLib.profiles.profile import Profile
 
-MASK_SUFFIXES = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii")
 SEGMENT_NAME = "SPASegment"
 
 
@@ -82,9 +91,10 @@ def segment(
     """
     seed = one_seed(seed_ras, seed_ijk)
     from SPASegmentLib.cli.dialogue import Dialogue, parse_picks
+    from SPASegmentLib.cli.report_folder import ReportFolder
 
     answers = None if picks is None else parse_picks(picks)
-    _check_outputs(volume, out, report, json)
+    check_outputs("A mask", out, json, report, (volume,))
     screen = console()
     is_asked = answers is None and sys.stdin.isatty() and sys.stdout.isatty()
 
@@ -111,7 +121,7 @@ def segment(
         folder = report
         if folder is None and is_asked:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="spasegment-")))
-        pictures = ReportFolder(folder, f"model {engine.model.name}")
+        pictures: ReportFolder[Session] = ReportFolder(folder, f"model {engine.model.name}")
         session = Dialogue(engine, screen, pictures, ask=is_asked).run(session, answers or [])
         _finish(session, opened, pictures if report else None, out, json)
     warn(w for done in session.done if done.proposal for w in done.proposal.warnings)
@@ -119,79 +129,6 @@ def segment(
         _teach(taught, session, engine)
     for line in _summary(session, out, report, json):
         screen.print(line)
-
-
-class ReportFolder:
-    """The pictures of one interaction; after an undo none of the undone iterations is left."""
-
-    def __init__(self, folder: Path | None, caption: str) -> None:
-        self._folder, self._caption = folder, caption
-        self._written: set[Path] = set()
-
-    def show(self, session: Session) -> Path | None:
-        """Write the picture of the present iteration; its path."""
-        return self._write(session, len(session.done) - 1) if self._folder else None
-
-    def complete(self, session: Session) -> None:
-        """Write every iteration's picture with what was answered, and remove those that were undone."""
-        before, self._written = self._written, set()
-        for index, done in enumerate(session.done):
-            if done.proposal is not None:
-                self._write(session, index)
-        for path in before - self._written:
-            path.unlink(missing_ok=True)
-
-    def _write(self, session: Session, index: int) -> Path:
-        from SPASegmentLib.cli.pictures import report_iteration
-        from SPASegmentLib.cli.record import answer_words
-
-        assert self._folder is not None
-        steps = session.done[: index + 1]
-        proposal = steps[-1].proposal
-        assert proposal is not None
-        iteration = sum(done.proposal is not None for done in steps)
-        path = self._folder / f"iteration-{iteration}.png"
-        answer = session.done[index + 1].step if index + 1 < len(session.done) else None
-        report_iteration(
-            path,
-            session.image,
-            proposal,
-            iteration,
-            points=[done.step.point for done in steps if done.step.point is not None],
-            answer=answer_words(answer),
-            chosen=None if answer is None else answer.candidate,
-            caption=self._caption,
-        )
-        self._written.add(path)
-        return path
-
-
-def _check_outputs(volume: Path, out: Path | None, report: Path | None, json: Path | None) -> None:
-    """Refuse outputs that cannot be, before anything is computed."""
-    from SPASegmentLib.errors import InputError
-
-    if out is not None and not out.name.lower().endswith(MASK_SUFFIXES):
-        raise InputError(f"A mask cannot be written as {out.name}; choose .seg.nrrd, .nrrd or .nii.gz.")
-    for path in (out, json):
-        if path is not None and path.exists() and volume.exists() and path.samefile(volume):
-            raise InputError(f"{path} is the volume itself; choose another file for the output.")
-        if path is not None and path.is_dir():
-            raise InputError(f"{path} is a folder; give the name of a file in it.")
-        if path is not None and path.exists() and volume.resolve() in path.resolve().parents:
-            raise InputError(f"{path} is a part of the volume; choose another file for the output.")
-    if out is not None and json is not None and out.resolve() == json.resolve():
-        raise InputError(f"--out and --json both name {out}; give each a file of its own.")
-    if (
-        report is not None
-        and report.resolve() in volume.resolve().parents
-        and volume.match("iteration-*.png")
-    ):
-        raise InputError(f"A picture in {report} would take the place of the volume; choose another folder.")
-    if report is not None and report.exists() and not report.is_dir():
-        raise InputError(f"{report} is a file; give a folder for the pictures.")
-    for path in (out, json):
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def _load_profile(name: str | None, model: ModelInfo, named: str) -> Profile | None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, TypedDict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypedDict, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
     from rich.console import Console
+    from rich.table import Table
+
+Options = TypeVar("Options", bound="BaseModel")
+MASK_SUFFIXES = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii")
 
 
 class Device(str, Enum):
@@ -80,3 +86,62 @@ def warn(sentences: Iterable[str]) -> None:
     """Show each different warning once, on standard error."""
     for sentence in dict.fromkeys(sentences):
         typer.secho(f"Warning: {sentence}", err=True, fg=typer.colors.YELLOW)
+
+
+def check_outputs(
+    what: str, out: Path | None, json: Path | None, report: Path | None, given: Sequence[Path]
+) -> None:
+    """Refuse outputs that cannot be, before anything is computed.
+
+    what: `out` holds. given: files that are read. Raises InputError.
+    """
+    from SPASegmentLib.errors import InputError
+
+    if out is not None and not out.name.lower().endswith(MASK_SUFFIXES):
+        raise InputError(f"{what} cannot be written as {out.name}; choose .seg.nrrd, .nrrd or .nii.gz.")
+    if report is not None and report.exists() and not report.is_dir():
+        raise InputError(f"{report} is a file; give a folder for the pictures.")
+    if out is not None and json is not None and out.resolve() == json.resolve():
+        raise InputError(f"--out and --json both name {out}; give each a file of its own.")
+    for one in given:
+        if report is not None and report.resolve() in one.resolve().parents and one.match("iteration-*.png"):
+            raise InputError(
+                f"A picture in {report} would take the place of the volume; choose another folder."
+            )
+    for path in (out, json):
+        if path is None:
+            continue
+        if any(path.exists() and one.exists() and path.samefile(one) for one in given):
+            raise InputError(f"{path} is one of the given files; choose another file for the output.")
+        if path.is_dir():
+            raise InputError(f"{path} is a folder; give the name of a file in it.")
+        if path.exists() and any(one.resolve() in path.resolve().parents for one in given):
+            raise InputError(f"{path} is a part of the volume; choose another file for the output.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def plain_table(columns: Sequence[str], right: Sequence[str] = ()) -> Table:
+    """An empty table without frames. right: the columns that stand to the right."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left")
+    return table
+
+
+def read_options(path: Path | None, kind: type[Options]) -> Options:
+    """Options of a JSON file, or the defaults. Raises InputError where it is missing or wrong."""
+    from pydantic import ValidationError
+
+    from SPASegmentLib.errors import InputError
+
+    try:
+        return kind.model_validate_json("{}" if path is None else path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"The options in {path} cannot be read; check the path.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise InputError(f"The options in {path} are wrong at {place}: {first['msg']}.") from error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from SPASegmentLib.cli.shared import console
+from SPASegmentLib.cli.shared import console, read_options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,12 +61,13 @@ def train(
     """
     from SPASegmentLib.errors import Cancelled, InputError
     from SPASegmentLib.research.systems.registry import keep_checkpoint, training_options
+    from SPASegmentLib.research.training.options import TrainOptions
 
     if (out / "last.safetensors").exists() and not resume:
         raise InputError(
             f"{out} holds a training run; add --resume to go on with it, or choose another folder."
         )
-    options = read_options(config)
+    options = read_options(config, TrainOptions)
     if model is not None:
         options = training_options(model, options)
     screen = console()
@@ -108,29 +109,12 @@ def _run(
     return run(data, out, options, resume, screen)
 
 
-def read_options(path: Path | None) -> TrainOptions:
-    """The training options of a JSON file. Raises InputError where it is missing or wrong."""
-    from pydantic import ValidationError
-
-    from SPASegmentLib.errors import InputError
-    from SPASegmentLib.research.training.options import TrainOptions
-
-    try:
-        return TrainOptions.read(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"The options in {path} cannot be read; check the path.") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise InputError(f"The options in {path} are wrong at {place}: {first['msg']}.") from error
-
-
 def read_data(
     dataset: str, paths: list[Path], options: TrainOptions, screen: Console, without: Sequence[str] = ()
 ) -> TrainingData:
     """Train and val split of a data set as arrays, some raters left out. Raises as the loaders do."""
     from SPASegmentLib.errors import DatasetError
-    from SPASegmentLib.research.datasets.fewer_raters import WithoutRaters
+    from SPASegmentLib.research.datasets.case import WithoutRaters
     from SPASegmentLib.research.datasets.registry import open_dataset
     from SPASegmentLib.research.training.loop import TrainingData
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from SPASegmentLib.cli.shared import console
+from SPASegmentLib.cli.shared import console, read_options
 
 if TYPE_CHECKING:
-    from SPASegmentLib.research.systems.wong.options import WongOptions
+    pass
 
 
 def wong(
@@ -40,7 +40,11 @@ def wong(
 
     spasegment wong --out runs/wong --runs 5
     """
-    options = _options(config, steps, seed_value)
+    from SPASegmentLib.research.systems.wong.discs import WongOptions
+
+    options = read_options(config, WongOptions).model_copy(
+        update={"seed": seed_value, **({} if steps is None else {"steps": steps})}
+    )
     if out.exists() and not out.is_dir():
         from SPASegmentLib.errors import InputError
 
@@ -60,22 +64,3 @@ def wong(
     finally:
         torch.set_num_threads(before)
     screen.print(f"Report: {out / 'wong.md'}")
-
-
-def _options(path: Path | None, steps: int | None, seed: int) -> WongOptions:
-    """The options of a JSON file, or the defaults. Raises InputError where it is missing or wrong."""
-    from pydantic import ValidationError
-
-    from SPASegmentLib.errors import InputError
-    from SPASegmentLib.research.systems.wong.options import WongOptions
-
-    try:
-        text = "{}" if path is None else path.read_text(encoding="utf-8")
-        options = WongOptions.model_validate_json(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"The options in {path} cannot be read; check the path.") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise InputError(f"The options in {path} are wrong at {place}: {first['msg']}.") from error
-    return options.model_copy(update={"seed": seed} if steps is None else {"seed": seed, "steps": steps})

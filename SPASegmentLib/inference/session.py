@@ -7,7 +7,7 @@ A `Session` never changes; every step returns a new one. A step that needs a pro
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from SPASegmentLib.inference.messages import (
     Proposal,
     ProposalRequest,
 )
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 StepKind = Literal["point", "pick", "none", "approve", "take"]
 State = Literal["empty", "computing", "open", "approved", "taken"]
@@ -222,7 +225,7 @@ class Session:
 
     # What the user does
 
-    def add_point(self, row: float, col: float, *, positive: bool = True) -> Session:
+    def add_point(self, row: float, col: float, *, positive: bool = True) -> Self:
         """Place the seed, or a further point; (row, col) in slice pixels.
 
         Raises SeedError outside the slice or for a negative first point, StepError when finished.
@@ -237,23 +240,23 @@ class Session:
             raise SeedError("The first point marks the object; place a positive point first.")
         return self._with(Step("point", point=PointPrompt(float(row), float(col), bool(positive))))
 
-    def pick(self, candidate: int) -> Session:
+    def pick(self, candidate: int) -> Self:
         """Pick a candidate (index from 0): a new proposal follows. Raises StepError where there is none."""
         return self._with(Step("pick", candidate=self._checked(candidate)))
 
-    def none_of_these(self) -> Session:
+    def none_of_these(self) -> Self:
         """Turn down all candidates shown: fresh ones follow. Raises StepError without a proposal."""
         return self._with(Step("none"))
 
-    def approve(self) -> Session:
+    def approve(self) -> Self:
         """Take the recommendation as final. Raises StepError without a proposal."""
         return self._with(Step("approve"))
 
-    def take(self, candidate: int) -> Session:
+    def take(self, candidate: int) -> Self:
         """Take a candidate (index from 0) as final as it is. Raises StepError where there is none."""
         return self._with(Step("take", candidate=self._checked(candidate)))
 
-    def undo(self) -> Session:
+    def undo(self) -> Self:
         """Take back the last step (a pending one first). Raises StepError where there is none."""
         if self.pending:
             return self.cancel()
@@ -261,17 +264,17 @@ class Session:
             raise StepError("There is nothing to undo.")
         return replace(self, done=self.done[:-1], undone=(*self.undone, self.done[-1]))
 
-    def redo(self) -> Session:
+    def redo(self) -> Self:
         """Bring back the step undone last, without computing. Raises StepError where there is none."""
         if not self.can_redo:
             raise StepError("There is nothing to redo.")
         return replace(self, done=(*self.done, self.undone[-1]), undone=self.undone[:-1])
 
-    def cancel(self) -> Session:
+    def cancel(self) -> Self:
         """Drop the pending step: the session is as it was before it."""
         return replace(self, pending=None)
 
-    def advance(self, engine: Engine, cancel: CancelToken | None = None) -> Session:
+    def advance(self, engine: Engine, cancel: CancelToken | None = None) -> Self:
         """Compute the pending proposal; without one, the session itself.
 
         Raises what the engine raises (Cancelled, InputError), leaving this session as it is, and StepError
@@ -284,8 +287,11 @@ class Session:
                 f'This interaction began with the model "{self.model.name}"; go on with that model, or start '
                 f'anew to use "{engine.model.name}".'
             )
-        proposal = engine.propose(self.request(), cancel)
+        proposal = self._answer(engine, cancel)
         return replace(self, done=(*self.done, Done(self.pending, proposal)), undone=(), pending=None)
+
+    def _answer(self, engine: Engine, cancel: CancelToken | None) -> Proposal:
+        return engine.propose(self.request(), cancel)
 
     def _checked(self, candidate: int) -> int:
         """The index, if the proposal on the screen has such a candidate."""
@@ -299,7 +305,7 @@ class Session:
             raise StepError(f"There is no candidate {candidate + 1}; {offer}.")
         return int(candidate)
 
-    def _with(self, step: Step) -> Session:
+    def _with(self, step: Step) -> Self:
         """This session with one more step."""
         if self.pending:
             raise StepError("The last step is still being computed; wait for it or cancel it first.")

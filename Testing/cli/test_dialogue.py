@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from SPASegmentLib.cli.dialogue import Dialogue, answered, is_answer, parse_picks
-from SPASegmentLib.cli.segment import ReportFolder
+from SPASegmentLib.cli.report_folder import ReportFolder
 from SPASegmentLib.errors import Cancelled, InputError, StepError
 from SPASegmentLib.imaging.types import SliceImage
 from SPASegmentLib.inference.local import LocalEngine, load_engine

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from scipy import ndimage
 from SPASegmentLib.errors import DatasetError
 from SPASegmentLib.imaging.types import IntensityWindow
 from SPASegmentLib.research.datasets.any_structure import AnyEntry, AnySet, open_any
-from SPASegmentLib.research.datasets.case import Case
+from SPASegmentLib.research.datasets.case import Case, MultiRaterDataset
 from SPASegmentLib.research.datasets.draws import generator
 from SPASegmentLib.research.datasets.volumes import apply_window, percentile_window
 
@@ -24,7 +24,7 @@ THICK = 1.5
 """Slices are cut across an axis whose voxels are so many times as long as the shortest ones."""
 
 
-class AnyCases:
+class AnyCases(MultiRaterDataset):
     """A case per entry, "<set>/<entry>": one of its structures, an object where sets hold objects, or raters.
 
     Which one is a pure function of (set, entry, protocol seed). A volume gives the slice, across the axis of
@@ -44,10 +44,6 @@ class AnyCases:
         every = [(f"{one.name}/{entry.name}", one, entry) for one in opened for entry in one.entries]
         self._entries = sorted(every, key=lambda row: row[0])
 
-    def __len__(self) -> int:
-        """Number of cases."""
-        return len(self._entries)
-
     def case_ids(self) -> list[str]:
         """All ids in order, without reading images."""
         return [case_id for case_id, _, _ in self._entries]
@@ -55,11 +51,6 @@ class AnyCases:
     def __getitem__(self, index: int) -> Case:
         """One case as protocol seed 0 has it."""
         return self.case(index, 0)
-
-    def __iter__(self) -> Iterator[Case]:
-        """All cases in order."""
-        for index in range(len(self)):
-            yield self[index]
 
     def case(self, index: int, protocol_seed: int) -> Case:
         """Read one case. Its one mask is empty where nothing in the entry is large enough for a target."""

@@ -6,19 +6,20 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, PositiveFloat, ValidationError, ValidationInfo, field_validator
 
 from SPASegmentLib.errors import DatasetError
 from SPASegmentLib.research.datasets.files import Files, Member
-from SPASegmentLib.research.datasets.pixels import read_mask_values, read_stored_picture
+from SPASegmentLib.research.datasets.pictures import read_mask_values, read_stored_picture
 from SPASegmentLib.research.datasets.splits import check_split, in_split
 from SPASegmentLib.research.datasets.volumes import read_array
 
 SET_FILE = "set.json"
-KINDS = ("structures", "raters")
 SPLIT_WORDS = {"train": "train", "val": "val", "test": "test", "hidden": "test"}
 """What an entry's split may be called; entries kept apart for acceptance are evaluated as test."""
 
@@ -27,27 +28,46 @@ _IMAGE = re.compile(r"image\.(?:jpe?g|png|nii(?:\.gz)?)")
 _MASK = re.compile(r"rater-(.+?)\.(?:png|nii(?:\.gz)?)")
 
 
-@dataclass(frozen=True)
-class SetInfo:
+class SetInfo(BaseModel):
     """What set.json says.
 
     kind: "structures" (masks are of different things) or "raters" (of one thing by different persons).
     nested: (outer, inner) pairs. instances: whether mask values are ids of single objects. dims: 2 or 3.
     spacing: where the voxel size is from, in words or mm, or None. train: whether it may teach a model.
-    recalled: whether the licence is remembered only, not read where it is stated.
     """
 
+    model_config = ConfigDict(frozen=True, strict=True)
+
     modality: str
-    kind: str
+    kind: Literal["structures", "raters"]
     structures: tuple[str, ...]
-    nested: tuple[tuple[str, str], ...]
-    instances: bool
-    dims: int
-    spacing: str | tuple[float, ...] | None
+    nested: tuple[tuple[str, ...], ...] = ()
+    instances: bool = False
+    dims: Literal[2, 3]
+    spacing: str | tuple[PositiveFloat, ...] | None = None
     licence: str
+    licence_evidence: Any = None
     source: str
     train: bool
-    recalled: bool
+
+    @field_validator("nested")
+    @classmethod
+    def _pairs(cls, chains: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+        """Every (outer, inner) of chains from the outermost to the innermost."""
+        return tuple(pair for chain in chains for pair in combinations(chain, 2))
+
+    @field_validator("spacing")
+    @classmethod
+    def _one_for_each_axis(cls, value: Any, info: ValidationInfo) -> Any:
+        dims = info.data.get("dims")
+        if isinstance(value, tuple) and len(value) != dims:
+            raise ValueError(f"give words or {dims} numbers above 0")
+        return value
+
+    @property
+    def recalled(self) -> bool:
+        """Whether the licence is remembered only, not read where it is stated."""
+        return self.licence_evidence != "read" or "recalled" in self.licence
 
     @property
     def spacing_known(self) -> bool:
@@ -250,7 +270,8 @@ def _check_path(inner: str, path: Path) -> None:
 def _open_set(files: Files, described: Member) -> AnySet:
     folder = PurePosixPath(described.inner).parent
     fallback = folder.name or PurePosixPath(described.name).parent.name
-    content = _parse(files.read(described, fallback), fallback)
+    data = files.read(described, fallback)
+    content = _parse(data, fallback)
     name = content.get("set", fallback)
     if not isinstance(name, str) or _NAME.fullmatch(name) is None:
         raise DatasetError(f"The {SET_FILE} of '{fallback}' names its set with unusual characters.")
@@ -259,7 +280,7 @@ def _open_set(files: Files, described: Member) -> AnySet:
         place = PurePosixPath(member.inner)
         if place.parent.parent == folder and place.parent != folder:
             found.setdefault(place.parent.name, {})[place.name] = member
-    return AnySet(name, _info(content, name), _entries(content, found, name), files)
+    return AnySet(name, _info(data, name), _entries(content, found, name), files)
 
 
 def _parse(data: bytes, name: str) -> dict[str, Any]:
@@ -272,54 +293,14 @@ def _parse(data: bytes, name: str) -> dict[str, Any]:
     return content
 
 
-def _info(content: Mapping[str, Any], name: str) -> SetInfo:
-    def get(key: str, kind: type, default: Any = None) -> Any:
-        value = content.get(key, default)
-        if type(value) is not kind:
-            raise DatasetError(f"The {SET_FILE} of '{name}' has no proper '{key}'.")
-        return value
-
-    kind, dims = get("kind", str), get("dims", int)
-    if kind not in KINDS or dims not in (2, 3):
-        raise DatasetError(f"The {SET_FILE} of '{name}' needs kind structures or raters, and dims 2 or 3.")
-    licence, train = get("licence", str), get("train", bool)
-    structures = get("structures", list)
-    chains = get("nested", list, [])
-    if not all(isinstance(word, str) for word in structures) or not all(map(_is_chain, chains)):
-        raise DatasetError(f"The {SET_FILE} of '{name}' needs names as 'structures' and lists as 'nested'.")
-    return SetInfo(
-        modality=get("modality", str),
-        kind=kind,
-        structures=tuple(structures),
-        nested=tuple(_pairs(chains)),
-        instances=get("instances", bool, False),
-        dims=dims,
-        spacing=_spacing(content.get("spacing"), dims, name),
-        licence=licence,
-        source=get("source", str),
-        train=train,
-        recalled=content.get("licence_evidence") != "read" or "recalled" in licence,
-    )
-
-
-def _is_chain(chain: object) -> bool:
-    return isinstance(chain, list) and all(isinstance(word, str) for word in chain)
-
-
-def _pairs(chains: Iterable[list[str]]) -> Iterator[tuple[str, str]]:
-    """Every (outer, inner) of chains from the outermost to the innermost."""
-    for chain in chains:
-        for at, outer in enumerate(chain):
-            yield from ((outer, inner) for inner in chain[at + 1 :])
-
-
-def _spacing(value: object, dims: int, name: str) -> str | tuple[float, ...] | None:
-    if value is None or isinstance(value, str):
-        return value
-    numbers = isinstance(value, list) and all(isinstance(n, (int, float)) and n > 0 for n in value)
-    if not isinstance(value, list) or not numbers or len(value) != dims:
-        raise DatasetError(f"The {SET_FILE} of '{name}' needs words or {dims} numbers above 0 as 'spacing'.")
-    return tuple(float(number) for number in value)
+def _info(data: bytes, name: str) -> SetInfo:
+    try:
+        return SetInfo.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise DatasetError(
+            f"The {SET_FILE} of '{name}' has no proper '{first['loc'][0]}': {first['msg']}."
+        ) from error
 
 
 def _entries(

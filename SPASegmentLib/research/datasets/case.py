@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+
+from SPASegmentLib.errors import DatasetError
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,17 +42,21 @@ class MultiRaterDataset(Protocol):
 
     name: str
 
-    def __len__(self) -> int:
-        """Number of cases."""
-
+    @abstractmethod
     def __getitem__(self, index: int) -> Case:
         """Read one case."""
 
+    @abstractmethod
     def case_ids(self) -> list[str]:
         """All ids in order, without reading images."""
 
+    def __len__(self) -> int:
+        """Number of cases."""
+        return len(self.case_ids())
+
     def __iter__(self) -> Iterator[Case]:
         """All cases in order."""
+        return (self[index] for index in range(len(self)))
 
 
 @runtime_checkable
@@ -73,3 +80,30 @@ def set_of(case_id: str) -> str:
 def read_case(dataset: MultiRaterDataset, index: int, protocol_seed: int) -> Case:
     """One case as the protocol's seed has it."""
     return dataset.case(index, protocol_seed) if isinstance(dataset, SetsOfCases) else dataset[index]
+
+
+class WithoutRaters(MultiRaterDataset):
+    """The same cases with fewer masks; a rater is named, or numbered from 0 where raters have no names."""
+
+    def __init__(self, dataset: MultiRaterDataset, raters: Sequence[str]) -> None:
+        """Raises DatasetError where a rater is not there or none would be left."""
+        self.name = dataset.name
+        self._dataset = dataset
+        first = dataset[0]
+        known = first.raters or tuple(map(str, range(len(first.masks))))
+        for rater in raters:
+            if rater not in known:
+                raise DatasetError(f"There is no rater '{rater}' here; choose among {', '.join(known)}.")
+        self._left = [number for number, name in enumerate(known) if name not in raters]
+        if not self._left:
+            raise DatasetError("All raters are left out; name fewer of them.")
+
+    def __getitem__(self, index: int) -> Case:
+        """Read one case."""
+        case = self._dataset[index]
+        masks = np.ascontiguousarray(case.masks[self._left])
+        return replace(case, masks=masks, raters=tuple(case.raters[r] for r in self._left if case.raters))
+
+    def case_ids(self) -> list[str]:
+        """All ids in order."""
+        return self._dataset.case_ids()

@@ -12,7 +12,7 @@ from SPASegmentLib.errors import DatasetError
 from SPASegmentLib.research.datasets.files import Files
 from SPASegmentLib.research.datasets.lazy import CaseEntry, LazyDataset
 from SPASegmentLib.research.datasets.pictures import IMAGE, CaseFiles, Found, PictureDataset, collect
-from SPASegmentLib.research.datasets.splits import find_splits_file, hashed_split, read_splits
+from SPASegmentLib.research.datasets.splits import hashed_split, split_rule
 from SPASegmentLib.research.datasets.volumes import (
     VOLUME_ENDINGS,
     Study,
@@ -75,7 +75,7 @@ def open_folder(
     if matches and not raters:
         raise DatasetError(f"The folder holds images but no masks; expected {LAYOUT}.")
     entries = list(collect(files, _recognise, raters))
-    split_of = _split_rule(files.paths, splits_file)
+    split_of = split_rule(files.paths, SPLITS_FILE, splits_file) or hashed_split
     if volumes == {True}:
         return _open_volumes(files, entries, raters, modality, window, split, subset, split_of)
     pictures = FolderPictures("folder", files, entries)
@@ -105,11 +105,3 @@ def _recognise(name: str) -> Found | None:
     if match is None:
         return None
     return Found(match[1], match[1].split("__")[0], match[3] or IMAGE)
-
-
-def _split_rule(paths: tuple[Path, ...], splits_file: Path | str | None) -> Callable[[str], str]:
-    found = Path(splits_file) if splits_file is not None else find_splits_file(paths, SPLITS_FILE)
-    if found is None:
-        return hashed_split
-    split_of = read_splits(found)
-    return lambda patient: split_of.get(patient, "test")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -27,7 +27,7 @@ class CaseEntry(Generic[Source]):
     source: Source
 
 
-class LazyDataset(ABC, Generic[Source]):
+class LazyDataset(MultiRaterDataset, ABC, Generic[Source]):
     """Cases in the order of their ids; images and masks are read on access."""
 
     layout: str = ""
@@ -60,10 +60,6 @@ class LazyDataset(ABC, Generic[Source]):
         """(row, col) mm per pixel; (1, 1) where the data set does not say."""
         return (1.0, 1.0)
 
-    def __len__(self) -> int:
-        """Number of cases."""
-        return len(self.entries)
-
     def __getitem__(self, index: int) -> Case:
         """Read one case. Raises DatasetError naming the case where a file is missing, damaged or misfits."""
         entry = self.entries[index]
@@ -76,11 +72,6 @@ class LazyDataset(ABC, Generic[Source]):
         return Case(
             self.name, entry.case_id, entry.patient, image, masks, self.raters, spacing, self.modality
         )
-
-    def __iter__(self) -> Iterator[Case]:
-        """All cases in order."""
-        for index in range(len(self)):
-            yield self[index]
 
     def case_ids(self) -> list[str]:
         """All ids in order, without reading images."""
@@ -114,65 +105,6 @@ class LazyDataset(ABC, Generic[Source]):
     def drawn(self, entry: CaseEntry[Source]) -> Iterable[bool]:
         """Whether each rater drew anything; lazy where masks are files, so that `any` reads few of them."""
         return [bool(mask.any()) for mask in self.read_masks(entry)]
-
-
-class Arrays(NamedTuple):
-    """A whole data set of equal sized images in memory.
-
-    images: (n, H, W) or (n, H, W, 3) uint8. masks: (n, R, H, W) bool, or (n, R, H, ceil(W/8)) uint8 where
-    packed along the columns (`np.unpackbits(masks, axis=-1, count=W)` undoes it). patients, ids: n each.
-    """
-
-    images: np.ndarray
-    masks: np.ndarray
-    patients: list[str]
-    ids: list[str]
-
-
-def load_arrays(dataset: MultiRaterDataset, packed: bool = False) -> Arrays:
-    """Read all cases of equal sized images at once, for training.
-
-    Raises DatasetError where images differ in size or cases in their number of raters.
-    """
-    images: np.ndarray | None = None
-    masks: np.ndarray | None = None
-    patients: list[str] = []
-    for index, (case_id, patient, image, drawn) in enumerate(_pixels(dataset)):
-        if packed:
-            drawn = np.packbits(drawn, axis=-1)
-        if images is None or masks is None:
-            images = np.empty((len(dataset), *image.shape), np.uint8)
-            masks = np.empty((len(dataset), *drawn.shape), drawn.dtype)
-        if image.shape != images.shape[1:] or drawn.shape != masks.shape[1:]:
-            raise DatasetError(
-                f"Case {case_id} has another image size or number of raters than the first case; "
-                f"load_arrays needs them all equal."
-            )
-        images[index] = image
-        masks[index] = drawn
-        patients.append(patient)
-    if images is None or masks is None:
-        raise DatasetError(f"The data set {dataset.name} has no case to load.")
-    return Arrays(images, masks, patients, dataset.case_ids())
-
-
-def _pixels(dataset: MultiRaterDataset) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
-    """(case_id, patient, uint8 image, masks) of each case, without a detour through float where possible."""
-    if not isinstance(dataset, LazyDataset):
-        for case in dataset:
-            yield case.case_id, case.patient, _to_uint8(case.image), case.masks
-        return
-    for entry in dataset.entries:
-        image = dataset.read_image(entry)
-        masks = dataset.read_masks(entry)
-        _check_size(entry.case_id, image, masks)
-        yield entry.case_id, entry.patient, _to_uint8(image), masks
-
-
-def _to_uint8(image: np.ndarray) -> np.ndarray:
-    if image.dtype == np.uint8:
-        return image
-    return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
 
 
 def _check_size(case_id: str, image: np.ndarray, masks: np.ndarray) -> None:

@@ -10,18 +10,11 @@ from typing import Any
 
 from SPASegmentLib.errors import DatasetError
 from SPASegmentLib.research.datasets.any_cases import AnyCases
-from SPASegmentLib.research.datasets.bu_bil import BuBil
 from SPASegmentLib.research.datasets.case import MultiRaterDataset
-from SPASegmentLib.research.datasets.chase_db1 import ChaseDb1
-from SPASegmentLib.research.datasets.drishti import Drishti
 from SPASegmentLib.research.datasets.folder import open_folder
-from SPASegmentLib.research.datasets.lidc import LidcSlices
-from SPASegmentLib.research.datasets.lidc_phiseg import LidcPhiseg
-from SPASegmentLib.research.datasets.lidc_probunet import LidcProbUnet
-from SPASegmentLib.research.datasets.msd_hippocampus import MsdHippocampus
-from SPASegmentLib.research.datasets.qubiq import TASKS, Qubiq
-from SPASegmentLib.research.datasets.refuge2 import Refuge2
-from SPASegmentLib.research.datasets.spleen import SpleenCt
+from SPASegmentLib.research.datasets.lidc import LidcPhiseg, LidcProbUnet, LidcSlices
+from SPASegmentLib.research.datasets.picture_sets import BuBil, ChaseDb1, Drishti, Refuge2
+from SPASegmentLib.research.datasets.volume_sets import TASKS, MsdHippocampus, Qubiq, SpleenCt
 
 
 @dataclass(frozen=True)
@@ -54,11 +47,6 @@ DATASETS: dict[str, Registered] = {
     "any": Registered(AnyCases, "sets of any structure and modality, each described by its set.json"),
     "folder": Registered(open_folder, "your own: <case>/image.* and <case>/rater-<name>.*"),
 }
-
-
-def dataset_names() -> list[str]:
-    """All names `open_dataset` knows."""
-    return list(DATASETS)
 
 
 def open_dataset(

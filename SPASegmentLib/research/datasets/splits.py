@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from SPASegmentLib.errors import DatasetError
@@ -56,6 +56,20 @@ def find_splits_file(paths: Iterable[Path], name: str) -> Path | None:
             if (folder / name).is_file():
                 return folder / name
     return None
+
+
+def split_rule(
+    paths: Iterable[Path], name: str, given: Path | str | None = None
+) -> Callable[[str], str] | None:
+    """The split of a patient by the file `given` or `name` beside the data; None where there is no such file.
+
+    Who is not named was kept apart from training and counts as test. Raises DatasetError as `read_splits`.
+    """
+    found = find_splits_file(paths, name) if given is None else Path(given)
+    if found is None:
+        return None
+    split_of = read_splits(found)
+    return lambda patient: split_of.get(patient, "test")
 
 
 def read_splits(path: Path) -> dict[str, str]:

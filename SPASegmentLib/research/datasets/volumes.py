@@ -14,9 +14,8 @@ from SPASegmentLib.errors import DatasetError
 from SPASegmentLib.imaging.types import IntensityWindow
 from SPASegmentLib.research.datasets.files import Files, Member
 from SPASegmentLib.research.datasets.lazy import CaseEntry, LazyDataset
-from SPASegmentLib.research.datasets.nifti import parse_nifti
-from SPASegmentLib.research.datasets.nrrd import parse_nrrd
 from SPASegmentLib.research.datasets.pictures import CaseFiles
+from SPASegmentLib.research.datasets.volume_bytes import parse_nifti, parse_nrrd
 
 VOLUME_ENDINGS = (".nii.gz", ".nii", ".nrrd")
 CACHED_VOLUMES = 8

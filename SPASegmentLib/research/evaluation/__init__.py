@@ -10,16 +10,13 @@ from rich.console import Console
 from SPASegmentLib.inference.messages import Engine
 from SPASegmentLib.profiles.profile import Profile
 from SPASegmentLib.research.datasets.case import MultiRaterDataset
-from SPASegmentLib.research.evaluation.options import Options
 from SPASegmentLib.research.evaluation.outputs import Results
-from SPASegmentLib.research.evaluation.profiled import with_profile
-from SPASegmentLib.research.evaluation.protocol import USERS
-from SPASegmentLib.research.evaluation.runner import evaluate
-from SPASegmentLib.research.evaluation.samples import for_each_count
+from SPASegmentLib.research.evaluation.protocol import USERS, Options
+from SPASegmentLib.research.evaluation.runner import evaluate, evaluate_unseen_raters
 from SPASegmentLib.research.evaluation.sequences import TransferOptions
 from SPASegmentLib.research.evaluation.tables import all_tables
 from SPASegmentLib.research.evaluation.transfer import run_transfer
-from SPASegmentLib.research.evaluation.unseen import evaluate_unseen_raters
+from SPASegmentLib.research.evaluation.variants import for_each_count, with_profile
 from SPASegmentLib.research.evaluation.workers import EngineFactory
 
 __all__ = ["Options", "Results", "TransferOptions", "evaluate", "run", "run_transfer"]

@@ -61,11 +61,6 @@ def iterations_to_reach(dice_by_iteration: np.ndarray, threshold: float) -> np.n
     return np.where(reached.any(axis=1), reached.argmax(axis=1) + 1, NOT_REACHED)
 
 
-def failure_rate(dice_by_iteration: np.ndarray, threshold: float) -> float:
-    """Share of cases that reach `threshold` at no iteration (supplement Table 2)."""
-    return float(np.mean(iterations_to_reach(dice_by_iteration, threshold) == NOT_REACHED))
-
-
 def generalised_energy_distance(samples: np.ndarray, raters: np.ndarray) -> float:
     """Squared generalised energy distance, 2 E[d(s, y)] - E[d(s, s')] - E[d(y, y')] with d = 1 - IoU.
 

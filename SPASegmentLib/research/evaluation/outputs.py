@@ -12,13 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from SPASegmentLib.errors import SPASegmentError
-from SPASegmentLib.research.evaluation.alignment import alignment
-from SPASegmentLib.research.evaluation.by_set import figures_by_set
-from SPASegmentLib.research.evaluation.failures import against_no_interaction
-from SPASegmentLib.research.evaluation.options import Options
-from SPASegmentLib.research.evaluation.protocol import APPROVE
+from SPASegmentLib.research.evaluation.protocol import APPROVE, Options
 from SPASegmentLib.research.evaluation.records import CaseRecord, write_whole
 from SPASegmentLib.research.evaluation.results import course, default_thresholds, paired_difference, summarise
+from SPASegmentLib.research.evaluation.subgroups import against_no_interaction, alignment, figures_by_set
 from SPASegmentLib.research.evaluation.workers import ModelReport, PeakMemory
 
 TARGETS_FILE = "targets.json"

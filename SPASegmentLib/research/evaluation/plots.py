@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from SPASegmentLib.research.evaluation.alignment import EXCLUDED, INCLUDED
 from SPASegmentLib.research.evaluation.records import CaseRecord
+from SPASegmentLib.research.evaluation.subgroups import EXCLUDED, INCLUDED
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 """Okabe and Ito's palette, which colour-blind readers can tell apart."""

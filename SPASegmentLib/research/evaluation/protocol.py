@@ -1,7 +1,7 @@
-"""What is asked of a model in one case: target, click and the simulated user who picks.
+"""What is asked of a model in one case: target, click and the simulated user who picks; how to evaluate.
 
-Everything here is a pure function of (data set, case id, protocol seed), so that every model and every run
-gets the same targets, whatever the order or the sharding.
+The draws are pure functions of (data set, case id, protocol seed), so that every model and every run gets the
+same targets, whatever the order or the sharding.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ import numpy as np
 from SPASegmentLib.errors import DatasetError
 from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.research.datasets.case import Case
-from SPASegmentLib.research.datasets.draws import digest, generator
-from SPASegmentLib.research.datasets.subsets import draw_subset, half_agree
+from SPASegmentLib.research.datasets.draws import digest, draw_subset, generator, half_agree
 
 ITERATIONS = 6
 ALWAYS_PICK = "always-pick"
@@ -110,13 +109,6 @@ def _others(case: Case, target: np.ndarray, click: PointPrompt) -> dict[str, np.
     return {name: mask for name, mask in found.items() if not np.array_equal(mask, target)}
 
 
-def draw_target(dataset_name: str, case: Case, protocol_seed: int) -> np.ndarray | None:
-    """The protocol's target: (H, W) bool, or None where no rater drew anything."""
-    rng = generator(dataset_name, case.case_id, protocol_seed, "target")
-    chosen = draw_subset(case.masks, tuple(range(len(case.masks))), rng)
-    return None if chosen is None else chosen.target
-
-
 def draw_click(dataset_name: str, case: Case, target: np.ndarray, protocol_seed: int) -> PointPrompt:
     """One pixel, uniformly from where all raters drew; where that is empty, from the target."""
     agreed = np.logical_and.reduce(case.masks, axis=0)
@@ -173,3 +165,37 @@ def pick(candidate_dice: list[float]) -> int:
 def approves(recommendation_dice: float, candidate_dice: list[float]) -> bool:
     """Whether the `approve` user stops here: the recommendation is better than every candidate shown."""
     return all(recommendation_dice > value for value in candidate_dice)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to evaluate.
+
+    protocol_seed: of targets, clicks and the sub-sample. target: a TargetRule's text. limit: so many cases,
+    of each set where there are several, drawn once for all models. workers: processes; threads: of each.
+    n_samples: the paper's N, or None for each model's own. engine_seed: the seed every request carries.
+    users: to report, the first in the headline unless `always-pick` is there. thresholds: of NoI, None for
+    the data set's. resamples: of the bootstrap.
+    """
+
+    protocol_seed: int = 0
+    target: str = "subset"
+    limit: int | None = None
+    workers: int = 1
+    threads: int = 1
+    iterations: int = ITERATIONS
+    n_samples: int | None = None
+    engine_seed: int = 0
+    users: tuple[str, ...] = USERS
+    thresholds: tuple[float, ...] | None = None
+    resamples: int = 10_000
+
+    @property
+    def sighted(self) -> tuple[str, ...]:
+        """The users who see the target, whose interactions are run besides the picking one's."""
+        return tuple(user for user in SIGHTED if user in self.users)
+
+    @property
+    def headline_user(self) -> str:
+        """The user model whose figures stand first."""
+        return USERS[0] if USERS[0] in self.users else self.users[0]

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from SPASegmentLib.research.datasets.case import Case, MultiRaterDataset
-from SPASegmentLib.research.evaluation import markdown, plots
-from SPASegmentLib.research.evaluation.first_draw import WORDS, sub_row
+from SPASegmentLib.research.evaluation import plots, tables
 from SPASegmentLib.research.evaluation.outputs import Results
 from SPASegmentLib.research.evaluation.records import CaseRecord, unpack_mask, write_whole
+from SPASegmentLib.research.evaluation.results import WORDS, sub_row
 from SPASegmentLib.research.evaluation.tables import everybody, user_title
 
 REPORT_FILE = "report.md"
@@ -76,7 +76,7 @@ def _heading(summary: Mapping[str, Any], command: str | None) -> str:
 def _by_set(summary: Mapping[str, Any]) -> str:
     if "by_set" not in summary:
         return ""
-    parts = [f"### {name}\n\n{markdown.set_table(model)}" for name, model in summary["by_set"].items()]
+    parts = [f"### {name}\n\n{_set(model)}" for name, model in summary["by_set"].items()]
     return (
         "## By set\n\nMean Dice with 95% intervals, resampled by patient within each set; the mean over sets "
         "weighs each alike. Sections below are over all cases and so follow the largest sets.\n\n"
@@ -84,19 +84,24 @@ def _by_set(summary: Mapping[str, Any]) -> str:
     )
 
 
+def _set(model: Mapping[str, Any]) -> str:
+    told, notes = tables.set_table(model).markdown(), tables.set_notes(model)
+    return "\n\n".join([told, "\n".join(f"- {note}" for note in notes)]) if notes else told
+
+
 def _dice(summary: Mapping[str, Any], pictures: Path) -> str:
     plots.dice_by_iteration(summary, pictures / "dice-by-iteration.png")
     users = list(next(iter(summary["models"].values()))["users"])
-    tables = "\n\n".join(
-        f"User: {user_title(user)}\n\n{markdown.dice_table(summary, user)}" for user in users
+    told = "\n\n".join(
+        f"User: {user_title(user)}\n\n{tables.dice_table(summary, user).markdown()}" for user in users
     )
     text = (
         "## Dice by iteration\n\nMean over cases of the recommended mask, with 95% bootstrap intervals "
-        f"resampled by patient.\n\n{tables}\n\n{_picture('dice-by-iteration.png', 'Dice by iteration')}\n\n"
-        f"Gain in points from each iteration to the next:\n\n{markdown.gain_table(summary)}"
+        f"resampled by patient.\n\n{told}\n\n{_picture('dice-by-iteration.png', 'Dice by iteration')}\n\n"
+        f"Gain in points from each iteration to the next:\n\n{tables.gain_table(summary).markdown()}"
     )
     if summary["paired"]:
-        text += f"\n\nDifferences on the same cases:\n\n{markdown.paired_table(summary)}"
+        text += f"\n\nDifferences on the same cases:\n\n{tables.paired_table(summary).markdown()}"
     if any(sub_row(model) is not None for model in summary["models"].values()):
         text += (
             f'\n\nRows "{WORDS}" leave out the cases in which the first subset of raters drawn had an empty '
@@ -110,9 +115,9 @@ def _effort(summary: Mapping[str, Any], pictures: Path) -> str:
     plots.bars_by_threshold(summary, "failure_rate", "share of cases that fail", pictures / "failures.png")
     return (
         "## Effort\n\nIterations to reach a Dice (10 where six do not), and the share that do not.\n\n"
-        f"{markdown.reach_table(summary)}\n\n{_picture('noi.png', 'Iterations to reach a Dice')}\n\n"
+        f"{tables.reach_table(summary).markdown()}\n\n{_picture('noi.png', 'Iterations to reach a Dice')}\n\n"
         f"{_picture('failures.png', 'Failure rate')}\n\n{_below(summary)}"
-        f"Picks are the approve user's; seconds are medians.\n\n{markdown.effort_table(summary)}"
+        f"Picks are the approve user's; seconds are medians.\n\n{tables.effort_table(summary).markdown()}"
     )
 
 
@@ -122,9 +127,9 @@ def _below(summary: Mapping[str, Any]) -> str:
     if f"{FAILURE:.2f}" in (f"{x:.2f}" for x in summary["thresholds"]):
         text = (
             f"Cases whose Dice is below {FAILURE:.2f}, by iteration:\n\n"
-            f"{markdown.below_table(summary, f'{FAILURE:.2f}')}\n\n"
+            f"{tables.below_table(summary, f'{FAILURE:.2f}').markdown()}\n\n"
         )
-    if rows := markdown.no_interaction_table(summary):
+    if rows := tables.no_interaction_table(summary).markdown():
         text += (
             f"Failures over those of the model that offers nothing to pick, by Dice to reach:\n\n{rows}\n\n"
         )
@@ -136,7 +141,7 @@ def _candidates(results: Results, pictures: Path) -> str:
     plots.candidate_similarity(results.records, results.summary["iterations"], pictures / name)
     text = (
         "## Candidates\n\nMedian Dice between every two candidates, by iteration; what the best of the first "
-        f"four adds to the recommendation.\n\n{markdown.candidate_table(results.summary)}"
+        f"four adds to the recommendation.\n\n{tables.candidate_table(results.summary).markdown()}"
     )
     return f"{text}\n\n{_picture(name, 'Similarity of candidates')}" if (pictures / name).exists() else text
 
@@ -148,13 +153,13 @@ def _uncertainty(summary: Mapping[str, Any], pictures: Path) -> str:
         "better) and D_max of its samples against all raters on the slice's pixels, the distance also "
         "against only the raters who drew something, since nobody clicks on what they would not draw; "
         "calibration error of its mean against the target inside the zoomed region.\n\n"
-        f"{markdown.uncertainty_table(summary)}\n\n"
+        f"{tables.uncertainty_table(summary).markdown()}\n\n"
         f"{_picture('calibration.png', 'Calibration')}"
     )
 
 
 def _among_raters(summary: Mapping[str, Any]) -> str:
-    rows = markdown.among_raters_table(summary)
+    rows = tables.among_raters_table(summary).markdown()
     if not rows:
         return ""
     return (
@@ -172,7 +177,7 @@ def _alignment(results: Results, dataset: MultiRaterDataset | None, pictures: Pa
         chart, picture = f"alignment-{number + 1}.png", f"alignment-case-{number + 1}.png"
         plots.alignment_by_iteration(model["alignment"], pictures / chart)
         part = (
-            f"### {name}\n\n{markdown.alignment_table(model['alignment'])}\n\n"
+            f"### {name}\n\n{tables.alignment_table(model['alignment']).markdown()}\n\n"
             f"{_picture(chart, 'Change of Dice with each rater')}"
         )
         record = typical_case(results.records[name])
@@ -207,7 +212,7 @@ def _transfer(transfer: Mapping[str, Any] | None, pictures: Path) -> str:
     for number, (name, model) in enumerate(transfer["models"].items()):
         picture = f"transfer-{number + 1}.png"
         plots.transfer_by_position(model["users"], pictures / picture)
-        rows = markdown.transfer_table(everybody(model))
+        rows = tables.transfer_table(everybody(model)).markdown()
         parts.append(f"### {name}\n\n{rows}\n\n{_picture(picture, 'Carried and fresh')}")
     where = "other images" if transfer["learn_from"] else "the cases before"
     return (
@@ -221,7 +226,7 @@ def _unseen(unseen: Mapping[str, Any] | None) -> str:
         return ""
     return (
         "## Raters left out\n\nMean Dice by iteration with what a rater drew, of models trained without that "
-        f"rater.\n\n{markdown.unseen_table(unseen)}"
+        f"rater.\n\n{tables.unseen_table(unseen).markdown()}"
     )
 
 

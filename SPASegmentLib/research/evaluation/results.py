@@ -2,23 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from SPASegmentLib.research.evaluation.among_raters import among_raters
-from SPASegmentLib.research.evaluation.first_draw import kept
 from SPASegmentLib.research.evaluation.metrics import (
     NOT_REACHED,
     Estimate,
     bootstrap_means,
+    dice,
     expected_calibration_error,
     iterations_to_reach,
 )
 from SPASegmentLib.research.evaluation.protocol import APPROVE, SIGHTED, approves
 from SPASegmentLib.research.evaluation.records import CaseRecord
+
+WORDS = "first draw not empty"
+
+
+def kept(records: Sequence[CaseRecord]) -> list[CaseRecord] | None:
+    """The records whose first draw was not empty; None where all or none are, or where it is not known."""
+    if any(record.redrawn is None for record in records):
+        return None
+    found = [record for record in records if not record.redrawn]
+    return found if 0 < len(found) < len(records) else None
+
+
+def sub_row(figures: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The figures of a model, or of a pair of models, on those cases only; None where there is no sub-row."""
+    found: Mapping[str, Any] | None = figures.get("first_draw")
+    return found
+
+
+def dice_with_the_others(masks: np.ndarray) -> list[float]:
+    """Dice of each rater's mask with the majority of the other raters who drew (mean >= 0.5).
+
+    masks: (R, H, W) bool. Returns R values, -1 for a rater who drew nothing; [] where fewer than three drew.
+    """
+    drew = [bool(mask.any()) for mask in masks]
+    if sum(drew) < 3:
+        return []
+    values = []
+    for rater, mask in enumerate(masks):
+        others = [masks[other] for other in range(len(masks)) if other != rater and drew[other]]
+        values.append(dice(mask, np.mean(others, axis=0) >= 0.5) if drew[rater] else -1.0)
+    return values
+
+
+def among_raters(records: Sequence[CaseRecord], resamples: int) -> dict[str, Any] | None:
+    """Mean Dice with single raters, over the masks of the cases in which at least three raters drew.
+
+    others: of the other raters' majority, with its 95% interval. model: of the recommendation by iteration.
+    None where there is no such case.
+    """
+    rows, patients = [], []
+    for record in records:
+        for rater, value in enumerate(record.consensus_dice):
+            if value >= 0:
+                rows.append([value, *(found[rater] for found in record.rater_dice)])
+                patients.append(record.patient)
+    if not rows:
+        return None
+    others, *model = bootstrap_means(np.array(rows, dtype=np.float64), patients, resamples)
+    return {
+        "masks": len(rows),
+        "others": rounded(others.mean),
+        "others_interval": interval(others),
+        "model": by_iteration([estimate.mean for estimate in model]),
+    }
+
 
 LIDC_THRESHOLDS = (0.60, 0.70, 0.75, 0.80)
 OPTIC_CUP_THRESHOLDS = (0.70, 0.80, 0.84, 0.87)

@@ -34,25 +34,17 @@ class Plan:
     frozen: bool = False
 
 
-class Joined:
+class Joined(MultiRaterDataset):
     """Two data sets as one, the second one's cases after the first's."""
 
     def __init__(self, first: MultiRaterDataset, second: MultiRaterDataset | None) -> None:
         self.name = first.name
         self._parts = [first] if second is None else [first, second]
 
-    def __len__(self) -> int:
-        return sum(map(len, self._parts))
-
     def __getitem__(self, index: int) -> Case:
         """Read one case."""
         first = self._parts[0]
         return first[index] if index < len(first) else self._parts[1][index - len(first)]
-
-    def __iter__(self) -> Iterator[Case]:
-        """All cases."""
-        for part in self._parts:
-            yield from part
 
     def case_ids(self) -> list[str]:
         """All ids, the first data set's first."""

@@ -22,8 +22,7 @@ from SPASegmentLib.research.datasets.case import Case, MultiRaterDataset
 from SPASegmentLib.research.evaluation.disk_profiles import DiskProfiles, TaughtOnDisk
 from SPASegmentLib.research.evaluation.interaction import Trace, interact
 from SPASegmentLib.research.evaluation.metrics import bootstrap_means
-from SPASegmentLib.research.evaluation.options import Options
-from SPASegmentLib.research.evaluation.protocol import Draw, TargetRule, draw
+from SPASegmentLib.research.evaluation.protocol import Draw, Options, TargetRule, draw
 from SPASegmentLib.research.evaluation.records import RecordFile, RecordList, write_whole
 from SPASegmentLib.research.evaluation.results import interval, rounded
 from SPASegmentLib.research.evaluation.runner import as_factories, chosen_cases, file_name, progress_bars

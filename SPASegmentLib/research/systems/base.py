@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,16 +14,10 @@ from SPASegmentLib.research.evaluation.metrics import generalised_energy_distanc
 from SPASegmentLib.research.systems.config import SystemConfig
 from SPASegmentLib.research.training.batches import Batch, Sealed
 from SPASegmentLib.research.training.losses import sample_loss
+from SPASegmentLib.research.training.step import StepResult
 
 GED_SAMPLES = 16
 """Maps drawn where a system is judged by its energy distance; as many as in the papers."""
-
-
-class SystemStepResult(NamedTuple):
-    """loss: scalar with gradient. dice: of the recommendation by round, mean over the batch."""
-
-    loss: Tensor
-    dice: list[float]
 
 
 class System(nn.Module):
@@ -35,7 +28,7 @@ class System(nn.Module):
         self.config = config
 
     @abstractmethod
-    def forward(self, sealed: Sealed, rounds: int, generator: torch.Generator) -> SystemStepResult:
+    def forward(self, sealed: Sealed, rounds: int, generator: torch.Generator) -> StepResult:
         """Loss of a batch. rounds: of the interaction, for systems that have more than one."""
 
 
@@ -49,13 +42,13 @@ class MapSystem(System):
         joined = torch.cat([(image - 0.5) * 4, spots], dim=1)
         return joined.contiguous(memory_format=torch.channels_last)
 
-    def forward(self, sealed: Sealed, rounds: int, generator: torch.Generator) -> SystemStepResult:
+    def forward(self, sealed: Sealed, rounds: int, generator: torch.Generator) -> StepResult:
         """See `System.forward`; there is one round."""
         batch = sealed.batch
         loss = self.loss(batch, generator)
         if self.training:
-            return SystemStepResult(loss, [])
-        return SystemStepResult(loss, [self.score(batch, generator)])
+            return StepResult(loss, [], [])
+        return StepResult(loss, [self.score(batch, generator)], [])
 
     def score(self, batch: Batch, generator: torch.Generator) -> float:
         """Mean Dice of the mean map with the target of the protocol's draw; the more the better.

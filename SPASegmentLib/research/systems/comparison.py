@@ -11,13 +11,13 @@ from rich.console import Console
 
 from SPASegmentLib.inference.local import load_engine
 from SPASegmentLib.inference.messages import Engine
+from SPASegmentLib.network.checkpoint import read_header
 from SPASegmentLib.network.registry import find_model
 from SPASegmentLib.research.datasets.case import MultiRaterDataset
-from SPASegmentLib.research.evaluation.options import Options
+from SPASegmentLib.research.evaluation.protocol import Options
 from SPASegmentLib.research.evaluation.records import write_whole
 from SPASegmentLib.research.evaluation.runner import evaluate
 from SPASegmentLib.research.systems.cost import Cost, cost_of
-from SPASegmentLib.research.systems.ranking import gaps, sentences
 from SPASegmentLib.research.systems.registry import (
     checkpoint_path,
     keep_checkpoint,
@@ -25,11 +25,48 @@ from SPASegmentLib.research.systems.registry import (
     training_options,
 )
 from SPASegmentLib.research.systems.run import train_system
-from SPASegmentLib.research.systems.search import search_rate
 from SPASegmentLib.research.systems.specs import SYSTEMS
-from SPASegmentLib.research.systems.table import Row, all_drew, make_row, markdown, rich_table, summary
+from SPASegmentLib.research.systems.table import (
+    Row,
+    all_drew,
+    gaps,
+    make_row,
+    markdown,
+    rich_table,
+    sentences,
+    summary,
+)
 from SPASegmentLib.research.training.loop import TrainingData
 from SPASegmentLib.research.training.options import TrainOptions
+
+FACTORS = (0.3, 1.0, 3.0)
+"""Learning rates tried, in units of the system's own."""
+TRIAL = 0.2
+"""Length of a trial, in lengths of the whole run."""
+
+
+def search_rate(name: str, data: TrainingData, out: Path, options: TrainOptions, console: Console) -> float:
+    """The learning rate with the best validation score after a fifth of the steps.
+
+    Every trial's score is written to `out/NAME.json`; a search that was stopped goes on.
+    """
+    steps = max(1, round(options.steps * TRIAL))
+    scores: dict[float, float] = {}
+    for factor in FACTORS:
+        rate = float(f"{options.learning_rate * factor:.3g}")
+        trial = options.model_copy(update={"learning_rate": rate, "steps": steps})
+        best = train_system(name, data, out / f"{name}-{rate:g}", trial, True, console)
+        scores[rate] = float(read_header(best).provenance["validation_score"])
+        console.print(f"{name}: learning rate {rate:g}, validation {scores[rate]:.4f} after {steps} steps.")
+    chosen = max(scores, key=lambda rate: scores[rate])
+    found = {
+        "steps": steps,
+        "scores": {f"{rate:g}": score for rate, score in scores.items()},
+        "chosen": chosen,
+    }
+    write_whole(out / f"{name}.json", json.dumps(found, indent=1) + "\n")
+    return chosen
+
 
 TABLE_JSON, TABLE_MARKDOWN, CASES = "table.json", "table.md", "cases.png"
 RESULTS, RUNS, SEARCH = "results", "runs", "search"

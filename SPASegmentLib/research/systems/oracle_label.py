@@ -16,7 +16,7 @@ from SPASegmentLib.imaging import zoom
 from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.inference.local import LocalEngine
 from SPASegmentLib.inference.messages import Answered, CancelToken, ModelInfo, Proposal, ProposalRequest
-from SPASegmentLib.research.training.oracle import oracle_point
+from SPASegmentLib.research.training.answers import oracle_point
 
 
 class OracleLabelEngine:

@@ -12,9 +12,8 @@ from matplotlib.figure import Figure
 
 from SPASegmentLib.research.datasets.case import Case, MultiRaterDataset
 from SPASegmentLib.research.evaluation.interaction import interact
-from SPASegmentLib.research.evaluation.options import Options
 from SPASegmentLib.research.evaluation.plots import COLOURS, DPI, bars_by_threshold
-from SPASegmentLib.research.evaluation.protocol import Draw, TargetRule, draw
+from SPASegmentLib.research.evaluation.protocol import Draw, Options, TargetRule, draw
 from SPASegmentLib.research.evaluation.records import CaseRecord
 from SPASegmentLib.research.evaluation.workers import EngineFactory
 from SPASegmentLib.research.systems.table import category_of, label_of

@@ -14,10 +14,9 @@ from SPASegmentLib.imaging import zoom
 from SPASegmentLib.imaging.types import Region
 from SPASegmentLib.inference.checks import network_pixels
 from SPASegmentLib.inference.messages import CancelToken, ModelInfo, ProposalRequest
-from SPASegmentLib.research.systems.boxes import Box, BoxRequest
 from SPASegmentLib.research.systems.engine import MapEngine
 from SPASegmentLib.research.systems.sam import Encoded, Prompts, Sam
-from SPASegmentLib.research.systems.user import click_on_errors, draw_boxes
+from SPASegmentLib.research.systems.user import Box, BoxRequest, click_on_errors, draw_boxes
 
 if TYPE_CHECKING:
     from SPASegmentLib.research.datasets.case import Case

@@ -176,11 +176,13 @@ class RivalFactory:
     def __call__(self) -> Engine:
         """Load the checkpoint. Raises CheckpointError where it cannot be a checkpoint of this rival."""
         from SPASegmentLib.inference.local import LocalEngine, load_engine
-        from SPASegmentLib.research.evaluation.samples import WithSamples
-        from SPASegmentLib.research.systems.level_set_engine import LevelSetEngine
-        from SPASegmentLib.research.systems.mask_prompt import MaskPromptEngine
+        from SPASegmentLib.research.evaluation.variants import with_samples
         from SPASegmentLib.research.systems.oracle_label import OracleLabelEngine
-        from SPASegmentLib.research.systems.single_map import NoInteractionEngine
+        from SPASegmentLib.research.systems.single_map import (
+            LevelSetEngine,
+            MaskPromptEngine,
+            NoInteractionEngine,
+        )
         from SPASegmentLib.research.systems.without import without
 
         rival = get_rival(self.name)
@@ -202,7 +204,7 @@ class RivalFactory:
             return MaskPromptEngine(network, info, self.device)
         if rival.answers == "oracle-label":
             return OracleLabelEngine(engine)
-        return engine if rival.samples is None else WithSamples(engine, rival.samples)
+        return engine if rival.samples is None else with_samples(engine, rival.samples)
 
 
 def _fits(rival: Rival, config: SPAConfig) -> bool:

@@ -16,9 +16,10 @@ from torch.nn import functional as F
 from SPASegmentLib.network.compact import CompactImageEncoder
 from SPASegmentLib.network.sam_backbone import SamLayout, build_sam_image_encoder
 from SPASegmentLib.network.sam_modules import MaskDecoder, PromptEncoder, TwoWayTransformer
-from SPASegmentLib.research.systems.base import System, SystemStepResult, dice_bce, mean_dice
+from SPASegmentLib.research.systems.base import System, dice_bce, mean_dice
 from SPASegmentLib.research.systems.config import SystemConfig
 from SPASegmentLib.research.training.batches import Sealed
+from SPASegmentLib.research.training.step import StepResult
 
 BOX_NOISE = 0.1
 """Deviation of a box's sides in training, in sides of the box (Kirillov et al., Appendix A)."""
@@ -113,7 +114,7 @@ class Sam(System):
         best = quality[:, 1:].argmax(dim=1) + 1
         return masks[torch.arange(len(masks), device=masks.device), best][:, None]
 
-    def forward(self, sealed: Sealed, rounds: int, generator: torch.Generator) -> SystemStepResult:
+    def forward(self, sealed: Sealed, rounds: int, generator: torch.Generator) -> StepResult:
         """Play `rounds` rounds with a user who clicks on errors; in evaluation a click comes first."""
         batch = sealed.batch
         target, image = batch.target, self.encode(batch.image)
@@ -131,7 +132,7 @@ class Sam(System):
             mask = answer if self.sees_mask else None
             spot, label = error_click(answer[:, 0] > 0, target, generator)
             points, labels = torch.cat([points, spot], dim=1), torch.cat([labels, label], dim=1)
-        return SystemStepResult(loss / rounds, dice)
+        return StepResult(loss / rounds, dice, [])
 
     def loss(self, masks: Tensor, quality: Tensor, target: Tensor, alone: bool) -> Tensor:
         """20 focal + 1 Dice of the best of the masks asked for, and the squared error of its IoU."""

@@ -216,13 +216,13 @@ def system_config(name: str, entries: Mapping[str, Any], raters: int) -> SystemC
 
 def build_system(config: SystemConfig) -> System:
     """The network of a configuration, with fresh weights. Raises CheckpointError for an unknown kind."""
-    from SPASegmentLib.research.systems import mrnet, msa, probunet, sam, swinunet, transunet, unets
+    from SPASegmentLib.research.systems import mrnet, msa, probunet, sam, swinunet, unets
 
     makers: dict[str, type[System]] = {
         "unet": unets.UNet,
         "ls": unets.LabelSamplingUNet,
         "mh": unets.MultiHeadUNet,
-        "transunet": transunet.TransUNet,
+        "transunet": unets.TransUNet,
         "swinunet": swinunet.SwinUNet,
         "probunet": probunet.ProbUNet,
         "mrnet": mrnet.MRNet,

@@ -1,20 +1,22 @@
-"""The comparison as a table in the form of the paper's Table 1, from the records of an evaluation."""
+"""The comparison as a table in the form of the paper's Table 1, and where SPA stands in it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from rich import box
-from rich.table import Table
 
 from SPASegmentLib.research.evaluation.metrics import bootstrap_means
 from SPASegmentLib.research.evaluation.records import CaseRecord
+from SPASegmentLib.research.evaluation.tables import FigureTable, number
 from SPASegmentLib.research.systems.cost import Cost
 from SPASegmentLib.research.systems.specs import SYSTEMS
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 PAPER: dict[str, dict[str, tuple[float, float | None]]] = {
     "lidc": {
@@ -79,10 +81,6 @@ class Row:
     seconds: float
     seconds_per_click: float | None
     paper: tuple[float, float | None] | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready form."""
-        return asdict(self)
 
 
 def make_row(
@@ -174,14 +172,14 @@ def cells(row: Row) -> list[str]:
         _percent(row.first),
         _percent(row.later),
         _percent(row.best),
-        _number(row.ged, 3),
+        number(row.ged, 3),
         f"{row.parameters / 1e6:.2f}",
         f"{row.macs / 1e9:.2f}",
         str(row.steps or "-"),
         f"{row.seconds:.0f}" if row.seconds else "-",
-        _number(row.seconds_per_click, 3),
-        _number(paper[0], 2),
-        _number(paper[1], 2),
+        number(row.seconds_per_click, 3),
+        number(paper[0], 2),
+        number(paper[1], 2),
     ]
 
 
@@ -189,27 +187,15 @@ def rich_table(title: str, rows: Sequence[Row], width: int) -> Table:
     """The table for a terminal of so many characters; a narrow one is shown the columns that matter most."""
     shown = [n for n, name in enumerate(COLUMNS) if width >= WIDE or name in NARROW]
     left_out = "" if width >= WIDE else f" {len(COLUMNS) - len(shown)} more columns are in the files."
-    table = Table(
-        title=title,
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        caption=legend(rows) + left_out,
-    )
-    for number in shown:
-        table.add_column(COLUMNS[number], justify="left" if number < 2 else "right")
-    for row in rows:
-        texts = cells(row)
-        table.add_row(*(texts[number] for number in shown))
-    return table
+    texts = [[cells(row)[n] for n in shown] for row in rows]
+    return FigureTable(title, [COLUMNS[n] for n in shown], texts, legend(rows) + left_out).shown()
 
 
 def markdown(title: str, rows: Sequence[Row], standing: str = "") -> str:
     """The same as Markdown. standing: what is said below it."""
-    lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * 2 + "---:|" * (len(COLUMNS) - 2)]
-    lines += ["| " + " | ".join(cells(row)) + " |" for row in rows]
+    told = FigureTable(title, COLUMNS, [cells(row) for row in rows]).markdown()
     below = f"\n{standing}\n" if standing else ""
-    return f"## {title}\n\n" + "\n".join(lines) + f"\n\n{legend(rows)}\n{below}"
+    return f"## {title}\n\n{told}\n\n{legend(rows)}\n{below}"
 
 
 def legend(rows: Sequence[Row]) -> str:
@@ -225,12 +211,63 @@ def legend(rows: Sequence[Row]) -> str:
 
 def summary(rows: Mapping[str, Sequence[Row]], about: Mapping[str, Any]) -> dict[str, Any]:
     """All rows by subset, JSON-ready."""
-    return {**about, "subsets": {subset: [row.to_dict() for row in found] for subset, found in rows.items()}}
+    return {**about, "subsets": {subset: [asdict(row) for row in found] for subset, found in rows.items()}}
 
 
 def _percent(value: tuple[float, float, float] | None) -> str:
     return "-" if value is None else f"{value[0]:.2f} ({value[1]:.1f}-{value[2]:.1f})"
 
 
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+class Gap(NamedTuple):
+    """SPA minus another system on the same cases, Dice in points: mean, and ends of its 95% interval.
+
+    label: of the other, with a star where its user sees the target, as in the table.
+    """
+
+    iteration: int
+    label: str
+    mean: float
+    low: float
+    high: float
+
+
+def gaps(
+    rows: Sequence[Row], records: Mapping[str, Sequence[CaseRecord]], resamples: int = 10_000
+) -> list[Gap]:
+    """The first row minus every other one at iterations 1 and 3, paired, resampled by patient.
+
+    A system with one iteration keeps its Dice. records: by row's name, the same cases in the same order.
+    """
+    first, *others = rows
+    if not others:
+        return []
+    patients = [record.patient for record in records[first.name]]
+    found = []
+    for iteration in (1, LATER):
+        scores = {row.name: np.array([r.dice[iteration - 1] for r in records[row.name]]) for row in rows}
+        columns = np.stack([scores[first.name] - scores[row.name] for row in others], axis=1)
+        for row, estimate in zip(others, bootstrap_means(columns, patients, resamples), strict=True):
+            points = (round(100 * value, 4) for value in (estimate.mean, estimate.low, estimate.high))
+            found.append(Gap(iteration, f"{row.label}{'*' * bool(row.user)}", *points))
+    return found
+
+
+def sentences(label: str, found: Sequence[Gap]) -> str:
+    """The gaps in words: one paragraph per iteration, what is above the first row named with its lead."""
+    told = []
+    for iteration in sorted({gap.iteration for gap in found}):
+        at = [gap for gap in found if gap.iteration == iteration]
+        above = [_lead(gap) for gap in sorted(at, key=lambda gap: gap.mean) if gap.mean < 0]
+        if above:
+            told.append(f"At iteration {iteration} {label} is not best; above it: {'; '.join(above)}.")
+        else:
+            nearest = min(at, key=lambda gap: gap.mean)
+            told.append(
+                f"At iteration {iteration} {label} is best, {nearest.mean:.2f} points"
+                f" ({nearest.low:.2f} to {nearest.high:.2f}) above {nearest.label}."
+            )
+    return "\n\n".join(told)
+
+
+def _lead(gap: Gap) -> str:
+    return f"{gap.label} by {-gap.mean:.2f} points ({-gap.high:.2f} to {-gap.low:.2f})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,10 +14,27 @@ from SPASegmentLib.inference.session import proposal_seed
 from SPASegmentLib.research.evaluation.corrections import error_point
 from SPASegmentLib.research.evaluation.interaction import Trace, score, slice_image
 from SPASegmentLib.research.evaluation.protocol import Draw, generator
-from SPASegmentLib.research.systems.boxes import Box, BoxRequest
 
 if TYPE_CHECKING:
     from SPASegmentLib.research.datasets.case import Case
+
+
+@dataclass(frozen=True)
+class Box:
+    """A box the user drew, in slice pixels: outer edges lie half a pixel beyond these pixel centres."""
+
+    top: float
+    left: float
+    bottom: float
+    right: float
+
+
+@dataclass(frozen=True, eq=False)
+class BoxRequest(ProposalRequest):
+    """A request with the boxes the user drew so far, oldest first."""
+
+    boxes: tuple[Box, ...] = ()
+
 
 HAND = 0.05
 """Deviation of the sides of a box drawn by hand, in sides of the box."""

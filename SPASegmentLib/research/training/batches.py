@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from SPASegmentLib.network.config import SPAConfig
-from SPASegmentLib.research.datasets.subsets import draw_agreeing, draw_subset, half_agree, members
+from SPASegmentLib.research.datasets.draws import draw_agreeing, draw_subset, half_agree, members
 
 
 @dataclass(eq=False)

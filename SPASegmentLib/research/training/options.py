@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -59,8 +58,3 @@ class TrainOptions(BaseModel):
     pretrained: str | None = None
     start: str | None = None
     network: dict[str, Any] = Field(default_factory=dict)
-
-    @classmethod
-    def read(cls, path: Path | None) -> TrainOptions:
-        """From a JSON file, or the defaults."""
-        return cls() if path is None else cls.model_validate_json(path.read_text(encoding="utf-8"))

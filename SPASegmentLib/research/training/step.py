@@ -14,21 +14,27 @@ from SPASegmentLib.network.shape import angles_around, shape_change
 from SPASegmentLib.network.spa import Prepared, SPANetwork
 from SPASegmentLib.research.training.answers import BatchAnswers
 from SPASegmentLib.research.training.batches import Batch, Sealed
-from SPASegmentLib.research.training.levels import play_levels
 from SPASegmentLib.research.training.losses import candidate_loss, mean_loss, mixture_loss, sample_loss
 from SPASegmentLib.research.training.options import TrainOptions
-from SPASegmentLib.research.training.rounds import RoundOutcome, play
+from SPASegmentLib.research.training.rounds import RoundOutcome, play, play_levels
 
 EXTENT_WEIGHT = 0.3
 DICE_WEIGHT = 2.0
 
 
 class StepResult(NamedTuple):
-    """loss: scalar with gradient. recommendation, best: mean Dice per round, of the best candidate too."""
+    """loss: scalar with gradient. recommendation, best: mean Dice per round, of the best candidate too.
+
+    best is empty for systems that show no candidates in training.
+    """
 
     loss: Tensor
     recommendation: list[float]
     best: list[float]
+
+    def figures(self) -> dict[str, list[float]]:
+        """What a log says of them."""
+        return {"recommendation": self.recommendation, "best": self.best}
 
 
 class TrainingStep(nn.Module):

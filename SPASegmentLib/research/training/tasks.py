@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from SPASegmentLib.research.datasets.subsets import draw_subset, half_agree, members
+from SPASegmentLib.research.datasets.draws import draw_subset, half_agree, members
 from SPASegmentLib.research.training.stacks import LEAST_PIXELS, Stack
 from SPASegmentLib.research.training.styles import drawn_in_style
 

@@ -10,8 +10,7 @@ import pytest
 from PIL import Image
 
 from SPASegmentLib.errors import DatasetError
-from SPASegmentLib.research.datasets.case import MultiRaterDataset
-from SPASegmentLib.research.datasets.fewer_raters import WithoutRaters
+from SPASegmentLib.research.datasets.case import MultiRaterDataset, WithoutRaters
 from SPASegmentLib.research.datasets.registry import open_dataset
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from SPASegmentLib.errors import DatasetError
 from SPASegmentLib.research.datasets.files import Files
-from SPASegmentLib.research.datasets.pixels import read_mask, read_picture
+from SPASegmentLib.research.datasets.pictures import read_mask, read_picture
 from SPASegmentLib.research.datasets.splits import find_splits_file, hashed_share, read_splits, split_in_order
 
 

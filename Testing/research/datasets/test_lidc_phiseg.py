@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from SPASegmentLib.errors import DatasetError
-from SPASegmentLib.research.datasets.lidc_phiseg import Hdf5Store, LidcPhiseg, PickleStore
+from SPASegmentLib.research.datasets.lidc import Hdf5Store, LidcPhiseg, PickleStore
 from SPASegmentLib.research.datasets.safe_pickle import PickledArray, load_plain_pickle
 
 HAS_H5PY = importlib.util.find_spec("h5py") is not None

@@ -9,11 +9,8 @@ import numpy as np
 import pytest
 
 from SPASegmentLib.errors import DatasetError
-from SPASegmentLib.research.datasets.bu_bil import BuBil
-from SPASegmentLib.research.datasets.chase_db1 import ChaseDb1
-from SPASegmentLib.research.datasets.drishti import Drishti
-from SPASegmentLib.research.datasets.lidc_probunet import LidcProbUnet
-from SPASegmentLib.research.datasets.refuge2 import Refuge2
+from SPASegmentLib.research.datasets.lidc import LidcProbUnet
+from SPASegmentLib.research.datasets.picture_sets import BuBil, ChaseDb1, Drishti, Refuge2
 
 
 def dice(left: np.ndarray, right: np.ndarray) -> float:

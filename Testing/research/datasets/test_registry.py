@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from SPASegmentLib.errors import DatasetError
-from SPASegmentLib.research.datasets.lazy import load_arrays
-from SPASegmentLib.research.datasets.registry import DATASETS, dataset_names, open_dataset
+from SPASegmentLib.research.datasets.registry import DATASETS, open_dataset
 
 NAMES = [
     "lidc",
@@ -34,7 +33,7 @@ NAMES = [
 
 
 def test_all_data_sets_have_a_name_and_a_line_of_help():
-    assert dataset_names() == NAMES
+    assert list(DATASETS) == NAMES
     assert all(registered.about for registered in DATASETS.values())
 
 
@@ -74,44 +73,6 @@ def test_lidc_opens_by_name_with_split_subset_and_options(as_zip, lidc_contents,
     dataset = open_dataset("lidc", [packed], split="val", subset="all4", splits_file=splits)
     assert dataset.name == "lidc"
     assert [case.case_id for case in dataset] == dataset.case_ids() == ["LIDC-IDRI-0001/nodule-0/slice-0"]
-
-
-# load_arrays
-
-
-def test_arrays_hold_what_the_cases_hold(as_zip, lidc_contents):
-    dataset = open_dataset("lidc", [as_zip(lidc_contents())])
-    arrays = load_arrays(dataset)
-    assert arrays.ids == dataset.case_ids() and arrays.patients == ["LIDC-IDRI-0001"] * 2
-    assert arrays.images.dtype == np.uint8 and arrays.masks.dtype == bool
-    for index, case in enumerate(dataset):
-        assert np.array_equal(arrays.images[index] / np.float32(255), case.image)
-        assert np.array_equal(arrays.masks[index], case.masks)
-    packed = load_arrays(dataset, packed=True)
-    assert packed.masks.shape == (2, 4, 16, 2)
-    assert np.array_equal(np.unpackbits(packed.masks, axis=-1, count=16).astype(bool), arrays.masks)
-
-
-def test_arrays_are_made_of_any_data_set_with_cases(as_zip, lidc_contents):
-    lazy = open_dataset("lidc", [as_zip(lidc_contents())])
-
-    class InMemory:
-        name = "memory"
-
-        def __len__(self):
-            return len(lazy)
-
-        def __iter__(self):
-            return iter(lazy)
-
-        def __getitem__(self, index):
-            return lazy[index]
-
-        def case_ids(self):
-            return lazy.case_ids()
-
-    for left, right in zip(load_arrays(InMemory()), load_arrays(lazy), strict=True):
-        assert np.array_equal(left, right)
 
 
 # folder
@@ -197,11 +158,3 @@ def test_a_window_the_wrong_way_round_is_refused(volume_file, as_zip):
     with pytest.raises(DatasetError, match="two numbers LOW HIGH"):
         open_dataset("folder", [as_zip(contents)], window=(5, 5))
     assert open_dataset("folder", [as_zip(contents)])[0].image.tolist() == [[0, 0], [0, 0]]
-
-
-def test_arrays_refuse_images_of_different_sizes(own_contents, as_zip, picture, square):
-    contents = own_contents()
-    for name in [name for name in contents if "/p2/" in name and not name.endswith("txt")]:
-        contents[name] = picture(square(4, side=20), "TIFF" if name.endswith("tif") else "PNG")
-    with pytest.raises(DatasetError, match="Case p2 has another image size"):
-        load_arrays(open_dataset("folder", [as_zip(contents)]))

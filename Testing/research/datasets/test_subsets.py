@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
-from SPASegmentLib.research.datasets.subsets import draw_agreeing
+from SPASegmentLib.research.datasets.draws import draw_agreeing
 
 
 def test_of_many_raters_every_group_whose_half_voted_is_as_likely():

@@ -12,11 +12,8 @@ import SimpleITK as sitk  # noqa: N813
 
 from SPASegmentLib.errors import DatasetError
 from SPASegmentLib.imaging.types import IntensityWindow
-from SPASegmentLib.research.datasets.msd_hippocampus import MsdHippocampus
-from SPASegmentLib.research.datasets.nifti import parse_nifti
-from SPASegmentLib.research.datasets.nrrd import parse_nrrd
-from SPASegmentLib.research.datasets.qubiq import Qubiq
-from SPASegmentLib.research.datasets.spleen import SpleenCt
+from SPASegmentLib.research.datasets.volume_bytes import parse_nifti, parse_nrrd
+from SPASegmentLib.research.datasets.volume_sets import MsdHippocampus, Qubiq, SpleenCt
 from SPASegmentLib.research.datasets.volumes import apply_window, axial, percentile_window
 
 RNG = np.random.default_rng(5)

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from SPASegmentLib.errors import DatasetError, SPASegmentError
 from SPASegmentLib.research.evaluation import Options, evaluate, run
-from SPASegmentLib.research.evaluation.alignment import alignment
 from SPASegmentLib.research.evaluation.records import CaseRecord
-from SPASegmentLib.research.evaluation.unseen import evaluate_unseen_raters
+from SPASegmentLib.research.evaluation.runner import evaluate_unseen_raters
+from SPASegmentLib.research.evaluation.subgroups import alignment
 
 PEOPLE = ("Ann", "Bob", "Cy", "Di")
 QUICK = Options(resamples=100)

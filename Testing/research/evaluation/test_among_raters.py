@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from SPASegmentLib.research.evaluation.among_raters import among_raters, dice_with_the_others
 from SPASegmentLib.research.evaluation.records import CaseRecord
+from SPASegmentLib.research.evaluation.results import among_raters, dice_with_the_others
 
 
 def bars(*widths: int) -> np.ndarray:

@@ -17,9 +17,9 @@ from untrained_engines import untrained, untrained_level_set
 from SPASegmentLib.errors import SPASegmentError
 from SPASegmentLib.research.datasets.any_cases import AnyCases
 from SPASegmentLib.research.evaluation import Options, evaluate, run
-from SPASegmentLib.research.evaluation.by_set import corrections, figures_by_set, nested_coverage
 from SPASegmentLib.research.evaluation.metrics import bootstrap_macro_means, bootstrap_means
 from SPASegmentLib.research.evaluation.records import CaseRecord
+from SPASegmentLib.research.evaluation.subgroups import corrections, figures_by_set, nested_coverage
 
 PARTS = {"large": "may teach", "small": "may teach", "closed": "unseen"}
 USERS = ("always-pick", "approve", "correct", "mixed")

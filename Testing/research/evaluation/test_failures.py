@@ -9,10 +9,10 @@ import pytest
 from evaluation_toys import ToyDataset, toy
 
 from SPASegmentLib.research.evaluation import run
-from SPASegmentLib.research.evaluation.failures import against_no_interaction, offers_nothing
 from SPASegmentLib.research.evaluation.metrics import bootstrap_ratio
 from SPASegmentLib.research.evaluation.records import CaseRecord
 from SPASegmentLib.research.evaluation.results import summarise
+from SPASegmentLib.research.evaluation.subgroups import against_no_interaction, offers_nothing
 
 
 def a_record(case: str, dice: list[float], candidates: int = 2) -> CaseRecord:

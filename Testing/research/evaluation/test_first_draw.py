@@ -13,9 +13,9 @@ from rich.console import Console
 
 from SPASegmentLib.research.datasets.case import Case
 from SPASegmentLib.research.evaluation import Results, run
-from SPASegmentLib.research.evaluation.first_draw import WORDS, kept
 from SPASegmentLib.research.evaluation.protocol import TargetRule, draw
 from SPASegmentLib.research.evaluation.records import CaseRecord
+from SPASegmentLib.research.evaluation.results import WORDS, kept
 
 
 class OneDrew(ToyDataset):

@@ -60,7 +60,6 @@ def test_pairwise_dice_lists_every_two_masks_once() -> None:
 def test_iterations_to_reach_counts_from_one_and_ten_where_it_is_never_reached() -> None:
     dice = np.array([[0.8, 0.9], [0.5, 0.7], [0.5, 0.69]])
     assert metrics.iterations_to_reach(dice, 0.7).tolist() == [1, 2, 10]
-    assert metrics.failure_rate(dice, 0.7) == pytest.approx(1 / 3)
 
 
 def test_energy_distance_of_equal_sets_is_zero_and_of_disjoint_ones_two() -> None:

@@ -14,8 +14,8 @@ from SPASegmentLib.profiles.profile import Profile, new_profile
 from SPASegmentLib.profiles.records import ModelReference
 from SPASegmentLib.profiles.store import ProfileStore
 from SPASegmentLib.research.evaluation import TransferOptions, run, run_transfer
-from SPASegmentLib.research.evaluation.options import Options
-from SPASegmentLib.research.evaluation.profiled import with_profile
+from SPASegmentLib.research.evaluation.protocol import Options
+from SPASegmentLib.research.evaluation.variants import with_profile
 
 
 @pytest.fixture(scope="module")

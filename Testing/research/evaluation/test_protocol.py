@@ -13,13 +13,12 @@ from hypothesis.extra.numpy import arrays
 
 from SPASegmentLib.errors import DatasetError
 from SPASegmentLib.research.datasets.case import Case
-from SPASegmentLib.research.datasets.subsets import half_agree
+from SPASegmentLib.research.datasets.draws import half_agree
 from SPASegmentLib.research.evaluation.protocol import (
     TargetRule,
     approves,
     draw,
     draw_click,
-    draw_target,
     pick,
     sample_order,
     style_target,
@@ -61,20 +60,18 @@ def test_a_target_that_comes_out_empty_is_drawn_again() -> None:
 def test_a_case_nobody_drew_in_has_no_target() -> None:
     case = a_case(np.zeros((4, 3, 3), bool))
     assert draw(case, 0) is None
-    assert draw_target("made-up", case, 0) is None
     assert all(draw(case, 0, TargetRule(style)) is None for style in ("largest", "smallest", "majority"))
 
 
 def test_the_draw_depends_on_data_set_case_and_seed_and_on_nothing_else() -> None:
     masks = np.random.default_rng(0).random((4, 16, 16)) < 0.5
     case = a_case(masks)
-    first = draw_target("made-up", case, 0)
+    first = draw(case, 0).target
     other_person = replace(case, patient="q", image=np.ones((16, 16), np.float32))
-    assert (draw_target("made-up", other_person, 0) == first).all()
-    assert (draw(case, 0).target == first).all()
+    assert (draw(other_person, 0).target == first).all()
     for name, case_id, seed in [("other", "a", 0), ("made-up", "b", 0), ("made-up", "a", 1)]:
-        others = [draw_target(name, a_case(masks, case_id + "x" * i), seed) for i in range(8)]
-        assert any((other != first).any() for other in others)
+        others = [replace(a_case(masks, case_id + "x" * i), dataset=name) for i in range(8)]
+        assert any((draw(other, seed).target != first).any() for other in others)
 
 
 def test_the_draw_is_the_one_written_down_here() -> None:

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from SPASegmentLib.research.evaluation import Results, TransferOptions, run
 from SPASegmentLib.research.evaluation.report import typical_case
-from SPASegmentLib.research.evaluation.samples import for_each_count
+from SPASegmentLib.research.evaluation.variants import for_each_count
 
 PEOPLE = ("Ann", "Bob", "Cy", "Di")
 REPOSITORY = Path(__file__).resolve().parents[3]

@@ -240,7 +240,7 @@ def test_run_shows_the_table_on_the_console() -> None:
     lines = text.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
     assert any(line.split()[:2] == ["toy", "4"] for line in lines)
-    assert any("Dice of toy minus" in line for line in lines)
+    assert any("toy - narrow" in line for line in lines)
 
 
 @pytest.mark.parametrize(

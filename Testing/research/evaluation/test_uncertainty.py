@@ -9,15 +9,15 @@ import pytest
 from evaluation_toys import ToyDataset, ToyEngine
 
 from SPASegmentLib.imaging.types import Region
-from SPASegmentLib.research.evaluation.interaction import interact
-from SPASegmentLib.research.evaluation.metrics import dice
-from SPASegmentLib.research.evaluation.protocol import draw
-from SPASegmentLib.research.evaluation.uncertainty import (
+from SPASegmentLib.research.evaluation.interaction import (
     calibration_in_region,
     inside_region,
+    interact,
     sample_masks,
     spread_against_raters,
 )
+from SPASegmentLib.research.evaluation.metrics import dice
+from SPASegmentLib.research.evaluation.protocol import draw
 
 
 def a_disc(

@@ -16,9 +16,17 @@ from SPASegmentLib.cli import main as cli
 from SPASegmentLib.research.evaluation.records import CaseRecord
 from SPASegmentLib.research.systems.comparison import missing
 from SPASegmentLib.research.systems.cost import Cost
-from SPASegmentLib.research.systems.ranking import gaps, sentences
 from SPASegmentLib.research.systems.specs import TABLE
-from SPASegmentLib.research.systems.table import COLUMNS, all_drew, cells, make_row, markdown, rich_table
+from SPASegmentLib.research.systems.table import (
+    COLUMNS,
+    all_drew,
+    cells,
+    gaps,
+    make_row,
+    markdown,
+    rich_table,
+    sentences,
+)
 
 
 @pytest.fixture(autouse=True)

@@ -11,13 +11,13 @@ from SPASegmentLib.errors import CheckpointError
 from SPASegmentLib.network.checkpoint import CheckpointHeader, save_checkpoint
 from SPASegmentLib.research.evaluation.corrections import error_point
 from SPASegmentLib.research.systems.base import majority, random_rater
-from SPASegmentLib.research.systems.batches import RaterBatchMaker
+from SPASegmentLib.research.systems.loading import begin, start_from
 from SPASegmentLib.research.systems.mrnet import MultiRaterPerception, among, draw_expertness
 from SPASegmentLib.research.systems.msa import Msa
 from SPASegmentLib.research.systems.probunet import gaussian_kl
+from SPASegmentLib.research.systems.run import RaterBatchMaker
 from SPASegmentLib.research.systems.sam import Prompts, Sam, error_click, focal_loss, noisy_boxes
 from SPASegmentLib.research.systems.specs import build_system, get_system, system_config
-from SPASegmentLib.research.systems.start import begin, start_from
 from SPASegmentLib.research.systems.user import hand_drawn_box
 from SPASegmentLib.research.training.batches import Batch, BatchMaker
 

@@ -15,13 +15,12 @@ from SPASegmentLib.inference.messages import ModelInfo
 from SPASegmentLib.research.evaluation.interaction import interact
 from SPASegmentLib.research.evaluation.protocol import Draw
 from SPASegmentLib.research.systems.config import SystemConfig
-from SPASegmentLib.research.systems.loading import load_official
+from SPASegmentLib.research.systems.loading import find_start, load_official, start_from
 from SPASegmentLib.research.systems.msa import Msa
 from SPASegmentLib.research.systems.prompted import BoxedEngine, ClickedEngine
 from SPASegmentLib.research.systems.registry import checkpoint_path, find_checkpoint, training_options
 from SPASegmentLib.research.systems.sam import Encoded, Prompts
 from SPASegmentLib.research.systems.specs import SYSTEMS, TABLE, build_system
-from SPASegmentLib.research.systems.start import find_start, start_from
 from SPASegmentLib.research.training.options import TrainOptions
 
 SHALLOW = {"vit_embed": 48, "vit_depth": 4, "vit_heads": 4}

@@ -17,11 +17,10 @@ from SPASegmentLib.network.checkpoint import load_checkpoint, read_header
 from SPASegmentLib.research.evaluation.interaction import interact, run_case, slice_image
 from SPASegmentLib.research.evaluation.protocol import Draw
 from SPASegmentLib.research.evaluation.results import stops_at
-from SPASegmentLib.research.systems.boxes import BoxRequest
 from SPASegmentLib.research.systems.cost import count_macs
 from SPASegmentLib.research.systems.loading import SystemFactory, load_system
 from SPASegmentLib.research.systems.prompted import BoxedEngine
-from SPASegmentLib.research.systems.run import SystemRun, train_system
+from SPASegmentLib.research.systems.run import system_run, train_system
 from SPASegmentLib.research.systems.specs import (
     SYSTEMS,
     TABLE,
@@ -30,7 +29,7 @@ from SPASegmentLib.research.systems.specs import (
     system_config,
     system_options,
 )
-from SPASegmentLib.research.systems.user import click_on_errors, draw_boxes
+from SPASegmentLib.research.systems.user import BoxRequest, click_on_errors, draw_boxes
 from SPASegmentLib.research.training.batches import Sealed
 from SPASegmentLib.research.training.options import TrainOptions
 
@@ -49,11 +48,11 @@ FROM_SCRATCH = [name for name in TRAINED if not SYSTEMS[name].start]
 @pytest.mark.parametrize("name", FROM_SCRATCH)
 def test_the_loss_falls_and_the_object_is_found(tmp_path, tiny_data, tiny_options, system_checkpoint, name):
     best = system_checkpoint(name)
-    fresh = SystemRun(name, tiny_data, tmp_path, tiny_options(name), QUIET)
+    fresh = system_run(name, tiny_data, tmp_path, tiny_options(name), QUIET)
     batch = Sealed(fresh.maker.batch(9, 0, 8))
     before, after = (
         float(net.train()(batch, 1, torch.Generator().manual_seed(0)).loss.detach())
-        for net in (fresh.system, load_system(best)[0])
+        for net in (fresh.network, load_system(best)[0])
     )
     assert after < 0.9 * before
     log = [json.loads(line) for line in (best.parent / "log.jsonl").read_text().splitlines()]
@@ -73,7 +72,7 @@ def test_a_system_resumes_to_the_weights_of_an_uninterrupted_run(
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train_system(name, tiny_data, whole, options, False, QUIET)
     parts.mkdir()
-    SystemRun(name, tiny_data, parts, options, QUIET).step(0)
+    system_run(name, tiny_data, parts, options, QUIET).step(0)
     train_system(name, tiny_data, parts, options, True, QUIET)
     ends = [load_checkpoint(folder / "last.safetensors")[0] for folder in (whole, parts)]
     assert ends[0].keys() == ends[1].keys()
@@ -83,7 +82,7 @@ def test_a_system_resumes_to_the_weights_of_an_uninterrupted_run(
 
 
 def test_a_run_with_other_options_is_not_resumed(tmp_path, tiny_data, tiny_options):
-    SystemRun("unet", tiny_data, tmp_path, tiny_options("unet", steps=2, checkpoint_every=1), QUIET).step(0)
+    system_run("unet", tiny_data, tmp_path, tiny_options("unet", steps=2, checkpoint_every=1), QUIET).step(0)
     with pytest.raises(CheckpointError, match="other options"):
         train_system("unet", tiny_data, tmp_path, tiny_options("unet", steps=3), True, QUIET)
 
@@ -118,7 +117,7 @@ def test_without_zoom_a_system_learns_and_answers_in_the_first_region_alone(
 ):
     options = tiny_options("unet", steps=2)
     fixed = options.model_copy(update={"network": {**options.network, "zoom": False}})
-    run = SystemRun("unet", tiny_data, tmp_path / "run", fixed, QUIET)
+    run = system_run("unet", tiny_data, tmp_path / "run", fixed, QUIET)
     assert (run.maker.region_known, run.validation.region_known) == (0, 0)
     request = ProposalRequest(slice_image(case), (CLICK,))
     sides = []
@@ -201,7 +200,7 @@ def test_a_system_that_starts_from_another_says_which_to_train_first(
 ):
     monkeypatch.setenv("SPASEGMENT_MODELS", str(tmp_path / "models"))
     with pytest.raises(CheckpointError, match="msa starts from the weights of sam"):
-        SystemRun("msa", tiny_data, tmp_path, tiny_options("msa"), QUIET)
+        system_run("msa", tiny_data, tmp_path, tiny_options("msa"), QUIET)
 
 
 def test_anothers_checkpoint_is_refused(system_checkpoint):

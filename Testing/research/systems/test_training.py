@@ -13,10 +13,10 @@ from SPASegmentLib.network.checkpoint import load_checkpoint, save_checkpoint
 from SPASegmentLib.network.config import build_config
 from SPASegmentLib.network.generator import PreferenceGenerator
 from SPASegmentLib.research.systems.registry import RIVALS
-from SPASegmentLib.research.training.levels import SHOWN_LEVELS, even_levels, play_levels
-from SPASegmentLib.research.training.loop import _Run, train
+from SPASegmentLib.research.training.answers import oracle_point
+from SPASegmentLib.research.training.loop import spa_run, train
 from SPASegmentLib.research.training.options import TrainOptions
-from SPASegmentLib.research.training.oracle import oracle_point
+from SPASegmentLib.research.training.rounds import SHOWN_LEVELS, even_levels, play_levels
 
 QUIET = Console(quiet=True)
 TRAINED = [rival.name for rival in RIVALS.values() if not rival.network]
@@ -28,7 +28,7 @@ def test_a_rival_resumes_to_the_weights_of_an_uninterrupted_run(tmp_path, tiny_d
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train(tiny_data, whole, options, False, QUIET)
     parts.mkdir()
-    _Run(tiny_data, parts, options, QUIET)._step(0)
+    spa_run(tiny_data, parts, options, QUIET).step(0)
     train(tiny_data, parts, options, True, QUIET)
     ends = [load_checkpoint(folder / "last.safetensors")[0] for folder in (whole, parts)]
     assert ends[0].keys() == ends[1].keys()
@@ -39,7 +39,7 @@ def test_a_rival_resumes_to_the_weights_of_an_uninterrupted_run(tmp_path, tiny_d
 
 def test_a_run_of_before_the_switches_goes_on(tmp_path, tiny_data, options_of):
     options = options_of("table3-all", steps=2, checkpoint_every=1)
-    _Run(tiny_data, tmp_path, options, QUIET)._step(0)
+    spa_run(tiny_data, tmp_path, options, QUIET).step(0)
     last = tmp_path / "last.safetensors"
     state, header = load_checkpoint(last)
     for added in ("candidates", "oracle_points"):

@@ -23,8 +23,9 @@ from SPASegmentLib.network.checkpoint import load_checkpoint, read_header
 from SPASegmentLib.network.config import SPAConfig
 from SPASegmentLib.network.spa import SPANetwork
 from SPASegmentLib.research.training.batches import BatchMaker, Sealed
-from SPASegmentLib.research.training.loop import one_cycle, train
+from SPASegmentLib.research.training.loop import train
 from SPASegmentLib.research.training.options import TrainOptions
+from SPASegmentLib.research.training.run import one_cycle
 from SPASegmentLib.research.training.step import TrainingStep
 
 QUIET = Console(quiet=True)
@@ -96,11 +97,11 @@ def test_a_resumed_run_ends_in_the_weights_of_an_uninterrupted_one(tmp_path, tin
 
 def stop_after(folder, data, options, steps):
     """Run until the checkpoint of `steps`, as a run stopped there would have left it."""
-    from SPASegmentLib.research.training.loop import _Run
+    from SPASegmentLib.research.training.loop import spa_run
 
-    run = _Run(data, folder, options, QUIET)
+    run = spa_run(data, folder, options, QUIET)
     for step in range(steps):
-        run._step(step)
+        run.step(step)
 
 
 def test_resuming_with_other_options_is_refused(tmp_path, tiny_data, tiny_options):

@@ -8,25 +8,129 @@ rest agrees on, near what is labelled already, is one larger partial labelling.
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
 
-from SPASegmentLib.errors import InputError
+from SPASegmentLib.errors import InputError, SeedError
 from SPASegmentLib.imaging import zoom
-from SPASegmentLib.imaging.types import Region, SliceImage
+from SPASegmentLib.imaging.types import PointPrompt, Region, SliceImage
 from SPASegmentLib.inference.candidates import K, cluster, select
 from SPASegmentLib.inference.messages import CancelToken, Engine, ProposalRequest
 from SPASegmentLib.research.systems.partial.labels import BACKGROUND, FOREGROUND, UNKNOWN
-from SPASegmentLib.research.systems.partial.messages import (
-    Growth,
-    PartialCandidate,
-    PartialProposal,
-    PartialRequest,
-    Samples,
-)
-from SPASegmentLib.research.systems.partial.points import points_of
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What one labelling adds to the one before it.
+
+    name: short words for the user. foreground_mm2, background_mm2: areas labelled anew. support: share in
+    [0, 1] of the network's samples behind it.
+    """
+
+    name: str
+    foreground_mm2: float
+    background_mm2: float
+    support: float
+
+
+@dataclass(frozen=True, eq=False)
+class PartialCandidate:
+    """One larger partial labelling. labels: (H, W) uint8 of UNKNOWN, FOREGROUND and BACKGROUND."""
+
+    labels: np.ndarray
+    growth: Growth
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Samples of the network on a region's grid: (N, G, G) float32 probabilities."""
+
+    region: Region
+    maps: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class PartialProposal:
+    """One iteration's answer: what the model would label next, and the alternatives.
+
+    given: (H, W) uint8, what was grown. recommendation: the larger labelling all samples together support.
+    candidates: at most K. fewer_reason: why fewer than K, else "". complete: nothing more can be added with
+    certainty. samples: all so far, for the next iteration. warnings: sentences. seconds: of computing.
+    """
+
+    given: np.ndarray
+    recommendation: PartialCandidate
+    candidates: tuple[PartialCandidate, ...]
+    samples: Samples
+    fewer_reason: str = ""
+    complete: bool = False
+    warnings: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class PartialRequest:
+    """Everything a proposal depends on; equal requests give equal proposals, bit for bit on one machine.
+
+    labels: (H, W) uint8 of the slice `image`. earlier: the last proposal's samples, or None. rejected:
+    labellings turned down before. seed: of everything random. reach: mm a proposal may go beyond what is
+    labelled, or None for a quarter of the object's width. certainty: share of samples that must agree.
+    """
+
+    image: SliceImage
+    labels: np.ndarray
+    earlier: Samples | None = None
+    rejected: tuple[np.ndarray, ...] = ()
+    seed: int = 0
+    reach: float | None = None
+    certainty: float = 0.9
+
+
+FURTHER = 2
+"""Points of each kind beyond the seed; the network was trained with few."""
+NEAR = 0.75
+"""Background points are sought within so many widths of the labelled foreground."""
+
+
+def points_of(labels: np.ndarray) -> tuple[PointPrompt, ...]:
+    """The seed first: the pixel deepest in the foreground; then points far apart, of both kinds.
+
+    labels: (H, W) uint8. Raises SeedError where nothing is labelled as foreground.
+    """
+    foreground = labels == FOREGROUND
+    if not foreground.any():
+        raise SeedError("The labels have no foreground on this slice; mark a part of the object first.")
+    depth = ndimage.distance_transform_edt(np.pad(foreground, 1))[1:-1, 1:-1]
+    row, col = divmod(int(depth.argmax()), depth.shape[1])
+    seed = (row, col)
+    positive = _apart(np.argwhere(depth > 0.5 * depth.max()), [seed], FURTHER)
+    distance = ndimage.distance_transform_edt(~foreground)
+    width = np.sqrt(foreground.sum())
+    near = (labels == BACKGROUND) & (distance <= max(NEAR * width, 4.0)) & (distance >= 2.0)
+    negative = _apart(np.argwhere(near), [], FURTHER)
+    points = [seed, *positive]
+    return (
+        *(PointPrompt(float(row), float(col)) for row, col in points),
+        *(PointPrompt(float(row), float(col), False) for row, col in negative),
+    )
+
+
+def _apart(places: np.ndarray, taken: list[tuple[int, int]], count: int) -> list[tuple[int, int]]:
+    """Up to `count` of the places (n, 2), each the farthest from those before it and at least 3 pixels."""
+    chosen: list[tuple[int, int]] = []
+    reference = [np.array(place, float) for place in taken]
+    for _ in range(min(count, len(places))):
+        anchors = reference or [places.mean(axis=0)]
+        distance = np.min([np.hypot(*(places - anchor).T) for anchor in anchors], axis=0)
+        best = int(distance.argmax())
+        if reference and distance[best] < 3.0:
+            break
+        chosen.append((int(places[best][0]), int(places[best][1])))
+        reference.append(places[best].astype(float))
+    return chosen
+
 
 TEMPERATURE = 0.02
 """Softness, in shares of the object's area, of how much a contradiction costs a sample."""

@@ -13,8 +13,8 @@ from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.atomic import atomic_file
 from SPASegmentLib.imaging.types import SliceImage
 from SPASegmentLib.reporting.overlay import Look, View, draw, stretched, swatch, view_of
+from SPASegmentLib.research.systems.partial.growth import PartialCandidate, PartialProposal
 from SPASegmentLib.research.systems.partial.labels import BACKGROUND, FOREGROUND, UNKNOWN
-from SPASegmentLib.research.systems.partial.messages import PartialCandidate, PartialProposal
 
 _GIVEN_OBJECT = Look((255, 221, 51), 0.55, (255, 221, 51))
 _GIVEN_OTHER = Look((70, 110, 170), 0.45, (90, 130, 200))

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from SPASegmentLib.research.systems.wong.discs import DiscImages, subsets
+from SPASegmentLib.research.systems.wong.discs import DiscImages, Pairs, WongOptions, make_pairs, subsets
 from SPASegmentLib.research.systems.wong.network import Inputs, Partial, WongNetwork, latent_shape
-from SPASegmentLib.research.systems.wong.options import WongOptions
-from SPASegmentLib.research.systems.wong.partial import Pairs, make_pairs
 
 _BATCH = 100
 

@@ -8,7 +8,7 @@ from SPASegmentLib.inference.local import LocalEngine
 from SPASegmentLib.inference.messages import ModelInfo
 from SPASegmentLib.network.config import SPAConfig
 from SPASegmentLib.network.spa import SPANetwork
-from SPASegmentLib.research.systems.level_set_engine import LevelSetEngine
+from SPASegmentLib.research.systems.single_map import LevelSetEngine
 
 
 def untrained(seed: int = 0) -> LocalEngine:

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from SPASegmentLib.errors import InputError
-from SPASegmentLib.research.systems.partial.growth import grow, sample_weights
+from SPASegmentLib.research.systems.partial.growth import PartialRequest, grow, sample_weights
 from SPASegmentLib.research.systems.partial.labels import BACKGROUND, FOREGROUND, UNKNOWN
-from SPASegmentLib.research.systems.partial.messages import PartialRequest
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from SPASegmentLib.errors import SeedError
+from SPASegmentLib.research.systems.partial.growth import points_of
 from SPASegmentLib.research.systems.partial.labels import BACKGROUND, FOREGROUND
-from SPASegmentLib.research.systems.partial.points import points_of
 
 
 def test_every_point_lies_on_a_label_of_its_kind_and_the_seed_is_the_deepest(rough):

@@ -12,7 +12,7 @@ from SPASegmentLib.research.systems.partial.session import PartialSession
 
 @pytest.fixture
 def started(engine, image, rough) -> PartialSession:
-    return PartialSession.start(image, engine.model, rough).advance(engine)
+    return PartialSession.of_labels(image, engine.model, rough).advance(engine)
 
 
 def unknown(labels: np.ndarray) -> int:
@@ -76,6 +76,6 @@ def test_what_does_not_fit_is_refused(started, engine, image, rough):
     with pytest.raises(StepError, match="No labelling is final"):
         started.result()
     with pytest.raises(SeedError, match="no foreground"):
-        PartialSession.start(image, engine.model, np.zeros_like(rough))
+        PartialSession.of_labels(image, engine.model, np.zeros_like(rough))
     with pytest.raises(InputError, match="random seed"):
-        PartialSession.start(image, engine.model, rough, random_seed=-1)
+        PartialSession.of_labels(image, engine.model, rough, random_seed=-1)

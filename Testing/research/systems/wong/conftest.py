@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from SPASegmentLib.research.systems.wong.options import WongOptions
+from SPASegmentLib.research.systems.wong.discs import WongOptions
 
 
 @pytest.fixture

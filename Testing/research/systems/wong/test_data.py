@@ -5,9 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from SPASegmentLib.research.systems.wong.discs import HELD_OUT, TRAIN, VALIDATION, make_discs, subsets
-from SPASegmentLib.research.systems.wong.options import WongOptions
-from SPASegmentLib.research.systems.wong.partial import make_pairs, random_shapes
+from SPASegmentLib.research.systems.wong.discs import (
+    HELD_OUT,
+    TRAIN,
+    VALIDATION,
+    WongOptions,
+    make_discs,
+    make_pairs,
+    random_shapes,
+    subsets,
+)
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,15 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from SPASegmentLib.research.systems.wong.loss import dice_loss, divergence, loss
-from SPASegmentLib.research.systems.wong.network import Inputs, Partial, WongNetwork, latent_shape
+from SPASegmentLib.research.systems.wong.network import (
+    Inputs,
+    Partial,
+    WongNetwork,
+    dice_loss,
+    divergence,
+    latent_shape,
+    loss,
+)
 
 
 def some_inputs(seed: int = 0) -> tuple[Inputs, Partial]:

@@ -14,10 +14,10 @@ from SPASegmentLib.network.checkpoint import read_header
 from SPASegmentLib.network.registry import model_path
 from SPASegmentLib.research.systems.wong import training
 from SPASegmentLib.research.systems.wong.discs import VALIDATION, make_discs
-from SPASegmentLib.research.systems.wong.loss import loss
 from SPASegmentLib.research.systems.wong.measure import fixed_pairs, inputs_of, target_of
-from SPASegmentLib.research.systems.wong.network import WongNetwork
-from SPASegmentLib.research.systems.wong.training import LOG_FILE, MODEL_FILE, STATE_FILE, load_wong, train
+from SPASegmentLib.research.systems.wong.network import WongNetwork, loss
+from SPASegmentLib.research.systems.wong.training import MODEL_FILE, load_wong, train
+from SPASegmentLib.research.training.run import LOG_FILE, STATE_FILE
 
 QUIET = Console(quiet=True)
 
@@ -27,14 +27,14 @@ class KilledError(Exception):
 
 
 def killed_at(monkeypatch: pytest.MonkeyPatch, stop: int) -> None:
-    whole = training._DiscRun._step
+    whole = training._DiscRun.step
 
     def step(run, number):
         if number == stop:
             raise KilledError
         return whole(run, number)
 
-    monkeypatch.setattr(training._DiscRun, "_step", step)
+    monkeypatch.setattr(training._DiscRun, "step", step)
 
 
 def test_a_killed_run_ends_with_the_same_weights_as_one_that_was_not(tiny, tmp_path, monkeypatch):

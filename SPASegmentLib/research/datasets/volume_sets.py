@@ -1,27 +1,111 @@
-"""QUBIQ: single slices of brain, prostate and kidney, drawn by three to seven experts."""
+"""Data sets of volumes: hippocampus (Decathlon), spleen, and QUBIQ's brain, prostate and kidney."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from SPASegmentLib.errors import DatasetError
-from SPASegmentLib.imaging.types import IntensityWindow
+from SPASegmentLib.imaging.window import CT_SOFT_TISSUE
 from SPASegmentLib.research.datasets.files import Files
 from SPASegmentLib.research.datasets.lazy import CaseEntry
 from SPASegmentLib.research.datasets.pictures import IMAGE, CaseFiles, Found, PictureDataset, collect
-from SPASegmentLib.research.datasets.splits import held_out
-from SPASegmentLib.research.datasets.volumes import apply_window, percentile_window, read_array
+from SPASegmentLib.research.datasets.splits import hashed_split, held_out
+from SPASegmentLib.research.datasets.volumes import (
+    Study,
+    VolumeDataset,
+    apply_window,
+    given_window,
+    percentile_window,
+    read_array,
+)
 
-SOFT_TISSUE = IntensityWindow(-160.0, 240.0)
+LABELS = {"any": (1, 2), "anterior": (1,), "posterior": (2,), "1": (1,), "2": (2,)}
+
+_HIPPOCAMPUS = re.compile(r"(?:^|/)(images|labels)(?:Tr)?/(hippocampus_\d+)\.nii(?:\.gz)?$")
+
+
+class MsdHippocampus(VolumeDataset):
+    """`images/hippocampus_<n>.nii.gz` and `labels/hippocampus_<n>.nii.gz` (or imagesTr, labelsTr).
+
+    Every axial slice with the label is a case: case_id "hippocampus_<n>/slice-<k>", patient the volume.
+    One rater. Splits by a stable hash of the volume.
+    """
+
+    layout = "images/hippocampus_<n>.nii.gz and labels/hippocampus_<n>.nii.gz"
+    modality = "MR"
+
+    def __init__(
+        self,
+        paths: Iterable[Path | str],
+        split: str = "all",
+        subset: str | None = "any",
+        label: str | int = "any",
+    ) -> None:
+        """label: "any", 1 (anterior) or 2 (posterior). Raises DatasetError as every loader does."""
+        if str(label) not in LABELS:
+            raise DatasetError(f"The hippocampus data have no label '{label}'; choose any, 1 or 2.")
+        self._values = LABELS[str(label)]
+        files = Files(paths)
+        studies = map(Study.of, collect(files, _recognise_hippocampus, ["label"]))
+        super().__init__("msd-hippocampus", files, studies)
+        self.select(split, subset, lambda entry: hashed_split(entry.patient))
+
+    def foreground(self, labels: np.ndarray) -> np.ndarray:
+        """Voxels with one of the chosen labels."""
+        return np.isin(labels, self._values)
+
+
+def _recognise_hippocampus(name: str) -> Found | None:
+    match = _HIPPOCAMPUS.search(name)
+    if match is None:
+        return None
+    return Found(match[2], match[2], IMAGE if match[1] == "images" else "label")
+
+
+_SPLEEN = re.compile(r"(?:^|/)(sub-[^/]+)_ct(_seg-manual)?\.nii(?:\.gz)?$")
+
+
+class SpleenCt(VolumeDataset):
+    """`sub-<name>_ct.nii.gz` and `derivatives/labels/.../sub-<name>_ct_seg-manual.nii.gz`.
+
+    Every labelled axial slice is a case: case_id "sub-<name>/slice-<k>". One rater. Nothing is trained on it:
+    all cases are test.
+    """
+
+    layout = "sub-<name>_ct.nii.gz and derivatives/.../sub-<name>_ct_seg-manual.nii.gz"
+    modality = "CT"
+
+    def __init__(
+        self,
+        paths: Iterable[Path | str],
+        split: str = "all",
+        subset: str | None = "any",
+        window: Sequence[float] = (CT_SOFT_TISSUE.low, CT_SOFT_TISSUE.high),
+    ) -> None:
+        """window: (LOW, HIGH) in HU. Raises DatasetError as every loader does."""
+        self.window = given_window(window)
+        files = Files(paths)
+        studies = map(Study.of, collect(files, _recognise_spleen, ["label"]))
+        super().__init__("spleen", files, studies)
+        self.select(split, subset, lambda _: "test")
+
+    def foreground(self, labels: np.ndarray) -> np.ndarray:
+        """Voxels with any label."""
+        return labels > 0
+
+
+def _recognise_spleen(name: str) -> Found | None:
+    match = _SPLEEN.search(name)
+    return Found(match[1], match[1], "label" if match[2] else IMAGE) if match else None
 
 
 @dataclass(frozen=True)
-class Task:
+class QubiqTask:
     """One of the paper's tasks. folder: as distributed. number: which `task<number>_seg..` files."""
 
     folder: str
@@ -30,14 +114,14 @@ class Task:
 
 
 TASKS = {
-    "brain-growth": Task("brain-growth", 1, "MR"),
-    "brain-tumor": Task("brain-tumor", 1, "MR"),
-    "kidney": Task("kidney", 1, "CT"),
-    "prostate-1": Task("prostate", 1, "MR"),
-    "prostate-2": Task("prostate", 2, "MR"),
+    "brain-growth": QubiqTask("brain-growth", 1, "MR"),
+    "brain-tumor": QubiqTask("brain-tumor", 1, "MR"),
+    "kidney": QubiqTask("kidney", 1, "CT"),
+    "prostate-1": QubiqTask("prostate", 1, "MR"),
+    "prostate-2": QubiqTask("prostate", 2, "MR"),
 }
 
-_FILE = re.compile(r"(?:^|/)(?:image|task(\d+)_seg(\d+))\.nii(?:\.gz)?$")
+_QUBIQ = re.compile(r"(?:^|/)(?:image|task(\d+)_seg(\d+))\.nii(?:\.gz)?$")
 
 
 class Qubiq(PictureDataset):
@@ -70,12 +154,12 @@ class Qubiq(PictureDataset):
         self.modality = self._task.modality
         files = Files(paths)
         number = self._task.number if subtask is None else subtask
-        recognise = _recogniser(self._task.folder, number)
+        recognise = _qubiq_recogniser(self._task.folder, number)
         super().__init__(f"qubiq-{task}", files, collect(files, recognise))
         if not self.entries[0].source.masks:
             raise DatasetError(f"The data set qubiq-{task} has no file task{number:02d}_seg<r>.nii.gz.")
         val = held_out(patient for patient in self.patients() if patient.startswith("Training/"))
-        self.select(split, subset, lambda entry: _split_of(entry.patient, val))
+        self.select(split, subset, lambda entry: _qubiq_split(entry.patient, val))
 
     def foreground(self, data: bytes, case_id: str) -> np.ndarray:
         """(H, W) bool: what is at least one half."""
@@ -88,7 +172,7 @@ class Qubiq(PictureDataset):
     def read_image(self, entry: CaseEntry[CaseFiles]) -> np.ndarray:
         """(H, W) float32 in [0, 1]."""
         plane = self._plane(entry)[0]
-        window = SOFT_TISSUE if self.modality == "CT" else percentile_window(plane)
+        window = CT_SOFT_TISSUE if self.modality == "CT" else percentile_window(plane)
         return apply_window(plane, window)
 
     def read_spacing(self, entry: CaseEntry[CaseFiles]) -> tuple[float, float]:
@@ -109,21 +193,21 @@ class Qubiq(PictureDataset):
         return plane, ijk_to_ras
 
 
-def _recogniser(folder: str, number: int) -> Callable[[str], Found | None]:
+def _qubiq_recogniser(folder: str, number: int) -> Callable[[str], Found | None]:
     def recognise(name: str) -> Found | None:
-        match = _FILE.search(name)
+        match = _QUBIQ.search(name)
         parts = name.split("/")
         if match is None or len(parts) < 3 or folder not in (part.replace("_", "-") for part in parts[:-2]):
             return None
         if match[1] is not None and int(match[1]) != number:
             return None
-        case_id = f"{_part(parts)}/{parts[-2]}"
+        case_id = f"{_qubiq_part(parts)}/{parts[-2]}"
         return Found(case_id, case_id, IMAGE if match[2] is None else match[2])
 
     return recognise
 
 
-def _part(parts: list[str]) -> str:
+def _qubiq_part(parts: list[str]) -> str:
     for part in reversed(parts[:-2]):
         for name in ("Training", "Validation", "Testing"):
             if part.lower().startswith(name.lower()[:5]):
@@ -131,7 +215,7 @@ def _part(parts: list[str]) -> str:
     return "Training"
 
 
-def _split_of(patient: str, val: set[str]) -> str:
+def _qubiq_split(patient: str, val: set[str]) -> str:
     if patient in val:
         return "val"
     return "train" if patient.startswith("Training/") else "test"

@@ -1,4 +1,4 @@
-"""Figures by set and, over the sets of a part, the mean of their means (macro)."""
+"""Figures by set, by single rater, and beside a model one cannot interact with."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 
 from SPASegmentLib.research.datasets.case import set_of
-from SPASegmentLib.research.evaluation.metrics import Estimate, bootstrap_macro_means, bootstrap_means
+from SPASegmentLib.research.evaluation.metrics import (
+    NOT_REACHED,
+    Estimate,
+    bootstrap_macro_means,
+    bootstrap_means,
+    bootstrap_ratio,
+    iterations_to_reach,
+)
 from SPASegmentLib.research.evaluation.protocol import SIGHTED
 from SPASegmentLib.research.evaluation.records import CaseRecord
 from SPASegmentLib.research.evaluation.results import by_iteration, course, interval, rounded
@@ -115,3 +122,110 @@ def nested_coverage(rows: Sequence[CaseRecord]) -> dict[str, Any] | None:
     pairs = np.array([pair for nested in shared for pair in nested], dtype=np.float64)
     covered = pairs[:, 0] >= pairs[:, 1] - NESTED_SLACK
     return {"clicks": len(shared), "structures": len(pairs), "covered": rounded(float(covered.mean()))}
+
+
+INCLUDED, EXCLUDED = "included", "excluded"
+
+
+def alignment(records: Sequence[CaseRecord], resamples: int) -> dict[str, Any] | None:
+    """Dice with each single rater by iteration, over cases whose target includes them and over the others.
+
+    Returns `{"raters": {NAME: {"included": figures, "excluded": figures}}, "mean": {...}}`, where "mean" is
+    over all pairs of a case and a rater, or None where raters have no names. A rater who drew nothing in a
+    case is left out of it.
+    """
+    pairs = [pair for record in records for pair in _rater_pairs(record)]
+    if not pairs:
+        return None
+    names = list(dict.fromkeys(name for name, *_ in pairs))
+    return {
+        "raters": {name: _by_side([p for p in pairs if p[0] == name], resamples) for name in names},
+        "mean": _by_side(pairs, resamples),
+    }
+
+
+_Pair = tuple[str, str, str, list[float]]
+
+
+def _rater_pairs(record: CaseRecord) -> list[_Pair]:
+    """(rater, included or excluded, patient, Dice by iteration) of the raters who drew something."""
+    return [
+        (
+            name,
+            INCLUDED if number in record.included else EXCLUDED,
+            record.patient,
+            [row[number] for row in record.rater_dice],
+        )
+        for number, name in enumerate(record.raters)
+        if record.drew[number]
+    ]
+
+
+def _by_side(pairs: Sequence[_Pair], resamples: int) -> dict[str, Any]:
+    sides = {side: [p for p in pairs if p[1] == side] for side in (INCLUDED, EXCLUDED)}
+    return {side: _side_figures(held, resamples) for side, held in sides.items() if held}
+
+
+def _side_figures(pairs: Sequence[_Pair], resamples: int) -> dict[str, Any]:
+    """Mean Dice by iteration, and the change from the first to the last with its interval."""
+    dice = np.array([row for *_, row in pairs])
+    [change] = bootstrap_means(dice[:, -1:] - dice[:, :1], [patient for _, _, patient, _ in pairs], resamples)
+    return {
+        "cases": len(pairs),
+        "dice": by_iteration(dice.mean(axis=0).tolist()),
+        "change": rounded(change.mean),
+        "change_interval": interval(change),
+    }
+
+
+def failed(dice: np.ndarray, threshold: float) -> np.ndarray:
+    """(cases,) bool: which reach `threshold` at no iteration. dice: (cases, iterations)."""
+    return np.asarray(iterations_to_reach(dice, threshold) == NOT_REACHED)
+
+
+def offers_nothing(records: Sequence[CaseRecord]) -> bool:
+    """Whether a model answered and never had a candidate to pick."""
+    shown = [values for record in records for values in record.candidates]
+    return bool(shown) and not any(shown)
+
+
+def against_no_interaction(
+    records: Mapping[str, Sequence[CaseRecord]],
+    *,
+    user: str,
+    thresholds: Sequence[float],
+    resamples: int,
+) -> list[dict[str, Any]]:
+    """Failures of every model over those of the first that offers nothing to pick, on the same cases.
+
+    Per threshold: rate, rival_rate, and their ratio with its 95% interval, None where the rival never fails;
+    an end that is not bounded is None.
+    Empty where every model offers candidates.
+    """
+    rival = next((name for name, rows in records.items() if offers_nothing(rows)), None)
+    if rival is None:
+        return []
+    return [
+        {
+            "model": name,
+            "rival": rival,
+            "thresholds": {
+                f"{x:.2f}": _compared(rows, records[rival], user, x, resamples) for x in thresholds
+            },
+        }
+        for name, rows in records.items()
+        if name != rival
+    ]
+
+
+def _compared(
+    rows: Sequence[CaseRecord], rival: Sequence[CaseRecord], user: str, threshold: float, resamples: int
+) -> dict[str, Any]:
+    fails, rivals = (failed(course(side, user).dice, threshold) for side in (rows, rival))
+    ratio = bootstrap_ratio(fails, rivals, [row.patient for row in rows], resamples)
+    return {
+        "rate": rounded(fails.mean()),
+        "rival_rate": rounded(rivals.mean()),
+        "ratio": None if ratio is None else rounded(ratio.mean),
+        "interval": None if ratio is None else [end if np.isfinite(end) else None for end in interval(ratio)],
+    }
