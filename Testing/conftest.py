@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(REPOSITORY / "Testing" / "datasets" / "support"))  # made-up sets
+sys.path.insert(0, str(REPOSITORY / "Testing" / "research" / "datasets" / "support"))  # made-up sets
 
 
 @pytest.fixture(scope="session")

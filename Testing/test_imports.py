@@ -20,6 +20,7 @@ ORDER = (
     "inference",
     "reporting",
     "profiles",
+    "predictor",
     "mrml",
     "viewer",
     "research.datasets",
@@ -29,7 +30,17 @@ ORDER = (
     "cli",
 )
 """The parts of the library: each imports those before it, and no other."""
-WITHOUT_SLICER = ("errors", "words", "imaging", "network", "inference", "reporting", "profiles", "research")
+WITHOUT_SLICER = (
+    "errors",
+    "words",
+    "imaging",
+    "network",
+    "inference",
+    "reporting",
+    "profiles",
+    "predictor",
+    "research",
+)
 SLICER = {"slicer", "vtk", "vtkmodules", "qt", "ctk", "PythonQt", "trame", "trame_slicer"}
 QT = {"qt", "ctk", "PythonQt", "PySide6", "PyQt5", "PyQt6", "qtpy"}
 
@@ -78,6 +89,10 @@ def test_every_file_of_the_library_belongs_to_a_part() -> None:
 def test_a_part_imports_only_the_parts_before_it(part: str) -> None:
     after = [f"SPASegmentLib.{other}" for other in ORDER[ORDER.index(part) + 1 :]]
     assert breaches(files_of(part), *after, "SPASegment") == []
+
+
+def test_the_front_door_draws_nothing() -> None:
+    assert breaches(files_of("predictor"), "SPASegmentLib.reporting") == []
 
 
 def test_nothing_imports_the_command_line() -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,10 +24,16 @@ IS_SET_UP = (ROOT / ".venv" / ".complete").exists()
 HAS_MODEL = model_path("compact").exists()
 
 
+def blocks(language: str) -> list[str]:
+    """The README's code blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+
+
 def commands(language: str) -> list[str]:
     """Every line of the README's code blocks of a language; a backslash at the end joins two."""
-    blocks = re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
-    return [line for block in blocks for line in block.replace("\\\n", " ").splitlines() if line.strip()]
+    return [
+        line for block in blocks(language) for line in block.replace("\\\n", " ").splitlines() if line.strip()
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +103,21 @@ def test_the_commands_leave_what_the_readme_promises(a_desk: Path) -> None:
     assert list((a_desk / "pictures").glob("*.png"))
     assert json.loads((a_desk / "nodule.json").read_text())
     assert "dice" in json.dumps(json.loads((a_desk / "results" / "quick" / "results.json").read_text()))
+
+
+def test_the_python_of_the_readme_gives_a_mask(a_desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not HAS_MODEL:
+        pytest.skip("the shipped model is not in Resources/Models")
+    monkeypatch.chdir(a_desk)
+    type_in("spasegment sample chest.nrrd", a_desk)
+    [code] = blocks("python")
+    assert len([line for line in code.splitlines() if line]) == 6, "the import and five lines"
+    said: dict[str, Any] = {}
+    exec(code, said)
+    assert said["mask"].any() and said["predictor"].volume_mask().any()
+    assert all(candidate.name and candidate.area_mm2 for candidate in said["proposal"].candidates)
+    for word in ("add_point", "none_of_these", "undo", "volume_mask", "set_image", "click"):
+        assert f"`{word}" in README and hasattr(said["predictor"], word)
 
 
 def test_the_demo_says_where_its_pictures_are(a_desk: Path) -> None:

@@ -124,7 +124,7 @@ def as_naive(engine: LocalEngine) -> LocalEngine:
             parts = []
             for row in torch.tensor(z).float().to(self.device)[None].split(1, dim=1):
                 alone = self.network.prepare(self._last, history.interaction)
-                parts.append((self.network.decode(alone, row)[0] + history.point_logits).cpu())
+                parts.append((self.network.decode_unscaled(alone, row)[0] + history.point_logits).cpu())
             return torch.cat(parts)
 
     return Naive(engine.network, engine.model, str(engine.device))

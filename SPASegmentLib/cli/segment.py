@@ -226,7 +226,7 @@ def _summary(session: Session, out: Path | None, report: Path | None, json: Path
     row, col = session.image.spacing
     how = "Approved" if result.how == "approved" else f"Took candidate {(result.candidate or 0) + 1}"
     lines = [
-        f"{how}: {result.mask.sum() * row * col:.1f} mm2 after {result.picks} picks, "
+        f"{how}: {result.mask.sum() * row * col:.1f} mm2 after {count_of(result.picks, 'pick')}, "
         f"{result.seconds:.2f} s of computing"
     ]
     lines += [

@@ -12,8 +12,8 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
 from SPASegmentLib.errors import InputError
+from SPASegmentLib.imaging.decoding import without_warnings
 from SPASegmentLib.imaging.headers import Limits, check_claim, check_header, damaged
-from SPASegmentLib.imaging.quiet import silenced
 from SPASegmentLib.imaging.types import IntensityWindow
 
 UNEVEN = 0.05
@@ -141,7 +141,7 @@ def _open(path: Path, limits: Limits) -> Any:
     reader.SetFileName(str(path))
     reader.SetImageIO("GDCMImageIO")
     try:
-        with silenced():
+        with without_warnings():
             reader.ReadImageInformation()
     except RuntimeError as error:
         raise damaged(path, "DICOM") from error
@@ -242,7 +242,7 @@ def _stack(folder: Path, instances: list[_Instance], limits: Limits) -> np.ndarr
         if components not in (1, 3):
             raise InputError(f"{one.path} has {components} components per pixel; export grey or RGB images.")
         try:
-            with silenced():
+            with without_warnings():
                 planes.append(sitk.GetArrayFromImage(reader.Execute()).reshape(size[1], size[0], -1))
         except RuntimeError as error:
             raise damaged(one.path, "DICOM") from error

@@ -10,6 +10,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
 from SPASegmentLib.errors import InputError
+from SPASegmentLib.imaging.decoding import ImageLayout, decode_picture, without_warnings
 from SPASegmentLib.imaging.dicom import file_geometry, is_dicom_folder, read_series
 from SPASegmentLib.imaging.headers import (
     BESIDE,
@@ -19,9 +20,9 @@ from SPASegmentLib.imaging.headers import (
     check_header,
     damaged,
     kind_of,
+    no_position,
     unreadable,
 )
-from SPASegmentLib.imaging.quiet import silenced
 from SPASegmentLib.imaging.types import IntensityWindow, Volume
 from SPASegmentLib.imaging.voxels import clean_voxels
 
@@ -67,6 +68,26 @@ def read_volume(path: str | Path, limits: Limits = BESIDE) -> Volume:
         raise InputError(f"{path} does not fit into this computer's memory; crop it first.") from error
 
 
+def volume_of(image: sitk.Image) -> Volume:
+    """A volume of an image that SimpleITK has read or made, of two or three dimensions, grey or RGB(A).
+
+    Voxels are copied. Raises InputError with one sentence for what cannot be segmented.
+    """
+    if not isinstance(image, sitk.Image):
+        kind = type(image).__name__
+        raise InputError(f"A {kind} is no volume; give a path, a SimpleITK image or a Volume.")
+    components, pixel = (
+        image.GetNumberOfComponentsPerPixel(),
+        sitk.GetPixelIDValueAsString(image.GetPixelID()),
+    )
+    _check_pixels("The image", ImageLayout(image.GetSize(), components, pixel))
+    word = next((image.GetMetaData(k) for k in ("Modality", "0008|0060") if image.HasMetaDataKey(k)), None)
+    modality = word.removeprefix("MET_MOD_").strip() if word else None
+    matrix = LPS_TO_RAS @ _matrix(image)
+    array = _three_axes(sitk.GetArrayFromImage(image), components)
+    return _volume("The image", "image", array, matrix, modality or None, None, ())
+
+
 def _read_folder(folder: Path, limits: Limits) -> Volume:
     if not is_dicom_folder(folder):
         raise InputError(f"The folder {folder} holds no DICOM images; give a DICOM series or an image file.")
@@ -77,42 +98,63 @@ def _read_folder(folder: Path, limits: Limits) -> Volume:
 def _read_file(path: Path, limits: Limits) -> Volume:
     kind = kind_of(path)
     stated = check_header(path, kind, limits)
-    image, reader, printed = _decode(path, kind, stated, limits)
     name = path.name.removesuffix(".gz").rsplit(".", 1)[0]
-    array = sitk.GetArrayFromImage(image)
-    spatial = array.ndim - (image.GetNumberOfComponentsPerPixel() > 1)
-    array = array[np.newaxis] if spatial == 2 else array.reshape(array.shape[spatial - 3 :])
+    if kind in _PICTURES:
+        return _read_picture(path, name, kind, stated, limits)
+    image, reader = _decode(path, kind, stated, limits)
+    array = _three_axes(sitk.GetArrayFromImage(image), image.GetNumberOfComponentsPerPixel())
     if kind == "DICOM":
         geometry, modality, window, warnings = file_geometry(path, reader)
         matrix = LPS_TO_RAS @ _matrix(image) if geometry is None else geometry
         return _volume(path, name, array, matrix, modality, window, warnings)
-    matrix = np.eye(4) if kind in _PICTURES else _matrix(image)
+    matrix = _matrix(image)
     warnings = _geometry_warnings(path, kind, stated, matrix)
-    if "JPEG data" in printed:
-        warnings += ("The JPEG file is damaged in places: look at the picture before trusting it.",)
     return _volume(path, name, array, LPS_TO_RAS @ matrix, _meta_modality(reader), None, warnings)
 
 
-def _decode(path: Path, kind: str, stated: Stated, limits: Limits) -> tuple[sitk.Image, Any, str]:
-    """The image as ITK reads it, its reader (for tags), and what the decoder printed."""
+def _read_picture(path: Path, name: str, kind: str, stated: Stated, limits: Limits) -> Volume:
+    components = []
+
+    def check(layout: ImageLayout) -> None:
+        _check_layout(path, kind, layout, stated, limits)
+        components.append(layout.components)
+
+    try:
+        array, printed = decode_picture(path, _READERS[kind], check)
+    except RuntimeError as error:
+        raise _refusal(path, kind, str(error)) from error
+    warnings: tuple[str, ...] = (f"A {kind} picture states no size in mm: pixels are taken as 1 mm wide.",)
+    if "JPEG data" in printed:
+        warnings += ("The JPEG file is damaged in places: look at the picture before trusting it.",)
+    return _volume(path, name, _three_axes(array, components[0]), LPS_TO_RAS, None, None, warnings)
+
+
+def _three_axes(array: np.ndarray, components: int) -> np.ndarray:
+    """A slice as a volume of one, without the axes of length 1 beyond the third."""
+    spatial = array.ndim - (components > 1)
+    return array[np.newaxis] if spatial == 2 else array.reshape(array.shape[spatial - 3 :])
+
+
+def _decode(path: Path, kind: str, stated: Stated, limits: Limits) -> tuple[sitk.Image, Any]:
+    """The image as ITK reads it, and its reader (for tags)."""
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     reader.SetImageIO(_READERS[kind])
-    with silenced() as printed:
+    with without_warnings():
         try:
             reader.ReadImageInformation()
         except RuntimeError as error:
             raise _refusal(path, kind, str(error)) from error
-        _check_layout(path, kind, reader, stated, limits)
+        _check_layout(path, kind, ImageLayout.of(reader), stated, limits)
         try:
             image = reader.Execute()
         except RuntimeError as error:
             raise _refusal(path, kind, str(error)) from error
-    return image, reader, printed.text
+    return image, reader
 
 
 def _volume(
-    path: Path,
+    path: Path | str,
     name: str,
     array: np.ndarray,
     matrix: np.ndarray,
@@ -139,24 +181,35 @@ def _refusal(path: Path, kind: str, reason: str) -> InputError:
     return damaged(path, kind)
 
 
-def _skewed(path: Path) -> InputError:
+def _skewed(path: Path | str) -> InputError:
     return InputError(
         f"{path} is sheared: its voxel axes do not meet at right angles; resample it to a rectangular grid."
     )
 
 
-def _check_layout(path: Path, kind: str, reader: Any, stated: Stated, limits: Limits) -> None:
+def _check_layout(path: Path, kind: str, layout: ImageLayout, stated: Stated, limits: Limits) -> None:
     """Refuse dimensions, components and sizes this program cannot take, before the voxels are read."""
-    size = reader.GetSize()
+    if kind == "NIfTI" and len(layout.size) == 2 and stated.oriented:
+        raise InputError(f"{path} is a 2-D NIfTI file with a position; save it as a volume of one slice.")
+    _check_pixels(path, layout)
+    size, components, pixel = layout.size, layout.components, layout.pixel
+    if kind not in _PICTURES:
+        spacing = stated.spacing or layout.spacing
+        if not all(np.isfinite(value) and value > 0 for value in spacing[:3]):
+            text = " x ".join(f"{value:g}" for value in spacing[:3])
+            raise InputError(f"{path} states a voxel size of {text} mm; correct the spacing in its header.")
+    itemsize = 1 if "8-bit" in pixel else 2 if "16-bit" in pixel else 8 if "64-bit" in pixel else 4
+    check_claim(path, math.prod(size) * components * itemsize, stated.held, limits)
+
+
+def _check_pixels(path: Path | str, layout: ImageLayout) -> None:
+    """Refuse dimensions and components this program cannot take."""
+    size, components, pixel = layout.size, layout.components, layout.pixel
     if len(size) < 2:
         raise InputError(f"{path} is one-dimensional; give an image or a volume.")
     if any(extent > 1 for extent in size[3:]):
         text = " x ".join(map(str, size))
         raise InputError(f"{path} has {len(size)} dimensions ({text}); export one time point as a volume.")
-    if kind == "NIfTI" and len(size) == 2 and stated.oriented:
-        raise InputError(f"{path} is a 2-D NIfTI file with a position; save it as a volume of one slice.")
-    components = reader.GetNumberOfComponents()
-    pixel = sitk.GetPixelIDValueAsString(reader.GetPixelID())
     if "complex" in pixel:
         raise InputError(f"{path} has complex voxels; export its magnitude.")
     if components not in (1, 3, 4):
@@ -165,13 +218,6 @@ def _check_layout(path: Path, kind: str, reader: Any, stated: Stated, limits: Li
         )
     if components > 1 and "unsigned" not in pixel:
         raise InputError(f"{path} has {components} signed values per voxel, no colours; export one of them.")
-    if kind not in _PICTURES:
-        spacing = stated.spacing or reader.GetSpacing()
-        if not all(np.isfinite(value) and value > 0 for value in spacing[:3]):
-            text = " x ".join(f"{value:g}" for value in spacing[:3])
-            raise InputError(f"{path} states a voxel size of {text} mm; correct the spacing in its header.")
-    itemsize = 1 if "8-bit" in pixel else 2 if "16-bit" in pixel else 8 if "64-bit" in pixel else 4
-    check_claim(path, math.prod(size) * components * itemsize, stated.held, limits)
 
 
 def _matrix(image: sitk.Image) -> np.ndarray:
@@ -185,11 +231,11 @@ def _matrix(image: sitk.Image) -> np.ndarray:
     return matrix
 
 
-def check_matrix(path: Path, matrix: np.ndarray) -> None:
+def check_matrix(path: Path | str, matrix: np.ndarray) -> None:
     """Refuse a voxel grid that is not finite, has no extent, or is not rectangular."""
     lengths = np.linalg.norm(matrix[:3, :3], axis=0)
     if not np.isfinite(matrix).all() or not (lengths > 0).all():
-        raise InputError(f"{path} states no usable position; correct the geometry in its header.")
+        raise no_position(path)
     if lengths.min() < SMALLEST_MM or lengths.max() > LARGEST_MM:
         text = " x ".join(f"{value:g}" for value in lengths)
         raise InputError(f"{path} states a voxel size of {text} mm; correct the spacing in its header.")
@@ -202,14 +248,12 @@ def check_matrix(path: Path, matrix: np.ndarray) -> None:
 
 def _geometry_warnings(path: Path, kind: str, stated: Stated, matrix: np.ndarray) -> tuple[str, ...]:
     """What was assumed about sizes and position; `matrix` is what ITK understood (LPS)."""
-    if kind in _PICTURES:
-        return (f"A {kind} picture states no size in mm: pixels are taken as 1 mm wide.",)
     warnings = []
     if kind == "NIfTI" and not stated.oriented:
         warnings.append("The file states no position in the patient: its axes are taken as L, P, S.")
     if not stated.has_spacing:
         warnings.append("The file states no voxel size: voxels are taken as 1 mm wide.")
-    if stated.sform is not None and np.isfinite(stated.sform).all():
+    if stated.sform is not None:
         lengths = np.linalg.norm(stated.sform[:3, :3], axis=0)
         if not (lengths > 0).all():
             raise InputError(f"{path} states voxels of no size; correct the spacing in its header.")

@@ -53,6 +53,11 @@ _NRRD_BYTES = {
     **dict.fromkeys(("int", "int32", "float"), 4),
     **dict.fromkeys(("longlong", "longlongint", "int64", "double"), 8),
 }
+_NIFTI_TYPES = frozenset((2, 4, 8, 16, 32, 64, 128, 256, 512, 768, 1024, 1280, 1536, 1792, 2048, 2304))
+_META_PER_AXIS = (
+    *("DimSize", "ElementSpacing", "ElementSize", "TransformMatrix", "Rotation", "Orientation"),
+    *("Offset", "Position", "Origin", "CenterOfRotation", "AnatomicalOrientation"),
+)
 _META_BYTES = {"CHAR": 1, "SHORT": 2, "INT": 4, "LONG": 4, "LONG_LONG": 8, "FLOAT": 4, "DOUBLE": 8}
 
 
@@ -170,6 +175,11 @@ def check_claim(path: Path, claimed: int, held: int, limits: Limits, *, exact: b
         )
 
 
+def no_position(path: Path) -> InputError:
+    """The sentence for a geometry that is not finite."""
+    return InputError(f"{path} states no usable position; correct the geometry in its header.")
+
+
 def unreadable(path: Path, error: OSError) -> InputError:
     """The sentence for a file the system does not let us read."""
     return InputError(f"{path} cannot be read ({(error.strerror or 'input error').lower()}); check the file.")
@@ -228,27 +238,55 @@ def _check_meta(path: Path, limits: Limits) -> Stated:
         fields, listed = meta_fields(file)
         attached = path.stat().st_size - file.tell()
     sizes = [int(size) for size in fields["DimSize"].split()]
-    if min(sizes) < 1:
+    if min(sizes) < 1 or len(sizes) != int(fields["NDims"]):
         raise ValueError("DimSize")
+    names = list(fields)
+    if any(names.index(name) < names.index("NDims") for name in _META_PER_AXIS if name in fields):
+        raise ValueError("a field of each axis before their number")
     element = fields["ElementType"].removeprefix("MET_").removesuffix("_ARRAY").removeprefix("U")
     channels = int(fields.get("ElementNumberOfChannels", "1"))
     data_file = fields["ElementDataFile"]
     data = []
-    if data_file.upper() != "LOCAL":
+    if data_file not in ("LOCAL", "Local", "local"):
         data = data_files(path, data_file, listed, elsewhere=limits.elsewhere)
     held = sum(file.stat().st_size for file in data) if data else attached
-    compressed = fields.get("CompressedData", "False").lower() in ("true", "1")
-    check_claim(path, math.prod(sizes) * channels * _META_BYTES[element], held, limits, exact=not compressed)
+    compressed = fields.get("CompressedData", "")[:1] in ("T", "t", "1")  # as the decoder reads it
+    claimed = math.prod(sizes) * channels * _META_BYTES[element]
+    check_claim(path, claimed, held, limits, exact=not compressed)
+    if compressed:
+        # Without its size, the decoder takes all of a data file, but not what follows the header.
+        packed = int(fields.get("CompressedDataSize", "0")) or (held if data else 0)
+        if packed > held or _inflated_bytes(data[0] if data else path, held, packed, claimed) != claimed:
+            raise ValueError("a stream of another length than stated")
     spacing = _numbers(fields.get("ElementSpacing", fields.get("ElementSize", "")))
     oriented = any(key in fields for key in ("TransformMatrix", "Orientation", "Rotation"))
     return Stated(held, has_spacing=bool(spacing), spacing=spacing, oriented=oriented, data=tuple(data))
+
+
+def _inflated_bytes(path: Path, held: int, packed: int, enough: int) -> int:
+    """Bytes in a zlib stream, the first `packed` of a file's last `held`, counted to a little over `enough`.
+
+    0 for one without an end, which ITK takes for a whole one. Raises zlib.error where it is damaged.
+    """
+    stream, count = zlib.decompressobj(), 0
+    with path.open("rb") as file:
+        file.seek(-held, os.SEEK_END)
+        while not stream.eof and count <= enough:
+            chunk = stream.unconsumed_tail
+            if not chunk:
+                chunk = file.read(min(packed, 2**18))
+                packed -= len(chunk)
+            if not chunk:
+                return 0
+            count += len(stream.decompress(chunk, 2**20))
+    return count
 
 
 def _check_nifti(path: Path, limits: Limits) -> Stated:
     zipped = _start_of(path, 2) == b"\x1f\x8b"
     with gzip.open(path) if zipped else path.open("rb") as file:
         header = file.read(540)
-    claimed, stated = _nifti_header(header)
+    claimed, stated = _nifti_header(path, header)
     if zipped:
         check_claim(path, claimed, path.stat().st_size, limits)
         held = _unzipped_bytes(path, claimed)
@@ -269,30 +307,34 @@ def _unzipped_bytes(path: Path, enough: int) -> int:
     return count
 
 
-def _nifti_header(header: bytes) -> tuple[int, Stated]:
+def _nifti_header(path: Path, header: bytes) -> tuple[int, Stated]:
     """Bytes the whole uncompressed file must have, and what is stated (NIfTI-1 or 2, either byte order)."""
     order = next((o for o in "<>" if struct.unpack(o + "i", header[:4])[0] in (348, 540)), None)
     if order is None:
         raise ValueError("not NIfTI")
     if struct.unpack(order + "i", header[:4])[0] == 348:
         dims = struct.unpack_from(order + "8h", header, 40)
-        bits = struct.unpack_from(order + "h", header, 72)[0]
+        kind, bits = struct.unpack_from(order + "2h", header, 70)
         pixdim = struct.unpack_from(order + "8f", header, 76)
         offset = struct.unpack_from(order + "f", header, 108)[0]
         units = header[123]
         codes = struct.unpack_from(order + "2h", header, 252)
+        quaternion = struct.unpack_from(order + "6f", header, 256)
         rows = struct.unpack_from(order + "12f", header, 280)
     else:
         dims = struct.unpack_from(order + "8q", header, 16)
-        bits = struct.unpack_from(order + "h", header, 14)[0]
+        kind, bits = struct.unpack_from(order + "2h", header, 12)
         pixdim = struct.unpack_from(order + "8d", header, 104)
         offset = struct.unpack_from(order + "q", header, 168)[0]
         units = struct.unpack_from(order + "i", header, 500)[0]
         codes = struct.unpack_from(order + "2i", header, 344)
+        quaternion = struct.unpack_from(order + "6d", header, 352)
         rows = struct.unpack_from(order + "12d", header, 400)
     used = dims[1 : dims[0] + 1]
-    if not 1 <= dims[0] <= 7 or min(used) < 1 or bits < 1:
-        raise ValueError("dim")
+    if not 1 <= dims[0] <= 7 or min(used) < 1 or bits < 1 or kind not in _NIFTI_TYPES:
+        raise ValueError("dim or datatype")
+    if not all(map(math.isfinite, (quaternion if codes[0] > 0 else ()) + (rows if codes[1] > 0 else ()))):
+        raise no_position(path)
     scale = {1: 1000.0, 3: 0.001}.get(units & 7, 1.0)
     sform = np.vstack([np.reshape(rows, (3, 4)) * scale, (0, 0, 0, 1)]) if codes[1] > 0 else None
     claimed = int(offset) + math.prod(used) * bits // 8

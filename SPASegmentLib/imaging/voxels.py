@@ -9,7 +9,7 @@ import numpy as np
 from SPASegmentLib.errors import InputError
 
 
-def clean_voxels(path: Path, array: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+def clean_voxels(path: Path | str, array: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     """Make voxels ready for use: (K, J, I) or (K, J, I, 3), all finite; and sentences on what was changed.
 
     array: (K, J, I[, C]). Raises InputError for a single pixel or where no voxel is finite.
@@ -28,7 +28,7 @@ def clean_voxels(path: Path, array: np.ndarray) -> tuple[np.ndarray, tuple[str, 
     return array, tuple(warnings)
 
 
-def _finite(path: Path, array: np.ndarray) -> tuple[np.ndarray, int]:
+def _finite(path: Path | str, array: np.ndarray) -> tuple[np.ndarray, int]:
     """Replace NaN and infinite voxels by the smallest finite one, slice by slice to save memory."""
     bad = sum(int(plane.size - np.isfinite(plane).sum()) for plane in array)
     if not bad:

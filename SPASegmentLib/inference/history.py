@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from SPASegmentLib.imaging import zoom
 from SPASegmentLib.imaging.types import Region
@@ -18,24 +21,26 @@ from SPASegmentLib.network.interaction import InteractionPrompts, point_spots
 class History:
     """The answered proposals of a request, brought onto one region's grid.
 
-    interaction: what the interaction encoder gets. rejected: (H, W) masks turned down so far on this slice.
-    rejections: how often "none of these" was said since the last pick. first_samples (n, G, G),
-    first_components (n,): of the first proposal, or None.
+    region: the one given, in the G' x G' cells of the network's masks; all maps here are on it.
+    interaction: what the interaction encoder gets, in the G x G cells of its input. rejected: (H, W) masks
+    turned down so far on this slice. rejections: how often "none of these" was said since the last pick.
+    first_samples (n, G', G'), first_components (n,): of the first proposal, or None.
     """
 
     def __init__(
         self, request: ProposalRequest, region: Region, config: SPAConfig, device: torch.device
     ) -> None:
-        self.region, self.spacing, self.config, self.device = region, request.image.spacing, config, device
+        self.region = replace(region, grid=config.mask_grid)
+        self.spacing, self.config, self.device = request.image.spacing, config, device
         self.has_pick = any(a.picked is not None for a in request.answered)
         self.rejected = [c.mask for a in request.answered if a.picked is None for c in a.proposal.candidates]
         self._recent = _since_last_pick(request.answered)
         self.rejections = len(self._recent)
         self.first_samples: np.ndarray | None = None
         self.first_components: np.ndarray | None = None
-        points, labels = self._points(request)
+        points, labels = self._points(request, replace(region, grid=config.grid))
         self.interaction = self._interaction(request.answered, points, labels)
-        self.point_logits = self._point_logits(points, labels)
+        self.point_logits = self._point_logits(*self._points(request, self.region))
 
     def sample_weights(self, samples: np.ndarray) -> np.ndarray:
         """(N,) weights of new samples: equal, but for what "none of these" says against some of them."""
@@ -50,15 +55,15 @@ class History:
         log = log_none(torch.from_numpy(samples)[None], masks, softness, DEFAULT.close_enough)
         return torch.softmax(log[0].double(), dim=0).numpy()
 
-    def _points(self, request: ProposalRequest) -> tuple[Tensor, Tensor]:
-        """(1, n, 2) (x, y) in cells, (1, n) labels."""
-        at = zoom.to_grid(np.array([[p.row, p.col] for p in request.points]), self.region, self.spacing)
-        points = torch.from_numpy(at[:, ::-1].copy()).float().clamp(0, self.region.grid - 1)
+    def _points(self, request: ProposalRequest, region: Region) -> tuple[Tensor, Tensor]:
+        """(1, n, 2) (x, y) in the region's cells, (1, n) labels."""
+        at = zoom.to_grid(np.array([[p.row, p.col] for p in request.points]), region, self.spacing)
+        points = torch.from_numpy(at[:, ::-1].copy()).float().clamp(0, region.grid - 1)
         labels = torch.tensor([float(p.positive) for p in request.points])
         return points[None].to(self.device), labels[None].to(self.device)
 
     def _point_logits(self, points: Tensor, labels: Tensor) -> Tensor | float:
-        """(G, G) logits that make the points after the seed hold."""
+        """(G', G') logits that make the points after the seed hold."""
         if points.shape[1] == 1:
             return 0.0
         further, signs = points[:, 1:], labels[:, 1:]
@@ -91,10 +96,17 @@ class History:
             recommendation = self._tensor(self._maps(feedback, "recommendation"))
         if picked is None:
             return InteractionPrompts(points, labels)
-        return InteractionPrompts(points, labels, picked, recommendation, belief.mean())
+        planes = (self._input_plane(plane) for plane in (picked, recommendation, belief.mean()))
+        return InteractionPrompts(points, labels, *planes)
+
+    def _input_plane(self, plane: Tensor | None) -> Tensor | None:
+        """(1, 1, G', G') -> (1, 1, G, G), as the network's own masks are brought to its input's cells."""
+        if plane is None or plane.shape[-1] == self.config.grid:
+            return plane
+        return F.interpolate(plane, size=self.config.grid, mode="bilinear", align_corners=False)
 
     def _maps(self, feedback: Feedback, name: str) -> np.ndarray:
-        """(n, G, G) float32 probabilities on this history's region."""
+        """(n, G', G') float32 probabilities on this history's region."""
         maps = getattr(feedback, name).astype(np.float32) / 255
         maps = maps.reshape(-1, *maps.shape[-2:])
         if feedback.region == self.region:

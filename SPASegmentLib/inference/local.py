@@ -136,7 +136,7 @@ class LocalEngine:
         )
         samples = self._shaped(self._decode(prepared, z, history, cancel), request)
         with one_thread():
-            proposal = self._answer(request, region, history, samples, components)
+            proposal = self._answer(request, history.region, history, samples, components)
         done = time.perf_counter()
         seconds = {"encode": encoded - started, "propose": done - encoded, "total": done - started}
         return _with_seconds(proposal, seconds)
@@ -168,7 +168,7 @@ class LocalEngine:
         samples = self._decode(prepared, mixture.means, history, None).sigmoid().numpy()
         with one_thread():
             mean = np.tensordot(mixture.weights.astype(np.float32), samples, axes=1)
-        found = zoom.unsample(mean, region, image.shape, image.spacing) >= 0.5
+        found = zoom.unsample(mean, history.region, image.shape, image.spacing) >= 0.5
         likely = mean[mean > DEFAULT.likely]
         certainty = float(np.abs(2 * likely - 1).mean()) if likely.size else 0.0
         sizes, head = None, self.network.extent_head
@@ -227,16 +227,16 @@ class LocalEngine:
     def _decode(
         self, prepared: Prepared, z: np.ndarray, history: History, cancel: CancelToken | None
     ) -> Tensor:
-        """z (N, D) -> logits (N, G, G) on the CPU, in chunks between which a cancel is heard."""
+        """z (N, D) -> logits (N, G', G') on the CPU, in chunks between which a cancel is heard."""
         latent = torch.tensor(z, dtype=torch.float32).to(self.device)[None]
         parts = []
         for chunk in latent.split(CHUNK, dim=1):
             _stop_if(cancel)
-            parts.append((self.network.decode(prepared, chunk)[0] + history.point_logits).cpu())
+            parts.append((self.network.decode_unscaled(prepared, chunk)[0] + history.point_logits).cpu())
         return torch.cat(parts)
 
     def _shaped(self, logits: Tensor, request: ProposalRequest) -> np.ndarray:
-        """Add the shape part of z from the second iteration on: logits -> probabilities (N, G, G)."""
+        """Add the shape part of z from the second iteration on: logits -> probabilities (N, G', G')."""
         if not request.answered or not self.config.harmonics:
             return logits.sigmoid().numpy()
         rng = np.random.default_rng((request.seed, 1))
@@ -291,7 +291,7 @@ class LocalEngine:
         weights: np.ndarray,
         recommendation: np.ndarray,
     ) -> tuple[tuple[Candidate, ...], str, np.ndarray]:
-        """At most K candidates, why fewer, and their probability maps (K', G, G).
+        """At most K candidates, why fewer, and their probability maps (K', G', G').
 
         K clusters first; more of them while some turn out the same as the recommendation, as another or as
         one turned down before, so that fewer than K are shown only where the samples hold no more opinions.

@@ -38,6 +38,21 @@ class Candidate:
     description: Description
     cluster: int
 
+    @property
+    def name(self) -> str:
+        """What it means in words, such as "larger, +12%: adds the rim"."""
+        return self.description.name
+
+    @property
+    def area_mm2(self) -> float:
+        """Its area in mm2."""
+        return self.description.area_mm2
+
+    @property
+    def support(self) -> float:
+        """Share in [0, 1] of the network's samples that back it."""
+        return self.description.support
+
 
 @dataclass(frozen=True, eq=False)
 class Feedback:
@@ -58,7 +73,7 @@ class Feedback:
     log_shares: np.ndarray
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Proposal:
     """One iteration's answer.
 
@@ -75,6 +90,10 @@ class Proposal:
     fewer_reason: str = ""
     warnings: tuple[str, ...] = ()
     seconds: dict[str, float] | None = None
+
+    def __repr__(self) -> str:
+        shown = "; ".join(f"{n} {c.name}" for n, c in enumerate(self.candidates, start=1))
+        return f"<Proposal of {self.area_mm2:.1f} mm2; {shown or self.fewer_reason}>"
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -145,7 +145,7 @@ def stands_out(pixels: np.ndarray, mask: np.ndarray) -> float:
 def room_for_pick(request: ProposalRequest, config: SPAConfig) -> Region:
     """The last region, or a larger one when the last picked candidate reaches its border."""
     last = request.answered[-1]
-    region = last.proposal.feedback.region
+    region = replace(last.proposal.feedback.region, grid=config.grid)
     if last.picked is None:
         return region
     cells = last.proposal.feedback.clusters[last.picked] >= 128

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 from SPASegmentLib.errors import ProfileError, SPASegmentError
@@ -251,20 +252,39 @@ class ProfileLearning:
         if ended and self._profiles.profile is not None and work.taught() is None:
             from SPASegmentLib.profiles.teaching import Teaching
 
-            # The consensus area needs the engine that answered; another model's would not be comparable.
-            engine = self._holder().engine
-            if engine is not None and engine.model.hash != session.model.hash:
-                engine = None
-            work.teaching = Teaching(self._profiles.store(), self._profiles.profile, engine)
+            work.teaching = Teaching(self._profiles.store(), self._profiles.profile)
         if work.receipt is not None and not ended:
             receipt, work.receipt = work.receipt, None
             self._worker.chore(lambda token: self._retract(receipt), self._done)
         teaching = work.teaching
         if teaching is not None:
-            self._worker.chore(lambda token: self._follow(teaching, session), self._done)
+            # The consensus area needs the engine that answered; another model's would not be comparable.
+            engine = self._holder().engine
+            if engine is not None and engine.model.hash != session.model.hash:
+                engine = None
+            self._worker.chore(lambda token: self._follow(teaching, session, engine), self._done)
 
-    def _follow(self, teaching: Teaching, session: Session) -> Profile | None:
-        return self._present() if teaching.follow(session) else None
+    def _follow(self, teaching: Teaching, session: Session, engine: Engine | None) -> Profile | None:
+        if not teaching.follow(session):
+            return None
+        if teaching.receipt is not None and engine is not None:
+            self._ask_consensus(teaching.receipt, session, engine)
+        return self._present()
+
+    def _ask_consensus(self, receipt: Receipt, session: Session, engine: Engine) -> None:
+        """Ask for the consensus area once the user's requests leave time for it."""
+        from SPASegmentLib.profiles.learning import add_consensus, consensus_request
+
+        request = consensus_request(session)
+
+        def job(token: Event) -> Profile | None:
+            try:
+                added = add_consensus(self._profiles.store(), receipt, engine, request, token)
+            except ProfileError:  # deleted or damaged since: said where it is used next
+                return None
+            return None if added is None else self._present()
+
+        self._worker.postpone(job, self._done)
 
     def _retract(self, receipt: Receipt) -> Profile | None:
         from SPASegmentLib.profiles.learning import retract_approval

@@ -1,7 +1,8 @@
 """One thread for all that takes long. Standard library only; what it runs decides what is imported.
 
-Three kinds of jobs, in this order: *chores* (each is done, oldest first), the newest *request* (it supersedes
-the one before, which ends as cancelled), and *idle* jobs while nothing else waits.
+Four kinds of jobs, in this order: *chores* (each is done, oldest first), the newest *request* (it supersedes
+the one before, which ends as cancelled), *idle* jobs while nothing else waits, and *postponed* ones, which
+make room like idle ones and begin anew later.
 """
 
 from __future__ import annotations
@@ -41,17 +42,22 @@ Job = Callable[[threading.Event], Any]
 Done = Callable[[JobOutcome], None]
 
 
-"""Called exactly once per chore or request, on the thread that `post` leads to."""
+"""Called exactly once per chore, request or postponed job, on the thread that `post` leads to."""
 
 
 @dataclass(eq=False)
 class Ticket:
     """A job on its way. token: set when it is superseded or cancelled."""
 
-    kind: Literal["chore", "request", "idle"]
+    kind: Literal["chore", "request", "idle", "postponed"]
     job: Job
     done: Done | None = None
     token: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def makes_room(self) -> bool:
+        """Whether it stops for whatever else comes."""
+        return self.kind in ("idle", "postponed")
 
 
 class Worker:
@@ -65,6 +71,7 @@ class Worker:
         self._chores: deque[Ticket] = deque()
         self._request: Ticket | None = None
         self._idle: deque[Ticket] = deque()
+        self._postponed: deque[Ticket] = deque()
         self._running: Ticket | None = None
         self._undelivered = 0
         self._closing = False
@@ -72,16 +79,17 @@ class Worker:
 
     @property
     def busy(self) -> bool:
-        """Whether a chore or request is under way or not delivered yet; idle jobs do not count."""
+        """Whether a chore or request is under way, or an outcome not delivered yet; others do not count."""
         with self._changed:
-            running = self._running is not None and self._running.kind != "idle"
+            running = self._running is not None and not self._running.makes_room
             return bool(running or self._chores or self._request or self._undelivered)
 
     @property
     def idling(self) -> bool:
-        """Whether idle jobs are left or running."""
+        """Whether idle or postponed jobs are left or running."""
         with self._changed:
-            return bool(self._idle) or (self._running is not None and self._running.kind == "idle")
+            running = self._running is not None and self._running.makes_room
+            return bool(running or self._idle or self._postponed)
 
     def request(self, job: Job, done: Done) -> Ticket:
         """Compute this next; the request before it, if unfinished, ends as cancelled."""
@@ -112,6 +120,16 @@ class Worker:
                 self._idle.extend(Ticket("idle", job) for job in jobs)
                 self._start()
 
+    def postpone(self, job: Job, done: Done) -> None:
+        """Do this once nothing else waits, idle jobs included; it begins anew as often as it must make room.
+
+        A job whose token is set ends by raising Cancelled. What is left at `close` is not done.
+        """
+        with self._changed:
+            if not self._closing:
+                self._postponed.append(Ticket("postponed", job, done))
+                self._start()
+
     def cancel(self) -> bool:
         """Stop the request that is under way or waits. Returns whether there was one."""
         with self._changed:
@@ -130,6 +148,7 @@ class Worker:
             self._closing = True
             self._supersede()
             self._drop_idle()
+            self._postponed.clear()
             self._changed.notify_all()
             thread = self._thread
         if thread is None or thread is threading.current_thread():
@@ -153,12 +172,13 @@ class Worker:
         return waiting
 
     def _make_room(self) -> None:
-        if self._running is not None and self._running.kind == "idle":
+        if self._running is not None and self._running.makes_room:
             self._running.token.set()
 
     def _drop_idle(self) -> None:
         self._idle.clear()
-        self._make_room()
+        if self._running is not None and self._running.kind == "idle":
+            self._running.token.set()
 
     def _next(self) -> Ticket | None:
         if self._chores:
@@ -166,7 +186,8 @@ class Worker:
         if self._request is not None:
             ticket, self._request = self._request, None
             return ticket
-        return self._idle.popleft() if self._idle else None
+        waiting = self._idle or self._postponed
+        return waiting.popleft() if waiting else None
 
     # Without it
 
@@ -183,8 +204,15 @@ class Worker:
             outcome = self._run(ticket)
             with self._changed:
                 self._running = None
-                self._undelivered += ticket.done is not None
-            self._send(ticket, outcome)
+                again = (
+                    ticket.kind == "postponed" and isinstance(outcome.error, Cancelled) and not self._closing
+                )
+                if again:
+                    self._postponed.appendleft(Ticket("postponed", ticket.job, ticket.done))
+                else:
+                    self._undelivered += ticket.done is not None
+            if not again:
+                self._send(ticket, outcome)
             del ticket, outcome  # what a job held must not live on while the thread waits
 
     def _run(self, ticket: Ticket) -> JobOutcome:

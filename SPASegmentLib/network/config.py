@@ -106,6 +106,11 @@ class SPAConfig:
         """G / P."""
         return self.grid // self.patch
 
+    @property
+    def mask_grid(self) -> int:
+        """Side of the masks in cells as they are decoded: 4 G / P with the paper's fusion, else G."""
+        return 4 * self.embedding_size if self.fusion == "embedding" else self.grid
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form, as stored in checkpoints."""
         return asdict(self)

@@ -146,6 +146,13 @@ class SPANetwork(nn.Module):
 
     def decode(self, prepared: Prepared, z: Tensor) -> Tensor:
         """z (B, n, D) -> logits (B, n, G, G). Callers cut n into chunks."""
+        masks = self.decode_unscaled(prepared, z)
+        if masks.shape[-1] == self.config.grid:
+            return masks
+        return F.interpolate(masks, size=self.config.grid, mode="bilinear", align_corners=False)
+
+    def decode_unscaled(self, prepared: Prepared, z: Tensor) -> Tensor:
+        """z (B, n, D) -> logits (B, n, G', G') on the decoder's own cells, `SPAConfig.mask_grid` of them."""
         if isinstance(self.fusion, DecoderFusion):
             assert prepared.base is not None
             return self.fusion(prepared.shared, prepared.base, z)
@@ -158,10 +165,7 @@ class SPANetwork(nn.Module):
             e_u.sparse.repeat_interleave(count, dim=0),
             e_u.dense.repeat_interleave(count, dim=0),
         )
-        size = (self.config.grid, self.config.grid)
-        if masks.shape[-2:] != size:
-            masks = F.interpolate(masks[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
-        return masks.view(batch, count, *size)
+        return masks.view(batch, count, *masks.shape[-2:])
 
 
 def _centred(image: Tensor) -> Tensor:

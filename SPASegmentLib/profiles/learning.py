@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from SPASegmentLib.errors import ProfileError, SPASegmentError
+from SPASegmentLib.errors import Cancelled, ProfileError, SPASegmentError
 from SPASegmentLib.imaging.types import PointPrompt, SliceImage
 from SPASegmentLib.inference.config import DEFAULT
 from SPASegmentLib.inference.messages import (
@@ -146,7 +146,8 @@ def commit_approval(
 
     profile: as loaded at the beginning of the interaction; other windows may have added to it or renamed it.
     engine: asked for the recommendation without a profile, which the profile's summary compares with, where
-    the slice's own samples do not tell it because the profile is sure. This takes as long as a click.
+    the slice's own samples do not tell it because the profile is sure. This takes as long as a click; without
+    an engine the area stays open, and `add_consensus` may fill it in later.
     Returns None, and writes nothing, where the user does not want it learnt from. Raises ProfileError, and
     StepError from `finished.result()` where nothing was approved.
     """
@@ -158,6 +159,32 @@ def commit_approval(
         item = item.model_copy(update={"consensus_mm2": consensus_area(engine, finished)})
     saved = store.commit(profile.name, item, id=profile.id)
     return Receipt(saved.name, saved.id, item.id)
+
+
+def add_consensus(
+    store: ProfileStore,
+    receipt: Receipt,
+    engine: Engine,
+    request: ProposalRequest,
+    cancel: CancelToken | None = None,
+) -> Profile | None:
+    """Ask the engine for what `commit_approval` left open, and write it where the approval is.
+
+    request: `consensus_request` of the finished slice. Returns the profile as it is on disk then, or None
+    where the area was known, the approval has been taken back or the engine cannot say.
+    Raises Cancelled when `cancel` is set, and ProfileError.
+    """
+    profile = store.update(receipt.profile, lambda profile: profile, id=receipt.profile_id)
+    if not any(item.id == receipt.evidence_id and item.consensus_mm2 is None for item in profile.slices):
+        return None
+    area = _consensus_area(engine, request, cancel)
+    if area is None:
+        return None
+    return store.update(
+        receipt.profile,
+        lambda profile: profile.with_consensus(receipt.evidence_id, area),
+        id=receipt.profile_id,
+    )
 
 
 def retract_approval(store: ProfileStore, receipt: Receipt) -> Profile:
@@ -217,16 +244,26 @@ def consensus_area(
 ) -> float | None:
     """Area (mm2) of what the model recommends without a profile; None where the engine cannot say.
 
-    It is the first proposal of the same session without the profile, random numbers included.
+    Raises Cancelled when `cancel` is set.
     """
+    return _consensus_area(engine, consensus_request(finished), cancel)
+
+
+def consensus_request(finished: FinishedSlice) -> ProposalRequest:
+    """The first proposal of the same session without the profile, random numbers included."""
     seed = proposal_seed(finished.random_seed, 0)
-    request = ProposalRequest(finished.image, finished.points[:1], seed=seed, n_samples=finished.n_samples)
+    return ProposalRequest(finished.image, finished.points[:1], seed=seed, n_samples=finished.n_samples)
+
+
+def _consensus_area(engine: Engine, request: ProposalRequest, cancel: CancelToken | None) -> float | None:
     try:
         recommendation = engine.propose(request, cancel).recommendation
+    except Cancelled:
+        raise
     except SPASegmentError as error:
         logger.warning("The consensus is not known for this slice (%s).", type(error).__name__)
         return None
-    return _mm2(recommendation, finished.image.spacing)
+    return _mm2(recommendation, request.image.spacing)
 
 
 def consensus_share(

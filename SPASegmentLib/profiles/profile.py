@@ -165,6 +165,16 @@ class Profile(StrictRecord):
             )
         return self._changed(slices=_sorted((*self.slices, item)))
 
+    def with_consensus(self, evidence_id: str, area_mm2: float) -> Profile:
+        """Say what one approval would have begun with without a profile, where that was not known yet."""
+        slices = tuple(
+            item.model_copy(update={"consensus_mm2": area_mm2})
+            if item.id == evidence_id and item.consensus_mm2 is None
+            else item
+            for item in self.slices
+        )
+        return self if slices == self.slices else self._changed(slices=slices)
+
     def retract(self, evidence_id: str) -> Profile:
         """Take back one approval, whether it has arrived here yet or not."""
         return self._without({evidence_id})
@@ -258,7 +268,10 @@ def merge(a: Profile, b: Profile) -> Profile:
     removed = dict(sorted({**older.removed, **newer.removed}.items()))
     for key in older.removed.keys() & newer.removed.keys():
         removed[key] = min(older.removed[key], newer.removed[key])
-    union = {item.id: item for item in (*older.slices, *newer.slices)}
+    union: dict[str, SliceEvidence] = {}
+    for item in (*older.slices, *newer.slices):
+        if item.id not in union or item.consensus_mm2 is not None:
+            union[item.id] = item
     return newer._with(
         slices=_sorted(item for item in union.values() if item.id not in removed),
         removed=removed,

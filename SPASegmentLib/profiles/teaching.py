@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from SPASegmentLib.inference.messages import Engine
 from SPASegmentLib.inference.session import Done, Session
 from SPASegmentLib.profiles.learning import Receipt, commit_approval, retract_approval
 from SPASegmentLib.profiles.profile import Profile
@@ -13,12 +12,12 @@ class Teaching:
     """Teaches a profile what one interaction ends in, and takes it back when that is undone.
 
     Tell it of the session after every step; one that never ends, or whose user does not want it learnt from,
-    leaves no trace.
+    leaves no trace. The consensus area stays open where the samples do not tell it: see `add_consensus`.
     """
 
-    def __init__(self, store: ProfileStore, profile: Profile, engine: Engine | None = None) -> None:
-        """profile: as loaded at the beginning of the interaction. engine: see `commit_approval`."""
-        self._store, self._profile, self._engine = store, profile, engine
+    def __init__(self, store: ProfileStore, profile: Profile) -> None:
+        """profile: as loaded at the beginning of the interaction."""
+        self._store, self._profile = store, profile
         self._receipt: Receipt | None = None
         self._ending: Done | None = None
 
@@ -39,6 +38,6 @@ class Teaching:
             retract_approval(self._store, self._receipt)
             self._receipt = self._ending = None
         if ending is not None:
-            self._receipt = commit_approval(self._store, self._profile, session, engine=self._engine)
+            self._receipt = commit_approval(self._store, self._profile, session)
         self._ending = ending
         return True

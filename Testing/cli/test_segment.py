@@ -242,6 +242,33 @@ def test_bad_input_gets_one_sentence(run, a_model, tmp_path, kind):
     assert not (tmp_path / "mask.nrrd").exists()
 
 
+def test_outputs_never_overwrite_a_slice_of_the_volume_or_each_other(run, a_model, tmp_path):
+    folder = tmp_path / "series"
+    folder.mkdir()
+    slice_file = folder / "1.dcm"
+    sitk.WriteImage(sitk.GetImageFromArray(make_sample_volume(0).array[75]), str(slice_file))
+    before = slice_file.read_bytes()
+    common = ("segment", folder, "--seed-ijk", 50, 100, 0, "--model", a_model)
+    ran = run(*common, "--json", slice_file)
+    assert (ran.code, "is a part of the volume" in ran.err) == (1, True)
+    assert slice_file.read_bytes() == before
+    both = tmp_path / "a.nrrd"
+    ran = run(*common, "--out", both, "--json", tmp_path / "series" / ".." / "a.nrrd")
+    assert (ran.code, "file of its own" in ran.err) == (1, True)
+    assert not both.exists()
+    picture = tmp_path / "iteration-1.png"
+    sitk.WriteImage(sitk.GetImageFromArray(np.eye(40, dtype=np.uint8)), str(picture))
+    before = picture.read_bytes()
+    ran = run("segment", picture, "--seed-ijk", 5, 5, 0, "--model", a_model, "--report", tmp_path)
+    assert (ran.code, "take the place of the volume" in ran.err) == (1, True)
+    assert picture.read_bytes() == before
+
+
+def test_one_pick_is_said_as_one(segment):
+    assert " after 1 pick, " in segment("--picks", "1").out
+    assert " after 2 picks, " in segment("--picks", "1,2").out
+
+
 def test_the_volume_is_never_overwritten(run, a_model, tmp_path):
     path = tmp_path / "chest.nrrd"
     sitk.WriteImage(sitk.GetImageFromArray(make_sample_volume(0).array[70:80]), str(path))

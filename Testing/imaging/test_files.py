@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import logging
+import math
 import os
 import struct
 import subprocess
 import sys
+import threading
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -313,6 +318,39 @@ def test_a_zipped_nifti_with_one_flipped_bit_is_refused(make_volume, to_itk, tmp
         read_volume(rewrite(tmp_path / "a.nii.gz", tmp_path / "b.nii.gz", flip))
 
 
+@pytest.mark.parametrize(
+    ("field", "instead"),
+    [
+        (b"CompressedDataSize", b"CompressedDxtaSize"),
+        (b"CompressedDataSize = ", b"CompressedDataSize = 1"),
+        (b"ElementType = MET_SHORT", b"ElementType = MET_CHAR"),
+        (b"NDims = 3", b"NDxms = 3"),
+        (b"NDims = 3\n", b""),
+        (b"ElementDataFile = LOCAL", b"ElementDataFile = LOCAl"),
+    ],
+)
+def test_a_zipped_metaimage_whose_header_does_not_fit_its_stream_is_refused(
+    field, instead, make_volume, to_itk, tmp_path, rewrite, silent
+):
+    sitk.WriteImage(to_itk(make_volume(shape=(9, 40, 50))), str(tmp_path / "a.mha"), True)
+    read_volume(tmp_path / "a.mha")
+    with pytest.raises(InputError):
+        read_volume(
+            rewrite(tmp_path / "a.mha", tmp_path / "b.mha", lambda data: data.replace(field, instead, 1))
+        )
+
+
+@pytest.mark.parametrize("size", ["", "CompressedDataSize = {}\n"])
+def test_a_zipped_data_file_beside_its_header_is_read_whether_its_size_is_stated_or_not(
+    size, tmp_path, silent
+):
+    packed = zlib.compress(VOXELS.tobytes())
+    (tmp_path / "a.zraw").write_bytes(packed)
+    header = META + "ElementSpacing = 1 1 1\nCompressedData = True\n" + size.format(len(packed))
+    (tmp_path / "a.mhd").write_text(header + "ElementDataFile = a.zraw\n")
+    np.testing.assert_array_equal(read_volume(tmp_path / "a.mhd").array.ravel(), VOXELS)
+
+
 HUGE = {
     "raw.nrrd": f"NRRD0004\n{RAW}{CLAIM}".encode(),
     "zipped.nrrd": (f"NRRD0004\n{RAW.replace('raw', 'gzip')}{CLAIM}".encode() + gzip.compress(bytes(1000))),
@@ -436,6 +474,65 @@ def test_what_python_prints_afterwards_is_seen_again(nrrd, capfd):
     assert capfd.readouterr().err == "still here"
 
 
+@pytest.fixture
+def damaged_files(make_volume, to_itk, tmp_path) -> list[Path]:
+    """One damaged file of each kind, damaged so that its decoder has something to say."""
+    volumes = ["a.nii", "type.nii", "a.nii.gz", "a.nrrd", "a.mha", "cut.mha"]
+    names = [*volumes, "a.png", "a.jpg", "a.tif", "a.dcm"]
+    paths = [tmp_path / name for name in names]
+    picture = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    for path in paths:
+        if path.suffix in (".png", ".jpg", ".tif"):
+            sitk.WriteImage(sitk.GetImageFromArray(picture, isVector=True), str(path), path.suffix == ".tif")
+        elif path.suffix == ".dcm":
+            sitk.WriteImage(sitk.GetImageFromArray(picture[..., 0]), str(path), useCompression=False)
+        else:
+            sitk.WriteImage(to_itk(make_volume()), str(path), path.suffix != ".nii")
+        data = path.read_bytes()
+        middle = len(data) // 2
+        if path.name == "cut.mha":
+            path.write_bytes(data[:middle])
+        elif path.suffix == ".nii":
+            place, value = (
+                (70, b"\xff\xff") if path.name == "type.nii" else (296, struct.pack("<f", math.nan))
+            )
+            path.write_bytes(data[:place] + value + data[place + len(value) :])
+        else:
+            path.write_bytes(data[:middle] + bytes([data[middle] ^ 0xFF]) + data[middle + 1 :])
+    return paths
+
+
+def test_other_threads_lines_are_kept_while_damaged_files_are_read_and_nothing_is_added(damaged_files, capfd):
+    stop = threading.Event()
+    written = 0
+
+    def write() -> None:
+        nonlocal written
+        log = logging.getLogger("of another thread")
+        log.propagate = False
+        log.addHandler(logging.StreamHandler(sys.stderr))
+        while not stop.is_set():
+            log.warning("logged %d", written)
+            print(f"printed {written}")
+            os.write(2, b"written %d\n" % written)
+            written += 1
+            time.sleep(1e-4)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        for path in damaged_files:
+            with contextlib.suppress(InputError):
+                read_volume(path)
+    finally:
+        stop.set()
+        thread.join()
+    out, err = capfd.readouterr()
+    assert written > 50
+    assert out.splitlines() == [f"printed {n}" for n in range(written)]
+    assert err.splitlines() == [line for n in range(written) for line in (f"logged {n}", f"written {n}")]
+
+
 def test_the_volume_of_a_colour_file_is_rgb(tmp_path):
     array = np.random.default_rng(0).integers(0, 60000, (2, 3, 4, 3)).astype(np.uint16)
     sitk.WriteImage(sitk.GetImageFromArray(array, isVector=True), str(tmp_path / "a.nrrd"))
@@ -510,7 +607,7 @@ def test_random_damage_gives_a_volume_or_one_sentence(name, make_volume, to_itk,
         sitk.WriteImage(to_itk(make_volume(shape=(3, 8, 10))), str(source), name.startswith("zipped"))
     content = source.read_bytes()
     rng = np.random.default_rng(SAMPLES.index(name))
-    for _ in range(60):
+    for _ in range(6 if source.suffix in (".png", ".jpg", ".tif") else 60):  # those take a process each
         damaged = bytearray(content)
         for place in rng.integers(0, min(len(content), 700), rng.integers(1, 6)):
             damaged[place] = rng.integers(0, 256)

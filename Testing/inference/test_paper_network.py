@@ -23,7 +23,16 @@ def test_the_papers_network_proposes_and_takes_a_pick():
     image = SliceImage(np.random.default_rng(0).random((80, 90)).astype(np.float32))
     point = (PointPrompt(40, 40),)
     first = engine.propose(ProposalRequest(image, point, n_samples=12))
-    assert first.feedback.samples.shape == (12, 64, 64)
+    cells = 4 * 64 // 16  # what SAM's decoder gives, whatever the side of its input
+    assert first.feedback.samples.shape == (12, cells, cells)
+    assert first.feedback.clusters.shape[1:] == (cells, cells)
+    assert first.feedback.region.grid == cells
+    assert first.probability.shape == (80, 90)
     assert first.candidates
     second = engine.propose(ProposalRequest(image, point, (Answered(first, 0),), n_samples=12))
     assert not np.array_equal(first.probability, second.probability)
+    assert second.feedback.samples.shape == (12, cells, cells)
+    away = (*point, PointPrompt(44, 36, positive=False))
+    third = engine.propose(ProposalRequest(image, away, (Answered(first, 0),), n_samples=12))
+    lowered = second.probability - third.probability
+    assert np.unravel_index(lowered.argmax(), lowered.shape) == pytest.approx((44, 36), abs=3)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import numpy as np
 import pytest
 
+from SPASegmentLib.errors import Cancelled
 from SPASegmentLib.profiles.profile import new_profile
 from SPASegmentLib.profiles.records import ModelReference
 
@@ -39,6 +41,54 @@ def test_the_next_slice_starts_from_what_was_just_taught(a_controller, a_store):
     a_controller.settle()
     np.testing.assert_array_equal(a_controller.work.session.log_prior, a_store.load("Dr. A").log_prior())
     assert np.any(a_controller.work.session.log_prior)
+
+
+class Watched:
+    """The shipped model, which notes what it is asked; without a profile, it answers when told to."""
+
+    def __init__(self, engine) -> None:
+        self.engine, self.model = engine, engine.model
+        self.asked: list[str] = []
+        self.may_answer, self.began = threading.Event(), threading.Event()
+
+    def base_mixture(self):
+        return self.engine.base_mixture()
+
+    def propose(self, request, cancel=None):
+        about = "consensus" if request.log_prior is None else "user"
+        self.asked.append(about)
+        if about == "consensus":
+            self.began.set()
+            while not self.may_answer.wait(0.005):
+                if cancel is not None and cancel.is_set():
+                    raise Cancelled("stopped")
+        return self.engine.propose(request, cancel)
+
+
+def test_the_consensus_is_asked_for_when_nothing_else_is_wanted_and_is_there_in_the_end(
+    a_controller, a_store, an_engine, monkeypatch
+):
+    monkeypatch.setattr("SPASegmentLib.profiles.learning.consensus_share", lambda *about: None)
+    a_controller.controller.close()
+    watched = Watched(an_engine)
+    a_controller.controller = controller = a_controller.open(engine=watched)
+    controller.new_profile("Dr. A")
+    a_controller.settle()
+    approve(a_controller)
+    (item,) = a_store.load("Dr. A").slices
+    assert item.consensus_mm2 is None, "the approval does not wait for it"
+    assert watched.began.wait(60)
+    controller.next_slice()
+    a_controller.settle()
+    assert a_controller.work.session is not None, "nor does the next request"
+    watched.may_answer.set()
+    until = time.monotonic() + 60
+    while controller._worker.idling and time.monotonic() < until:
+        time.sleep(0.01)
+    a_controller.settle()
+    (item,) = a_store.load("Dr. A").slices
+    assert item.consensus_mm2 is not None and item.consensus_mm2 > 0
+    assert watched.asked.count("consensus") >= 2, "it was asked anew after making room"
 
 
 def test_do_not_learn_from_this_slice_holds_before_and_after_the_approval(a_controller, a_store):

@@ -131,6 +131,45 @@ def test_idle_jobs_run_only_when_nothing_waits_and_make_room_at_once(a_desk):
     assert not a_desk.worker.idling
 
 
+def test_a_postponed_job_makes_room_survives_new_idle_jobs_and_is_done_in_the_end(a_desk):
+    asked = Gate()
+    tries: list[str] = []
+
+    def job(token):
+        tries.append("again" if tries else "first")
+        return asked(token) if len(tries) < 3 else "known"
+
+    a_desk.worker.postpone(job, a_desk.to("postponed"))
+    assert asked.began.wait(60)
+    assert a_desk.worker.idling and not a_desk.worker.busy
+    a_desk.worker.postpone(lambda token: "too", a_desk.to("another"))
+    asked.began.clear()
+    a_desk.worker.request(lambda token: "answer", a_desk.to("request"))
+    a_desk.settle()
+    assert a_desk.value("request") == "answer"
+    assert asked.began.wait(60)  # it has begun anew
+    a_desk.worker.idle([lambda token: None])
+    a_desk.worker.idle([])
+    a_desk.worker.chore(lambda token: "kept", a_desk.to("chore"))
+    a_desk.settle()
+    until = time.monotonic() + 60
+    while a_desk.worker.idling and time.monotonic() < until:
+        time.sleep(0.01)
+    a_desk.settle()
+    assert a_desk.value("chore") == "kept"
+    assert a_desk.value("postponed") == "known"
+    assert a_desk.value("another") == "too"
+    assert tries == ["first", "again", "again"]
+
+
+def test_closing_gives_up_a_postponed_job(a_desk):
+    asked = Gate()
+    a_desk.worker.postpone(asked, a_desk.to("postponed"))
+    a_desk.worker.postpone(lambda token: pytest.fail("begun after the end"), a_desk.to("another"))
+    assert asked.began.wait(60)
+    assert a_desk.worker.close(60)
+
+
 def test_an_idle_job_that_fails_disturbs_nobody(a_desk, caplog):
     ran = threading.Event()
 

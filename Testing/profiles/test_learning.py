@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from SPASegmentLib.errors import ProfileError, StepError
+from SPASegmentLib.errors import Cancelled, ProfileError, StepError
 from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.inference.messages import ProposalRequest
 from SPASegmentLib.network.mixture import log_normalised
@@ -15,12 +16,15 @@ from SPASegmentLib.profiles.learning import (
     Ending,
     FinishedInteraction,
     TaughtOnDisk,
+    add_consensus,
     commit_approval,
+    consensus_area,
+    consensus_request,
     consensus_share,
     evidence_of,
     retract_approval,
 )
-from SPASegmentLib.profiles.profile import new_profile
+from SPASegmentLib.profiles.profile import merge, new_profile
 from SPASegmentLib.profiles.records import ModelReference
 
 
@@ -180,7 +184,39 @@ class Asked:
 
     def propose(self, request, cancel=None):
         self.requests.append(request)
+        if cancel is not None and cancel.is_set():
+            raise Cancelled("Cancelled; nothing was changed.")
         return self.engine.propose(request, cancel)
+
+
+def test_the_consensus_is_added_later_to_the_approval_it_belongs_to(store, taught, engine, disc, a_user):
+    session = a_user(engine, disc(12), 1.2, taught.log_prior())
+    receipt = commit_approval(store, store.create(taught), session)
+    open_still = store.load(taught.name)
+    assert open_still.slices[-1].consensus_mm2 is None
+    store.rename(taught.name, "Dr. B")  # another window may have
+    added = add_consensus(store, receipt, engine, consensus_request(session))
+    assert added == store.load("Dr. B")
+    assert added.slices[-1].consensus_mm2 == consensus_area(engine, session) > 0
+    assert added.slices[:-1] == open_still.slices[:-1]
+    assert add_consensus(store, receipt, engine, consensus_request(session)) is None, "it is known"
+    for pair in ((added, open_still.renamed("Dr. B")), (open_still.renamed("Dr. B"), added)):
+        assert merge(*pair).slices == added.slices
+
+
+def test_no_consensus_is_added_to_what_was_taken_back_or_while_another_request_waits(
+    store, taught, engine, disc, a_user
+):
+    session = a_user(engine, disc(12), 1.2, taught.log_prior())
+    receipt = commit_approval(store, store.create(taught), session)
+    cancel = threading.Event()
+    cancel.set()
+    with pytest.raises(Cancelled):
+        add_consensus(store, receipt, Asked(engine), consensus_request(session), cancel)
+    retract_approval(store, receipt)
+    before = store.load(taught.name)
+    assert add_consensus(store, receipt, engine, consensus_request(session)) is None
+    assert store.load(taught.name) == before
 
 
 def test_the_model_is_not_asked_again_for_a_consensus_that_the_samples_tell(

@@ -83,7 +83,7 @@ def generous(shipped, empty) -> Profile:
 
 def test_approval_undo_and_redo_are_followed_by_the_file(shipped, empty, store):
     profile = store.create(empty)
-    teaching = Teaching(store, profile, shipped)
+    teaching = Teaching(store, profile)
     written = len(store.history("Dr. A"))
 
     def taught(session: Session) -> int:
@@ -121,7 +121,7 @@ def test_approval_undo_and_redo_are_followed_by_the_file(shipped, empty, store):
 def test_a_cancelled_slice_and_one_not_to_learn_from_teach_nothing(shipped, empty, store):
     profile = store.create(empty)
     file = next(store.folder.glob("*.json")).read_bytes()
-    teaching = Teaching(store, profile, shipped)
+    teaching = Teaching(store, profile)
     session = opened(shipped, a_nodule(6), profile)
     pending = session.pick(0)
     cancel = threading.Event()
@@ -132,8 +132,8 @@ def test_a_cancelled_slice_and_one_not_to_learn_from_teach_nothing(shipped, empt
         assert not teaching.follow(step)
 
     unlearnt = opened(shipped, a_nodule(6), profile, learn=False)
-    assert not Teaching(store, profile, shipped).follow(unlearnt.approve())
-    assert not Teaching(store, profile, shipped).follow(unlearnt.take(0))
+    assert not Teaching(store, profile).follow(unlearnt.approve())
+    assert not Teaching(store, profile).follow(unlearnt.take(0))
     assert next(store.folder.glob("*.json")).read_bytes() == file
     assert len(store.history("Dr. A")) == 1
 

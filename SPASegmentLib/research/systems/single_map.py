@@ -52,20 +52,21 @@ class SingleMapEngine(LocalEngine):
         region = self._region(request, cancel)
         self._embed(request, region)
         encoded = time.perf_counter()
-        proposal = self._answer_map(request, region, self._cells(request, region))
+        cells = replace(region, grid=self.config.mask_grid)
+        proposal = self._answer_map(request, cells, self._cells(request, region))
         done = time.perf_counter()
         seconds = {"encode": encoded - started, "propose": done - encoded, "total": done - started}
         return replace(proposal, seconds=seconds)
 
     @abstractmethod
     def _answer_map(self, request: ProposalRequest, region: Region, cells: np.ndarray) -> Proposal:
-        """The proposal from the map (G, G) of the region."""
+        """The proposal from the map (G', G') of the region, given in its cells."""
 
     def _cells(self, request: ProposalRequest, region: Region) -> np.ndarray:
-        """The network's probabilities on the region's grid: (G, G) float32."""
+        """The network's probabilities on the region's grid: (G', G') float32."""
         history = History(request, region, self.config, self.device)
         prepared = self.network.prepare(self._embed(request, region), history.interaction)
-        logits = self.network.decode(prepared, prepared.distribution.means[:, :1])[0, 0]
+        logits = self.network.decode_unscaled(prepared, prepared.distribution.means[:, :1])[0, 0]
         return np.asarray((logits + history.point_logits).sigmoid().cpu().numpy())
 
     def _show(

@@ -1,0 +1,432 @@
+"""The front door: one interaction after another from Python, with nothing else to know.
+
+    from SPASegmentLib import SPAPredictor
+
+    predictor = SPAPredictor.from_pretrained("compact")
+    predictor.set_image(array, spacing=(0.7, 0.7), modality="CT")
+    proposal = predictor.click(row, col)
+    proposal = predictor.pick(1)
+    mask = predictor.approve()
+
+Alternatives are numbered from 1, as on the screen. All sentences of errors are for the person who reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from operator import index as whole_number
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from SPASegmentLib.errors import InputError, SeedError, StepError
+from SPASegmentLib.imaging.arrays import volume_of_array
+from SPASegmentLib.imaging.files import read_volume, volume_of
+from SPASegmentLib.imaging.geometry import ORIENTATIONS, orientation_axis
+from SPASegmentLib.imaging.slicing import OpenedSlice, cut_slice
+from SPASegmentLib.imaging.types import PointPrompt, SliceImage, Volume
+from SPASegmentLib.inference.messages import Engine, ModelInfo, Proposal
+from SPASegmentLib.inference.session import Session
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk  # noqa: N813
+
+__all__ = ["SPAPredictor"]
+
+
+class SPAPredictor:
+    """Segments slices by a click, picks among alternatives, further points and an approval.
+
+    A predictor holds one image and one interaction at a time; what was shown is in `proposal`, what became
+    final in `mask`. The same calls give the same masks, bit for bit on one machine. A call that raises leaves
+    everything as it was.
+    """
+
+    def __init__(self, engine: Engine, *, random_seed: int = 0) -> None:
+        """Use `from_pretrained` for a model by name.
+
+        Args:
+            engine: what computes proposals.
+            random_seed: of everything random, zero or positive.
+        """
+        self._engine, self._random_seed = engine, random_seed
+        self._volume: Volume | None = None
+        self._window: tuple[float, float] | None = None
+        self._slice: OpenedSlice | None = None
+        self._session: Session | None = None
+
+    @classmethod
+    def from_pretrained(
+        cls, name_or_path: str | Path = "compact", device: str = "auto", *, random_seed: int = 0
+    ) -> SPAPredictor:
+        """Load a model.
+
+        Args:
+            name_or_path: a model's name (see `spasegment models list`) or the path of a checkpoint.
+            device: "cpu", "cuda", or "auto" for the better of what is there.
+            random_seed: of everything random, zero or positive; another one draws other alternatives.
+
+        Returns:
+            A predictor without an image.
+
+        Raises:
+            InputError: there is no model of that name.
+            CheckpointError: the checkpoint is missing, damaged or does not fit, or there is no such device.
+        """
+        from SPASegmentLib.inference.local import load_engine  # torch, some seconds
+
+        return cls(load_engine(name_or_path, device), random_seed=random_seed)
+
+    # The image
+
+    def set_image(
+        self,
+        array: np.ndarray,
+        spacing: tuple[float, float] = (1.0, 1.0),
+        modality: str | None = None,
+        window: tuple[float, float] | None = None,
+    ) -> None:
+        """Choose one slice, given as an array; an interaction with an earlier image ends.
+
+        Args:
+            array: (H, W) grey or (H, W, 3) RGB raw intensities of any real type, for CT in Hounsfield units.
+            spacing: (row, col) mm per pixel.
+            modality: DICOM's word ("CT", "MR", "US", ...), or None where it is not known.
+            window: (low, high) intensities shown black and white. None: for CT the model's own window, else
+                percentiles.
+
+        Raises:
+            InputError: the array, the spacing or the window cannot be segmented as given.
+        """
+        self._open(volume_of_array(array, spacing, _word(modality)), window)
+
+    def set_volume(
+        self,
+        volume: str | Path | sitk.Image | Volume,
+        modality: str | None = None,
+        window: tuple[float, float] | None = None,
+    ) -> None:
+        """Choose a volume; then choose a slice with `set_slice`, or by its seed with `click_ras`.
+
+        The slice of a volume that has only one is chosen at once. An interaction with an earlier image ends.
+
+        Args:
+            volume: path of a file (NRRD, NIfTI, MetaImage, DICOM, PNG, JPEG, TIFF) or of a folder of DICOM
+                files, or a SimpleITK image, or a `Volume`.
+            modality: as in `set_image`; None for what the file says.
+            window: as in `set_image`; None takes the file's own before percentiles.
+
+        Raises:
+            InputError: the volume cannot be read or segmented as given.
+        """
+        read = _read(volume)
+        if modality is not None:
+            read = replace(read, modality=_word(modality))
+        self._open(read, window)
+
+    def set_slice(self, orientation: str, index: int) -> None:
+        """Choose a slice of the volume; an interaction with another slice ends.
+
+        Args:
+            orientation: "axial", "sagittal" or "coronal".
+            index: of the slice along the voxel axis that is closest to the orientation's normal, from 0.
+
+        Raises:
+            StepError: there is no volume yet.
+            InputError: there is no such orientation or slice, or it cannot be segmented.
+        """
+        if self._volume is None:
+            raise StepError("There is no image yet; call set_image or set_volume first.")
+        self._slice, self._session = self._cut(self._volume, self._window, orientation, index), None
+
+    @property
+    def model(self) -> ModelInfo:
+        """The model that answers: its name, what it was trained on, its modalities."""
+        return self._engine.model
+
+    @property
+    def image(self) -> SliceImage:
+        """The slice as the network sees it, `pixels` (H, W) or (H, W, 3) in [0, 1] and `spacing` in mm.
+
+        Slices of a volume are turned as radiologists look at them; rows and columns count on this picture.
+
+        Raises:
+            StepError: no slice is chosen yet.
+        """
+        return self._chosen().image
+
+    # The interaction
+
+    def click(self, row: float, col: float) -> Proposal:
+        """Click the object on the slice: a new interaction begins, and an earlier one ends.
+
+        Args:
+            row: of `image`, pixel centres at whole numbers.
+            col: the same.
+
+        Returns:
+            The recommendation and up to four alternatives.
+
+        Raises:
+            StepError: no slice is chosen yet.
+            SeedError: the click lies outside the slice.
+        """
+        return self._begin(self._chosen(), PointPrompt(*_checked_point(row, col)))
+
+    def click_ras(self, ras: Sequence[float], orientation: str = "axial") -> Proposal:
+        """Click the object in the volume: the slice through that place is chosen, and an interaction begins.
+
+        Args:
+            ras: (R, A, S) in mm, as 3D Slicer shows it.
+            orientation: "axial", "sagittal" or "coronal".
+
+        Returns:
+            The recommendation and up to four alternatives.
+
+        Raises:
+            StepError: there is no volume yet.
+            SeedError: the place lies outside the volume.
+            InputError: there is no such orientation, or the slice cannot be segmented.
+        """
+        if self._volume is None:
+            raise StepError("There is no volume yet; call set_volume first.")
+        try:
+            right, front, up = (float(value) for value in ras)
+        except (TypeError, ValueError) as error:
+            raise SeedError("A place in the volume is three numbers in mm: R, A, S.") from error
+        return self._begin(
+            cut_slice(
+                self._volume,
+                seed_ras=(right, front, up),
+                seed_ijk=None,
+                orientation=orientation,
+                window=self._window,
+                model_window=self.model.window,
+            )
+        )
+
+    def add_point(self, row: float, col: float, positive: bool = True) -> Proposal:
+        """Say of a further place whether it belongs to the object.
+
+        Args:
+            row: of `image`.
+            col: the same.
+            positive: whether the place belongs to the object.
+
+        Returns:
+            The next recommendation and alternatives.
+
+        Raises:
+            StepError: nothing was clicked yet, or a mask is final.
+            SeedError: the point lies outside the slice.
+        """
+        at = _checked_point(row, col)
+        return self._computed(self._running().add_point(*at, positive=positive))
+
+    def pick(self, number: int) -> Proposal:
+        """Pick the alternative that is closer to what you want.
+
+        Args:
+            number: of the alternative, from 1.
+
+        Returns:
+            The next recommendation and alternatives.
+
+        Raises:
+            StepError: nothing was clicked yet, a mask is final, or there is no such alternative.
+            InputError: the number is no whole number.
+        """
+        return self._computed(self._running().pick(_checked_number(number) - 1))
+
+    def none_of_these(self) -> Proposal:
+        """Turn down all alternatives shown.
+
+        Returns:
+            The next recommendation and other alternatives.
+
+        Raises:
+            StepError: nothing was clicked yet, or a mask is final.
+        """
+        return self._computed(self._running().none_of_these())
+
+    def undo(self) -> Proposal:
+        """Take back the last step, an approval too.
+
+        Returns:
+            What is shown again.
+
+        Raises:
+            StepError: nothing was clicked yet, or only the click is left.
+        """
+        session = self._running()
+        if len(session.done) == 1:
+            raise StepError("Only the click is left; click elsewhere to change it.")
+        return self._computed(session.undo())
+
+    def redo(self) -> Proposal:
+        """Bring back the step that was undone last.
+
+        Returns:
+            What is shown again.
+
+        Raises:
+            StepError: there is nothing to redo.
+        """
+        return self._computed(self._running().redo())
+
+    def approve(self) -> np.ndarray:
+        """Take the recommendation as final.
+
+        Returns:
+            (H, W) bool on `image`, a copy; `volume_mask` has it on the volume's voxels.
+
+        Raises:
+            StepError: nothing was clicked yet, or a mask is final already.
+        """
+        self._session = self._running().approve()
+        return self.mask
+
+    def take(self, number: int) -> np.ndarray:
+        """Take an alternative as final, as it is.
+
+        Args:
+            number: of the alternative, from 1.
+
+        Returns:
+            (H, W) bool on `image`, a copy.
+
+        Raises:
+            StepError: nothing was clicked yet, a mask is final, or there is no such alternative.
+            InputError: the number is no whole number.
+        """
+        self._session = self._running().take(_checked_number(number) - 1)
+        return self.mask
+
+    # What is the case
+
+    @property
+    def proposal(self) -> Proposal:
+        """What is shown: recommendation, alternatives (name, area, support), probability, warnings.
+
+        Raises:
+            StepError: nothing was clicked yet.
+        """
+        proposal = self._running().proposal
+        assert proposal is not None  # a session is kept only once its first proposal is there
+        return proposal
+
+    @property
+    def points(self) -> tuple[PointPrompt, ...]:
+        """The click and the further points, in pixels of `image`.
+
+        Raises:
+            StepError: nothing was clicked yet.
+        """
+        return self._running().points
+
+    @property
+    def mask(self) -> np.ndarray:
+        """The final mask, (H, W) bool on `image`, a copy.
+
+        Raises:
+            StepError: no mask is approved or taken.
+        """
+        return self._running().result().mask.copy()
+
+    def volume_mask(self) -> np.ndarray:
+        """The final mask on the voxels of the volume.
+
+        Returns:
+            (K, J, I) bool, true on the chosen slice only; (1, H, W) for an image given as an array.
+
+        Raises:
+            StepError: no mask is approved or taken.
+        """
+        return self._chosen().on_grid(self.mask)
+
+    def _chosen(self) -> OpenedSlice:
+        if self._volume is None:
+            raise StepError("There is no image yet; call set_image or set_volume first.")
+        if self._slice is None:
+            raise StepError("No slice of the volume is chosen yet; call set_slice or click_ras first.")
+        return self._slice
+
+    def _running(self) -> Session:
+        self._chosen()
+        if self._session is None:
+            raise StepError("Nothing was clicked yet; call click first.")
+        return self._session
+
+    def _open(self, volume: Volume, window: tuple[float, float] | None) -> None:
+        """Hold a volume, and its slice where it has only one."""
+        if window is not None:
+            window = _two_numbers(window, "A window is two intensities: (low, high).")
+        single = [o for o in ORIENTATIONS if volume.shape[orientation_axis(volume, o)] == 1]
+        opened = self._cut(volume, window, single[-1], 0) if single else None
+        self._volume, self._window, self._slice, self._session = volume, window, opened, None
+
+    def _begin(self, opened: OpenedSlice, seed: PointPrompt | None = None) -> Proposal:
+        session = Session.start(
+            opened.image, self.model, seed or opened.seed, random_seed=self._random_seed
+        ).advance(self._engine)
+        self._slice, self._session = opened, session
+        return self.proposal
+
+    def _computed(self, session: Session) -> Proposal:
+        self._session = session.advance(self._engine)
+        return self.proposal
+
+    def _cut(
+        self, volume: Volume, window: tuple[float, float] | None, orientation: str, index: int
+    ) -> OpenedSlice:
+        """The slice, by the voxel in its middle."""
+        if orientation not in ORIENTATIONS:
+            raise InputError(f"There is no orientation {orientation}; choose axial, sagittal or coronal.")
+        axis = orientation_axis(volume, orientation)
+        last = volume.shape[axis] - 1
+        if not 0 <= _checked_number(index) <= last:
+            raise InputError(f"The volume has no {orientation} slice {index}; choose one from 0 to {last}.")
+        voxel = [size // 2 for size in volume.shape]
+        voxel[axis] = index
+        k, j, i = voxel
+        return cut_slice(
+            volume,
+            seed_ras=None,
+            seed_ijk=(i, j, k),
+            orientation=orientation,
+            window=window,
+            model_window=self.model.window,
+        )
+
+
+def _read(volume: str | Path | sitk.Image | Volume) -> Volume:
+    if isinstance(volume, Volume):
+        return volume
+    if isinstance(volume, (str, Path)):
+        return read_volume(volume)
+    return volume_of(volume)
+
+
+def _word(modality: str | None) -> str | None:
+    return None if modality is None else modality.upper()
+
+
+def _checked_point(row: float, col: float) -> tuple[float, float]:
+    return _two_numbers((row, col), "A point is two numbers: row and col of a pixel.")
+
+
+def _two_numbers(values: Sequence[float], otherwise: str) -> tuple[float, float]:
+    try:
+        first, second = (float(value) for value in values)
+    except (TypeError, ValueError) as error:
+        raise InputError(otherwise) from error
+    return first, second
+
+
+def _checked_number(number: int) -> int:
+    try:
+        return whole_number(number)
+    except TypeError as error:
+        raise InputError(f"{number!r} is no whole number.") from error
