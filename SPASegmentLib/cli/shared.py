@@ -99,18 +99,19 @@ def check_outputs(
 
     if out is not None and not out.name.lower().endswith(MASK_SUFFIXES):
         raise InputError(f"{what} cannot be written as {out.name}; choose .seg.nrrd, .nrrd or .nii.gz.")
-    if report is not None and report.exists() and not report.is_dir():
-        raise InputError(f"{report} is a file; give a folder for the pictures.")
     if out is not None and json is not None and out.resolve() == json.resolve():
         raise InputError(f"--out and --json both name {out}; give each a file of its own.")
-    for one in given:
-        if report is not None and report.resolve() in one.resolve().parents and one.match("iteration-*.png"):
-            raise InputError(
-                f"A picture in {report} would take the place of the volume; choose another folder."
-            )
+    if report is not None and any(
+        report.resolve() in one.resolve().parents and one.match("iteration-*.png") for one in given
+    ):
+        raise InputError(f"A picture in {report} would take the place of the volume; choose another folder.")
+    if report is not None and report.exists() and not report.is_dir():
+        raise InputError(f"{report} is a file; give a folder for the pictures.")
     for path in (out, json):
         if path is None:
             continue
+        if path.exists() and any(one.resolve() in path.resolve().parents for one in given):
+            raise InputError(f"{path} is a part of the volume; choose another file for the output.")
         if any(path.exists() and one.exists() and path.samefile(one) for one in given):
             raise InputError(f"{path} is one of the given files; choose another file for the output.")
         if path.is_dir():

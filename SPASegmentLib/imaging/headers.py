@@ -175,7 +175,7 @@ def check_claim(path: Path, claimed: int, held: int, limits: Limits, *, exact: b
         )
 
 
-def no_position(path: Path) -> InputError:
+def no_position(path: Path | str) -> InputError:
     """The sentence for a geometry that is not finite."""
     return InputError(f"{path} states no usable position; correct the geometry in its header.")
 

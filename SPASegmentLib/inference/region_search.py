@@ -93,7 +93,8 @@ def _at_every_scale(request: ProposalRequest, config: SPAConfig, look: Look) -> 
     expects of its mask there decides.
     """
     image, seed = request.image, seed_of(request)
-    size, regions = zoom.MIN_PIXELS * min(image.spacing), []
+    size = zoom.MIN_PIXELS * min(image.spacing)
+    regions: list[Region] = []
     while size <= DEFAULT.widest_look * _longer_side(request) or not regions:
         regions.append(Region(seed, size, config.grid))
         size *= DEFAULT.scale_step
