@@ -12,9 +12,10 @@ import SimpleITK as sitk  # noqa: N813
 
 from SPASegmentLib import SPAPredictor
 from SPASegmentLib.cli import main as cli
+from SPASegmentLib.cli.sample import write_sample_volume
 from SPASegmentLib.errors import CheckpointError, InputError, SeedError, StepError
 from SPASegmentLib.imaging.geometry import seed_voxel
-from SPASegmentLib.imaging.sample import make_sample_volume, sample_seeds, write_sample_volume
+from SPASegmentLib.imaging.sample import make_sample_volume, sample_seeds
 from SPASegmentLib.imaging.types import Volume
 from SPASegmentLib.inference.messages import Engine
 from SPASegmentLib.network.registry import model_path
