@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 from .settings import PanelSettings
 
 DEFAULT_WINDOW = (-1000.0, 400.0)
-SHIPPED_MODEL = "compact"
+SHIPPED_MODELS = ["compact", "general"]
 DEVICES = {"auto": "Automatic", "cpu": "CPU", "cuda": "NVIDIA (cuda)", "mps": "Apple (mps)"}
 COLORS = {"recommended": "recommendedColor", "added": "addedColor", "removed": "removedColor"}
 
@@ -85,7 +85,7 @@ class Advanced:
         self._set("learn", bool(checked))
 
     def on_model(self, index: int) -> None:
-        """Another model: the shipped one, the one used last, or a file."""
+        """Another model: a shipped one, the one used last, or a file."""
         models = self._models()
         if index < len(models):
             self._set("model", models[index])
@@ -98,7 +98,8 @@ class Advanced:
         self._showing = before
 
     def _models(self) -> list[str]:
-        return [SHIPPED_MODEL, *([self._settings.model] if self._settings.model != SHIPPED_MODEL else [])]
+        chosen = self._settings.model
+        return SHIPPED_MODELS if chosen in SHIPPED_MODELS else [*SHIPPED_MODELS, chosen]
 
     def _fill_models(self) -> None:
         names = [Path(model).stem for model in self._models()]

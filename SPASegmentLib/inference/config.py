@@ -36,7 +36,8 @@ class InferenceConfig:
     point_margin: share of the region's side at its edges in which a positive point counts as outside.
     doubtful: expected Dice below which a mask carries a warning.
     held_cells: radius in cells of what a point adds to a mask, or takes from it, that does not obey it.
-    cut_off: Dice that a region loses in the comparison of scales whose mask reaches its edge.
+    expected_share: weight of the expected Dice beside the certainty when scales are compared.
+    cut_off: what a region whose mask reaches its edge loses when scales are compared.
     first_regions: tried in turn, in default ones, while what is found does not stand out.
     stands_out: contrast (means' difference over deviation) from which on a mask is an object without doubt.
     ring_pixels, least_noise: width of the ring around a mask that it is compared with, and what is added to
@@ -78,6 +79,7 @@ class InferenceConfig:
     looks: int = 4
     widest_look: float = 2.0
     scale_step: float = 2**0.5
+    expected_share: float = 0.25
     cut_off: float = 0.1
     point_margin: float = 0.03
     doubtful: float = 0.6

@@ -146,7 +146,9 @@ class LocalEngine:
         with one_thread():
             proposal = self._answer(request, history.region, history, samples, components)
         equal = torch.full((1, len(samples)), 1 / len(samples))
-        expected = self.network.expected_dice(prepared, torch.from_numpy(samples)[None], equal)
+        expected = self.network.calibrated_dice(
+            self.network.expected_dice(prepared, torch.from_numpy(samples)[None], equal)
+        )
         done = time.perf_counter()
         seconds = {"encode": encoded - started, "propose": done - encoded, "total": done - started}
         warnings = (*proposal.warnings, *doubts(expected))

@@ -31,7 +31,8 @@ class Sight:
     @property
     def worth(self) -> float:
         """How good a region this is to segment the object in."""
-        return (self.expected or 0.0) + self.certainty - DEFAULT.cut_off * self.cut_off
+        expected = 0.0 if self.expected is None else self.expected
+        return self.certainty + DEFAULT.expected_share * expected - DEFAULT.cut_off * self.cut_off
 
 
 Look = Callable[[Sequence[Region]], list[Sight]]

@@ -42,6 +42,8 @@ class SPAConfig:
         under the posterior of all picks), "positive" and "negative" (the user's points as Gaussian spots).
     image_channels: 1 (grey) or 3 (RGB).
     seed_plane: whether the image encoder also sees the seed as a Gaussian spot.
+    dice_calibration: slope and offset, in logits, that make the expected Dice of a proposal true on average;
+        fitted on validation data after training.
     widths: channels of the compact encoder at cell sizes 1, 2, 4 and 8.
     head_channels: width of the three fusion convolutions with fusion "decoder".
     pick_temperature: softness, in Dice, of a user who picks the candidate closest to what they want.
@@ -67,6 +69,7 @@ class SPAConfig:
     context: float = 0.0
     neighbours: int = 0
     extent_bins: int = 0
+    dice_calibration: tuple[float, float] = (1.0, 0.0)
     widths: tuple[int, int, int, int] = (24, 48, 96, 128)
     head_channels: int = 32
     decoder_heads: int = 8

@@ -60,6 +60,14 @@ KNOWN_MODELS = (
         licence="Apache-2.0; trained on LIDC-IDRI (CC BY 3.0)",
     ),
     KnownModel(
+        name="general",
+        kind="model",
+        file="general.safetensors",
+        description="small network trained by this project on many structures in CT, MR, ultrasound, OCT and "
+        "microscopy; needs no GPU",
+        licence="Apache-2.0; its data sets and their licences are in the model card",
+    ),
+    KnownModel(
         name="sam_vit_b",
         kind="backbone",
         file="sam_vit_b_01ec64.pth",

@@ -145,7 +145,10 @@ class SPANetwork(nn.Module):
         return Prepared(distribution, e_u, shared, base, pooled, token)
 
     def expected_dice(self, prepared: Prepared, samples: Tensor, weights: Tensor) -> float | None:
-        """Dice that the mean of samples (1, n, G, G), weights (1, n), is expected to have; None: no head."""
+        """Dice that the mean of samples (1, n, G, G), weights (1, n), is expected to have; None: no head.
+
+        As the head learnt it: good for comparing masks; `calibrated_dice` makes it true on average.
+        """
         if self.extent_head is None or prepared.token is None:
             return None
         device = prepared.pooled.device
@@ -154,6 +157,13 @@ class SPANetwork(nn.Module):
                 prepared.pooled, prepared.token, samples.to(device), weights.to(device)
             )
         )
+
+    def calibrated_dice(self, expected: float | None) -> float | None:
+        """The expected Dice, made true on average (`SPAConfig.dice_calibration`)."""
+        if expected is None:
+            return None
+        slope, offset = self.config.dice_calibration
+        return float((slope * torch.logit(torch.tensor(expected), eps=1e-4) + offset).sigmoid())
 
     def decode(self, prepared: Prepared, z: Tensor) -> Tensor:
         """z (B, n, D) -> logits (B, n, G, G). Callers cut n into chunks."""

@@ -46,7 +46,7 @@ def a_models_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_known_models_are_stated_in_full() -> None:
-    assert [model.name for model in KNOWN_MODELS] == ["compact", "sam_vit_b", "medsam_vit_b"]
+    assert [model.name for model in KNOWN_MODELS] == ["compact", "general", "sam_vit_b", "medsam_vit_b"]
     for model in KNOWN_MODELS:
         assert model.description and model.licence
         if not model.is_shipped:
