@@ -66,7 +66,7 @@ def test_the_folder_is_the_users_unless_a_variable_names_another(
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(InputError, match="compact, sam_vit_b, medsam_vit_b"):
+    with pytest.raises(InputError, match="compact, general, sam_vit_b, medsam_vit_b"):
         get_model("unet")
 
 

@@ -1,0 +1,62 @@
+"""The shipped network for many structures: small and large objects, and doubt where there is nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from SPASegmentLib import SPAPredictor
+from SPASegmentLib.inference.messages import Proposal
+from SPASegmentLib.network.checkpoint import read_header
+from SPASegmentLib.network.registry import model_path
+
+DOUBT = "doubts this mask"
+
+
+@pytest.fixture(scope="module")
+def a_predictor() -> SPAPredictor:
+    return SPAPredictor.from_pretrained("general", device="cpu")
+
+
+def clicked(predictor: SPAPredictor, pixels: np.ndarray, row: float, col: float) -> Proposal:
+    predictor.set_image(pixels.astype(np.float32))
+    return predictor.click(row, col)
+
+
+@pytest.mark.parametrize(("radius", "off"), [(6, 0.0), (6, 3.0), (30, 14.0), (60, 0.0)])
+def test_objects_from_a_twentieth_to_half_of_the_image_are_found(
+    a_predictor: SPAPredictor, radius: int, off: float
+) -> None:
+    rows, cols = np.mgrid[:200, :220]
+    mask = np.hypot(rows - 100, cols - 110) < radius
+    pixels = 60 + 60 * mask + np.random.default_rng(radius).normal(0, 10, mask.shape)
+    proposal = clicked(a_predictor, pixels, 100 + off, 110 - off)
+    assert proposal.expected_dice is not None
+    found = proposal.recommendation
+    assert 2 * (found & mask).sum() / (found.sum() + mask.sum()) > 0.7
+    assert len(proposal.candidates) >= 2
+
+
+def test_noise_is_doubted_in_a_sentence_said_once(a_predictor: SPAPredictor) -> None:
+    for seed in range(3):
+        noise = np.random.default_rng(seed).normal(100, 20, (200, 220))
+        proposal = clicked(a_predictor, noise, 100, 110)
+        assert sum(DOUBT in sentence for sentence in proposal.warnings) == 1
+
+
+def test_a_plain_bright_object_is_not_doubted(a_predictor: SPAPredictor) -> None:
+    rows, cols = np.mgrid[:200, :220]
+    mask = np.hypot(rows - 100, cols - 110) < 6
+    proposal = clicked(
+        a_predictor, 60 + 60 * mask + np.random.default_rng(0).normal(0, 10, mask.shape), 100, 110
+    )
+    assert not any(DOUBT in sentence for sentence in proposal.warnings)
+
+
+def test_its_header_names_every_set_it_learnt_from_with_a_licence_that_lets_it_be_shipped() -> None:
+    sets = read_header(model_path("general")).provenance["sets"]
+    assert len(sets) == 20
+    for one in sets:
+        assert one["source"]
+        assert one["licence"].startswith(("CC0", "CC BY 3", "CC BY 4", "CC BY-SA", "MIT"))
+        assert "recalled" not in one["licence"] and "NC" not in one["licence"]
