@@ -224,13 +224,13 @@ def test_a_missing_cuda_device_is_said_in_a_sentence():
 def test_a_full_gpu_falls_back_to_the_cpu_and_says_so(engine, monkeypatch):
     """The out-of-memory error is raised by hand: no machine of the test run has a GPU to fill."""
     fresh, failures = load_engine("compact", "cpu"), iter([True])
-    decode = fresh.network.decode
+    decode = fresh.network.decode_unscaled
 
     def full_once(*args):
         if next(failures, False):
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
         return decode(*args)
 
-    monkeypatch.setattr(fresh.network, "decode", full_once)
+    monkeypatch.setattr(fresh.network, "decode_unscaled", full_once)
     proposal = ask(fresh, nodule(6.0))
     assert "memory is full" in " ".join(proposal.warnings)

@@ -99,14 +99,14 @@ def drawn(engine: LocalEngine, monkeypatch: pytest.MonkeyPatch, rejections: int)
     """(N, D) latent variables of the proposal after "none of these" was said so often."""
     answered = (Answered(ask(engine), None),) * rejections
     seen: list[torch.Tensor] = []
-    decode = engine.network.decode
+    decode = engine.network.decode_unscaled
 
     def recorded(prepared, z):
         seen.append(z[0])
         return decode(prepared, z)
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine.network, "decode", recorded)
+        patch.setattr(engine.network, "decode_unscaled", recorded)
         ask(engine, answered=answered)
     return torch.cat(seen).numpy()
 
@@ -157,14 +157,14 @@ def test_four_candidates_are_shown_where_one_of_the_first_clusters_is_the_recomm
 def test_a_cancel_is_heard_while_samples_are_decoded(monkeypatch):
     engine, stop, chunks = small_engine(), threading.Event(), []
     ask(engine)  # the region is known from now on
-    decode = engine.network.decode
+    decode = engine.network.decode_unscaled
 
     def cancelled_meanwhile(*args):
         chunks.append(args)
         stop.set()
         return decode(*args)
 
-    monkeypatch.setattr(engine.network, "decode", cancelled_meanwhile)
+    monkeypatch.setattr(engine.network, "decode_unscaled", cancelled_meanwhile)
     with pytest.raises(Cancelled):
         engine.propose(ProposalRequest(ONE, (PointPrompt(64, 64),)), stop)
     assert len(chunks) == 1
