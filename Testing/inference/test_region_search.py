@@ -93,7 +93,7 @@ def test_a_network_that_expects_a_dice_gets_the_region_that_fits_the_object(radi
 
 def test_a_mask_cut_off_by_its_region_is_worth_less():
     whole, cut = Sight(disc(9), 0.8, 0.7), Sight(disc(9), 0.8, 0.75, cut_off=True)
-    assert whole.worth > cut.worth > Sight(disc(9), 0.8, 0.5).worth
+    assert whole.worth > cut.worth > Sight(disc(9), 0.8, 0.3).worth
 
 
 def test_a_spot_hardly_brighter_than_the_tissue_around_it_gives_way_to_the_organ():
