@@ -91,8 +91,9 @@ def test_each_of_two_objects_of_a_slice_is_found_by_its_own_click(engine):
     image = nodules((30, 30, 4), (90, 88, 14), rim=2.0)
     rows, cols = np.mgrid[:128, :128]
     for row, col, radius in ((30, 30, 4), (90, 88, 14), (30, 30, 4)):
-        found = ask(engine, image, (row, col)).recommendation
-        assert dice(found, np.hypot(rows - row, cols - col) < radius) > 0.7
+        proposal = ask(engine, image, (row, col))
+        assert dice(proposal.recommendation, np.hypot(rows - row, cols - col) < radius) > 0.7
+        assert proposal.feedback.region.size_mm < 8 * radius  # its own region, not room beside the other's
 
 
 def drawn(engine: LocalEngine, monkeypatch: pytest.MonkeyPatch, rejections: int) -> np.ndarray:
