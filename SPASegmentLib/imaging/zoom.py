@@ -114,6 +114,25 @@ def resample_between(
     outside: float = 0.0,
 ) -> np.ndarray:
     """(G, G) on one region's cells -> (G', G') float32 on another's; `outside` beyond the first region."""
+    rows, cols, inside = _between(from_region, to_region, spacing)
+    result = _resample(np.asarray(grid_map, np.float32), rows, cols)
+    result[~(inside[0][:, None] & inside[1])] = outside
+    return result
+
+
+def between(
+    from_region: Region, to_region: Region, spacing: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Dense weights (G', G) of rows and of columns: rows @ map @ cols.T is `resample_between`, 0 outside."""
+    *axes, inside = _between(from_region, to_region, spacing)
+    dense = [axis.toarray() * hit[:, None] for axis, hit in zip(axes, inside, strict=True)]
+    return dense[0], dense[1]
+
+
+def _between(
+    from_region: Region, to_region: Region, spacing: tuple[float, float]
+) -> tuple[sparse.csr_array, sparse.csr_array, tuple[np.ndarray, np.ndarray]]:
+    """Weights of rows and columns, and which of the second region's lie in the first."""
     axes, inside = [], []
     for step, from_centre, to_centre in zip(spacing, from_region.centre, to_region.centre, strict=True):
         pixels = _pixels_of(np.arange(to_region.grid, dtype=np.float64), to_centre, step, to_region)
@@ -121,9 +140,7 @@ def resample_between(
         scale = (to_region.size_mm / to_region.grid) / (from_region.size_mm / from_region.grid)
         axes.append(_weights(cells, scale, from_region.grid))
         inside.append((cells >= -0.5) & (cells < from_region.grid - 0.5))
-    result = _resample(np.asarray(grid_map, np.float32), axes[0], axes[1])
-    result[~(inside[0][:, None] & inside[1])] = outside
-    return result
+    return axes[0], axes[1], (inside[0], inside[1])
 
 
 def to_grid(points: np.ndarray, region: Region, spacing: tuple[float, float]) -> np.ndarray:

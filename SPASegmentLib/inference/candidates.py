@@ -115,6 +115,21 @@ def clean_mask(
     return cleaned
 
 
+def outlined(probability: np.ndarray, request: ProposalRequest, cut: float = 0.5) -> np.ndarray:
+    """The recommended mask: a (H, W) probability cut, clean; at least the most likely spot around the seed."""
+    mask = clean_mask(probability >= cut, request.points)
+    if mask.any():
+        return mask
+    peak = float(probability.max())
+    if peak > DEFAULT.faint_peak:
+        mask = clean_mask(probability >= DEFAULT.faint_level * peak, request.points)
+    if not mask.any():
+        mask = np.zeros(probability.shape, dtype=bool)
+        seed = next(p for p in request.points if p.positive)
+        mask[round(seed.row), round(seed.col)] = True
+    return mask
+
+
 def hold_points(mask: np.ndarray, request: ProposalRequest, region: Region) -> np.ndarray:
     """The mask with a small disc added at positive points outside it and taken away at negative ones inside.
 

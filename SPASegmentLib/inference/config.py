@@ -20,6 +20,7 @@ class InferenceConfig:
         component, are specks.
     distinct_pixels, distinct_share: two masks are told apart by at least so many pixels and at least this
         share of the larger one's area.
+    visible_share: the same share for the alternatives that a posterior offers, so that a pick says something.
     faint_peak, faint_level: where no cell of the recommendation reaches 0.5 but one exceeds the first, the
         mask is cut at this share of the largest probability.
 
@@ -27,7 +28,23 @@ class InferenceConfig:
     close_enough: Dice at which a user takes a candidate for what they want every other time.
     widening: how much every "none of these" since the last pick widens sigma_m (1 + widening * times).
     further_point_logit: what a further point adds to, or takes from, the logits around it.
-    plain_every: one in so many samples keeps the shape the mixture gives it.
+    plain_every: one in so many samples keeps the shape the mixture gives it, in training.
+
+    Posterior, what is meant after picks, "none of these" and points (inference/posterior.py):
+    particles, moves: hypotheses kept, and Metropolis steps of each after an answer.
+    coarse_cells: side of the grid they are compared on.
+    level_deviation, shape_deviations: standard deviations, in logits, of a sample's level and of its angular
+        harmonics, fitted on LIDC train slices to what its raters drew.
+    pick_softness, pick_error: softness, in Dice, of a user who picks the closest mask, and share of the picks
+        made for no reason.
+    point_error: probability that a point contradicts what is wanted.
+    fresh_share: prior probability of the network's newest samples, beside those of the click.
+    jumps: share of the moves that start anew from the prior.
+    cuts: probabilities at which the recommendation may be cut.
+    considered: masks among which candidates are chosen.
+    other_regions, region_softness: regions besides the recommended one whose objects may be meant, and how
+        much worth (`Sight.worth`) makes one e times as likely.
+    same_object: Dice from which on two regions found the same.
 
     Region search, before the object's size is known:
     looks: from one first region before its size counts as known.
@@ -68,6 +85,7 @@ class InferenceConfig:
     speck_share: float = 0.02
     distinct_pixels: int = 2
     distinct_share: float = 0.01
+    visible_share: float = 0.03
     faint_peak: float = 0.05
     faint_level: float = 0.5
 
@@ -75,6 +93,22 @@ class InferenceConfig:
     widening: float = 0.5
     further_point_logit: float = 8.0
     plain_every: int = 4
+
+    particles: int = 256
+    moves: int = 3
+    coarse_cells: int = 32
+    level_deviation: float = 1.74
+    shape_deviations: tuple[float, ...] = (1.27, 1.04, 0.96, 0.92)
+    pick_softness: float = 0.01
+    pick_error: float = 0.05
+    point_error: float = 0.02
+    fresh_share: float = 0.5
+    jumps: float = 0.1
+    cuts: tuple[float, ...] = (0.35, 0.42, 0.5, 0.58)
+    considered: int = 120
+    other_regions: int = 7
+    region_softness: float = 0.15
+    same_object: float = 0.8
 
     looks: int = 4
     widest_look: float = 2.0

@@ -109,9 +109,11 @@ class History:
         """(n, G', G') float32 probabilities on this history's region."""
         maps = getattr(feedback, name).astype(np.float32) / 255
         maps = maps.reshape(-1, *maps.shape[-2:])
-        if feedback.region == self.region:
-            return maps
-        moved = [zoom.resample_between(m, feedback.region, self.region, self.spacing) for m in maps]
+        regions = [feedback.on_region(k) if name == "clusters" else feedback.region for k in range(len(maps))]
+        moved = [
+            m if region == self.region else zoom.resample_between(m, region, self.region, self.spacing)
+            for m, region in zip(maps, regions, strict=True)
+        ]
         return np.stack(moved) if moved else maps.reshape(0, self.region.grid, self.region.grid)
 
     def _tensor(self, maps: np.ndarray) -> Tensor:

@@ -22,6 +22,7 @@ from SPASegmentLib.inference.candidates import (
     cluster,
     described,
     hold_points,
+    outlined,
     select,
     worth_showing,
 )
@@ -36,14 +37,21 @@ from SPASegmentLib.inference.messages import (
     ModelInfo,
     Proposal,
     ProposalRequest,
+    RegionSamples,
 )
-from SPASegmentLib.inference.region_search import Sight, find_region, room_for_pick, room_for_points
+from SPASegmentLib.inference.region_search import (
+    Found,
+    Sight,
+    find_regions,
+    room_for_pick,
+    room_for_points,
+)
+from SPASegmentLib.inference.steering import steer
 from SPASegmentLib.network.checkpoint import load_checkpoint
 from SPASegmentLib.network.config import SPAConfig
 from SPASegmentLib.network.generator import PreferenceDistribution
 from SPASegmentLib.network.mixture import Mixture, log_shares
 from SPASegmentLib.network.registry import find_model
-from SPASegmentLib.network.shape import angles_around, shape_change
 from SPASegmentLib.network.spa import ImageEmbedding, Prepared, SPANetwork
 
 logger = logging.getLogger(__name__)
@@ -99,7 +107,7 @@ class LocalEngine:
         self.config = network.config
         self._info = info
         self._embeddings: OrderedDict[Any, ImageEmbedding] = OrderedDict()
-        self._regions: OrderedDict[Any, Region] = OrderedDict()
+        self._regions: OrderedDict[Any, tuple[Found, ...]] = OrderedDict()
         self._device_warning: tuple[str, ...] = ()
 
     @property
@@ -142,9 +150,10 @@ class LocalEngine:
         z, components = mixture.sample(
             request.n_samples or self.config.samples, np.random.default_rng(request.seed)
         )
-        samples = self._shaped(self._decode(prepared, z, history, cancel), request)
+        samples = self._decode(prepared, z, history, cancel).sigmoid().numpy()
         with one_thread():
-            proposal = self._answer(request, history.region, history, samples, components)
+            answer = self._steered if self.config.harmonics else self._clustered
+            proposal = answer(request, history, samples, components)
         equal = torch.full((1, len(samples)), 1 / len(samples))
         expected = self.network.calibrated_dice(
             self.network.expected_dice(prepared, torch.from_numpy(samples)[None], equal)
@@ -161,14 +170,18 @@ class LocalEngine:
         alone = request
         if self.config.extent_bins:
             alone = replace(request, points=tuple(p for p in request.points if p.positive)[:1])
-        key = (request.image.key, alone.points)
+        return room_for_points(self._found(alone, cancel)[0].region, request, self.config)
+
+    def _found(self, request: ProposalRequest, cancel: CancelToken | None = None) -> tuple[Found, ...]:
+        """The regions of the objects that may be meant by the request's points; the likeliest first."""
+        key = (request.image.key, request.points)
         if key not in self._regions:
 
             def look(regions: Sequence[Region]) -> list[Sight]:
-                return self._looks(alone, regions, cancel)
+                return self._looks(request, regions, cancel)
 
-            _remember(self._regions, key, find_region(alone, self.config, look))
-        return room_for_points(self._regions[key], request, self.config)
+            _remember(self._regions, key, find_regions(request, self.config, look))
+        return self._regions[key]
 
     def _looks(
         self, request: ProposalRequest, regions: Sequence[Region], cancel: CancelToken | None
@@ -200,7 +213,8 @@ class LocalEngine:
         inside = mean >= 0.5
         cut_off = bool(inside[[0, -1]].any() or inside[:, [0, -1]].any())
         expected = self.network.expected_dice(prepared, samples[None], weights[None])
-        return Sight(clean_mask(found, request.points), certainty, expected, cut_off)
+        mask = clean_mask(found, request.points)
+        return Sight(mask, certainty, expected, cut_off, _to_bytes(samples.numpy()), mixture.log_weights)
 
     def _embed(self, request: ProposalRequest, region: Region) -> ImageEmbedding:
         image = request.image
@@ -261,51 +275,104 @@ class LocalEngine:
             parts.append((self.network.decode_unscaled(prepared, chunk)[0] + history.point_logits).cpu())
         return torch.cat(parts)
 
-    def _shaped(self, logits: Tensor, request: ProposalRequest) -> np.ndarray:
-        """Add the shape part of z from the second iteration on: logits -> probabilities (N, G', G')."""
-        if not request.answered or not self.config.harmonics:
-            return logits.sigmoid().numpy()
-        rng = np.random.default_rng((request.seed, 1))
-        noise = torch.from_numpy(rng.standard_normal((1, len(logits), 2, self.config.harmonics))).float()
-        angles = angles_around(logits.sigmoid().mean(dim=0, keepdim=True))
-        change = shape_change(noise, angles, self.config.shape_amplitude, DEFAULT.plain_every)
-        return (logits + change[0]).sigmoid().numpy()
-
-    def _answer(
-        self,
-        request: ProposalRequest,
-        region: Region,
-        history: History,
-        samples: np.ndarray,
-        components: np.ndarray,
+    def _steered(
+        self, request: ProposalRequest, history: History, samples: np.ndarray, components: np.ndarray
     ) -> Proposal:
-        """Recommendation, candidates and what the next call needs, from N samples."""
-        image = request.image
+        """What the posterior over all hypotheses recommends, from N new samples."""
+        region, found = history.region, self._others(request)
+        weights = history.sample_weights(samples)
+        mean = np.tensordot(weights.astype(np.float32), samples, axes=1)
+        own = found[0].log_weight if found else 0.0
+        fresh = RegionSamples(region, _to_bytes(samples), np.log(np.maximum(weights, 1e-12)) + own)
+        others = tuple(self._samples_of(one, request) for one in found[1:])
+        steered = steer(request, fresh, others, mean, self.config)
+        maps = [one.probability for one in steered.maps]
+        regions = tuple(one.region for one in steered.maps)
+        here = [
+            m if r == region else zoom.resample_between(m, r, region, request.image.spacing)
+            for m, r in zip(maps, regions, strict=True)
+        ]
+        feedback = Feedback(
+            region=steered.recommended.region,
+            samples=self._on_region(samples, region, steered.recommended.region, request),
+            components=components,
+            clusters=_stacked(maps, region.grid),
+            recommendation=_to_bytes(steered.recommended.probability),
+            log_shares=self._shares(request, history, _stacked(here, region.grid) / 255, samples, components),
+            cluster_regions=regions,
+            log_weight=own,
+            others=others,
+        )
+        shown = (steered.candidates, steered.fewer_reason)
+        return self._proposal(request, steered.recommendation, steered.probability, shown, feedback)
+
+    def _others(self, request: ProposalRequest) -> tuple[Found, ...]:
+        """The regions a click may mean; none once further points or answers say which."""
+        if request.answered or len(request.points) > 1:
+            return ()
+        return self._found(request)
+
+    def _samples_of(self, found: Found, request: ProposalRequest) -> RegionSamples:
+        """The components' means in a region that is not the recommended one, as a profile weighs them."""
+        assert found.sight is not None and found.sight.means is not None
+        weights = np.asarray(found.sight.log_weights)
+        if request.log_prior is not None:
+            weights = weights + request.log_prior
+        weights = weights - np.logaddexp.reduce(weights) + found.log_weight
+        region = replace(found.region, grid=self.config.mask_grid)
+        return RegionSamples(region, found.sight.means, weights)
+
+    @staticmethod
+    def _on_region(samples: np.ndarray, own: Region, region: Region, request: ProposalRequest) -> np.ndarray:
+        """Samples (N, G, G) brought to another region, as bytes."""
+        if own != region:
+            samples = np.stack(
+                [zoom.resample_between(one, own, region, request.image.spacing) for one in samples]
+            )
+        return _to_bytes(samples)
+
+    def _clustered(
+        self, request: ProposalRequest, history: History, samples: np.ndarray, components: np.ndarray
+    ) -> Proposal:
+        """The paper's way (Section 3.3): the samples' mean, and candidates by K-means."""
+        image, region = request.image, history.region
         weights = history.sample_weights(samples)
         mean = np.tensordot(weights.astype(np.float32), samples, axes=1)
         probability = zoom.unsample(mean, region, image.shape, image.spacing)
-        recommendation = hold_points(_outline(probability, request), request, region)
+        recommendation = hold_points(outlined(probability, request), request, region)
         shown, reason, centroids = self._candidates(
             request, region, history, samples, weights, recommendation
         )
-        shares = self._shares(request, history, centroids, samples, components)
         feedback = Feedback(
             region=region,
             samples=_to_bytes(samples),
             components=components,
             clusters=_to_bytes(centroids),
             recommendation=_to_bytes(mean),
-            log_shares=shares,
+            log_shares=self._shares(request, history, centroids, samples, components),
         )
-        pixel = image.spacing[0] * image.spacing[1]
+        return self._proposal(request, recommendation, probability, (shown, reason), feedback)
+
+    def _proposal(
+        self,
+        request: ProposalRequest,
+        recommendation: np.ndarray,
+        probability: np.ndarray,
+        shown: tuple[tuple[Candidate, ...], str],
+        feedback: Feedback,
+    ) -> Proposal:
+        spacing = request.image.spacing
         return Proposal(
             recommendation=recommendation,
             probability=probability,
-            candidates=shown,
+            candidates=shown[0],
             feedback=feedback,
-            area_mm2=float(recommendation.sum() * pixel),
-            fewer_reason=reason,
-            warnings=(*input_warnings(request, self._info, region, recommendation), *self._device_warning),
+            area_mm2=float(recommendation.sum() * spacing[0] * spacing[1]),
+            fewer_reason=shown[1],
+            warnings=(
+                *input_warnings(request, self._info, feedback.region, recommendation),
+                *self._device_warning,
+            ),
         )
 
     def _candidates(
@@ -390,27 +457,17 @@ def _arrays(distribution: PreferenceDistribution) -> tuple[np.ndarray, np.ndarra
     return log_weights, means, deviations**2
 
 
-def _outline(probability: np.ndarray, request: ProposalRequest) -> np.ndarray:
-    """The recommended mask: the mean at 0.5, clean; at least the most likely spot around the seed."""
-    mask = clean_mask(probability >= 0.5, request.points)
-    if mask.any():
-        return mask
-    peak = float(probability.max())
-    if peak > DEFAULT.faint_peak:
-        mask = clean_mask(probability >= DEFAULT.faint_level * peak, request.points)
-    if not mask.any():
-        mask = np.zeros(probability.shape, dtype=bool)
-        seed = next(p for p in request.points if p.positive)
-        mask[round(seed.row), round(seed.col)] = True
-    return mask
-
-
 def _dice(samples: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """(n, G, G) probabilities and (k, G, G) masks -> (n, k)."""
     a = samples.reshape(len(samples), -1).astype(np.float32)
     b = masks.reshape(len(masks), -1).astype(np.float32)
     total = a.sum(1)[:, None] + b.sum(1)[None]
     return 2 * (a @ b.T) / np.maximum(total, 1e-6)
+
+
+def _stacked(maps: Sequence[np.ndarray], grid: int) -> np.ndarray:
+    """(n, G, G) uint8 of n maps, which may be none."""
+    return _to_bytes(np.stack(maps)) if maps else np.zeros((0, grid, grid), np.uint8)
 
 
 def _to_bytes(probabilities: np.ndarray) -> np.ndarray:

@@ -55,6 +55,19 @@ class Candidate:
 
 
 @dataclass(frozen=True, eq=False)
+class RegionSamples:
+    """Samples of one region.
+
+    region: with the grid the samples are on. samples: (n, G, G) uint8, probability * 255.
+    log_weights: (n,) unnormalised log-probability of each, the region's own included.
+    """
+
+    region: Region
+    samples: np.ndarray
+    log_weights: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Feedback:
     """What a later call needs to know of this proposal (all in the region's grid of G x G cells).
 
@@ -63,6 +76,9 @@ class Feedback:
     clusters: (K', G, G) uint8, probability * 255 of each candidate.
     recommendation: (G, G) uint8, probability * 255.
     log_shares: (K', M) float64, log P(pick k | component m), error rate mixed in.
+    cluster_regions: the region each candidate's map is on; empty: all are on `region`.
+    log_weight, others: log-probability that the object meant is one of this region's samples, and samples of
+    other regions in which others may be meant.
     """
 
     region: Region
@@ -71,6 +87,13 @@ class Feedback:
     clusters: np.ndarray
     recommendation: np.ndarray
     log_shares: np.ndarray
+    cluster_regions: tuple[Region, ...] = ()
+    log_weight: float = 0.0
+    others: tuple[RegionSamples, ...] = ()
+
+    def on_region(self, cluster: int) -> Region:
+        """The region a candidate's map is on."""
+        return self.cluster_regions[cluster] if self.cluster_regions else self.region
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -21,12 +21,15 @@ class Sight:
 
     mask: (H, W) bool, what it takes for the object. certainty: in [0, 1]. expected: the Dice it expects of
     the mask, or None where it has no head for it. cut_off: whether the mask reaches the region's edge.
+    means: (M, G, G) uint8, probability * 255 of the components' means. log_weights: (M,) of the components.
     """
 
     mask: np.ndarray
     certainty: float
     expected: float | None = None
     cut_off: bool = False
+    means: np.ndarray | None = None
+    log_weights: np.ndarray | None = None
 
     @property
     def worth(self) -> float:
@@ -38,8 +41,17 @@ class Sight:
 Look = Callable[[Sequence[Region]], list[Sight]]
 
 
-def find_region(request: ProposalRequest, config: SPAConfig, look: Look) -> Region:
-    """The region that fits the object under the first positive point.
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Where an object was found. log_weight: log-probability that it is the one meant, beside the others."""
+
+    region: Region
+    log_weight: float = 0.0
+    sight: Sight | None = None
+
+
+def find_regions(request: ProposalRequest, config: SPAConfig, look: Look) -> tuple[Found, ...]:
+    """The region that fits the object under the first positive point and, after it, those of others there.
 
     look: what the network sees in regions. A network that says how good its mask is, is asked at every scale
     (`_at_every_scale`). To others, a click in the middle of an organ shows the first look nothing but tissue,
@@ -61,7 +73,7 @@ def find_region(request: ProposalRequest, config: SPAConfig, look: Look) -> Regi
         if stands_out(image.pixels, sight.mask) >= DEFAULT.stands_out:
             break
     assert best is not None
-    return best
+    return (Found(best),)
 
 
 def first_region(request: ProposalRequest, config: SPAConfig, factor: float = 1.0) -> Region:
@@ -86,12 +98,12 @@ def _settle(request: ProposalRequest, config: SPAConfig, look: Look, region: Reg
     return region, sight
 
 
-def _at_every_scale(request: ProposalRequest, config: SPAConfig, look: Look) -> Region:
-    """Look around the seed at every scale, fit each region to what is found there, keep the best.
+def _at_every_scale(request: ProposalRequest, config: SPAConfig, look: Look) -> tuple[Found, ...]:
+    """Look around the seed at every scale, fit each region to what is found there; the best comes first.
 
     A click says nothing of how large the object is, and one that lies off its middle leaves a region of the
     right size in the wrong place; so each look's mask is given a region of its own, and what the network
-    expects of its mask there decides.
+    expects of its mask there decides. Regions with masks of their own are other objects that may be meant.
     """
     image, seed = request.image, seed_of(request)
     size = zoom.MIN_PIXELS * min(image.spacing)
@@ -99,12 +111,37 @@ def _at_every_scale(request: ProposalRequest, config: SPAConfig, look: Look) -> 
     while size <= DEFAULT.widest_look * _longer_side(request) or not regions:
         regions.append(Region(seed, size, config.grid))
         size *= DEFAULT.scale_step
-    fitted = [
+    fitted = dict.fromkeys(
         zoom.refine(region, sight.mask, seed, image.spacing, factor=config.zoom_factor)
         for region, sight in zip(regions, look(regions), strict=True)
-    ]
-    sights = look(fitted)
-    return fitted[max(range(len(fitted)), key=lambda index: sights[index].worth)]
+    )
+    return _distinct(list(fitted), look(list(fitted)))
+
+
+def _distinct(regions: Sequence[Region], sights: Sequence[Sight]) -> tuple[Found, ...]:
+    """The best region of each object found, the likeliest object first after the best region's own."""
+    worth = np.array([sight.worth for sight in sights])
+    share = np.exp((worth - worth.max()) / DEFAULT.region_softness)
+    kept: list[int] = []
+    total: list[float] = []
+    for index in np.argsort(-worth, kind="stable"):
+        mask = sights[index].mask
+        same = [n for n, k in enumerate(kept) if _dice(mask, sights[k].mask) > DEFAULT.same_object]
+        if same:
+            total[same[0]] += share[index]
+        elif len(kept) <= DEFAULT.other_regions and (mask.any() or not kept):
+            kept.append(int(index))
+            total.append(float(share[index]))
+    log_weights = np.log(np.array(total) / sum(total))
+    return tuple(
+        Found(regions[k], float(weight), sights[k]) for k, weight in zip(kept, log_weights, strict=True)
+    )
+
+
+def _dice(a: np.ndarray, b: np.ndarray) -> float:
+    """Of (H, W) bool masks."""
+    total = int(np.count_nonzero(a)) + int(np.count_nonzero(b))
+    return 2 * int(np.count_nonzero(a & b)) / total if total else 1.0
 
 
 def stands_out(pixels: np.ndarray, mask: np.ndarray) -> float:
@@ -132,13 +169,15 @@ def stands_out(pixels: np.ndarray, mask: np.ndarray) -> float:
 
 
 def room_for_pick(request: ProposalRequest, config: SPAConfig) -> Region:
-    """The last region, or a larger one when the last picked candidate reaches its border."""
+    """The last region, or the one that fits the last pick where that is of another or reaches its border."""
     last = request.answered[-1]
-    region = replace(last.proposal.feedback.region, grid=config.grid)
+    feedback = last.proposal.feedback
+    region = replace(feedback.region, grid=config.grid)
     if last.picked is None:
         return region
-    cells = last.proposal.feedback.clusters[last.picked] >= 128
-    if not (cells[[0, -1]].any() or cells[:, [0, -1]].any()):
+    cells = feedback.clusters[last.picked] >= 128
+    elsewhere = replace(feedback.on_region(last.picked), grid=config.grid) != region
+    if not (elsewhere or cells[[0, -1]].any() or cells[:, [0, -1]].any()):
         return region
     mask = last.proposal.candidates[last.picked].mask
     return zoom.refine(region, mask, seed_of(request), request.image.spacing, factor=config.zoom_factor)

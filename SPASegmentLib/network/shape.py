@@ -8,6 +8,7 @@ the second iteration on, when there is an outline that the user has begun to sha
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -36,3 +37,13 @@ def shape_change(noise: Tensor, angles: Tensor, amplitude: float, plain_every: i
     scaled = noise * amplitude / order.sqrt()
     keep = (torch.arange(noise.shape[1], device=noise.device) % plain_every != 0).to(noise.dtype)
     return torch.einsum("bnch,bchij->bnij", scaled, waves) * keep[:, None, None]
+
+
+def angular_basis(mean: np.ndarray, harmonics: int) -> np.ndarray:
+    """1, cos phi, sin phi, cos 2 phi, ... up to `harmonics` around an object's centre.
+
+    mean: (G, G) probabilities. Returns (1 + 2 harmonics, G, G) float32.
+    """
+    angles = angles_around(torch.from_numpy(np.ascontiguousarray(mean, np.float32))[None])[0].numpy()
+    waves = [wave(k * angles) for k in range(1, harmonics + 1) for wave in (np.cos, np.sin)]
+    return np.stack([np.ones_like(angles), *waves]).astype(np.float32)

@@ -1,0 +1,135 @@
+"""From samples, and all the user has answered, to what is shown next (`Posterior`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from SPASegmentLib.imaging import zoom
+from SPASegmentLib.imaging.types import PointPrompt, Region
+from SPASegmentLib.inference.candidates import clean_mask, described, hold_points, outlined, select
+from SPASegmentLib.inference.choices import RegionMap, alternatives, best_expected, supports
+from SPASegmentLib.inference.config import DEFAULT
+from SPASegmentLib.inference.hypotheses import Hypotheses, Masks
+from SPASegmentLib.inference.messages import Candidate, Feedback, ProposalRequest, RegionSamples
+from SPASegmentLib.inference.posterior import Answer, PointTest, Posterior
+from SPASegmentLib.network.config import SPAConfig
+
+EXTRA = 4
+"""Alternatives chosen beyond K: on the slice's pixels some turn out the same, or turned down before."""
+
+
+@dataclass(frozen=True, eq=False)
+class Steered:
+    """What is shown. recommended, candidates' maps: as they are remembered for the next request."""
+
+    recommendation: np.ndarray
+    probability: np.ndarray
+    recommended: RegionMap
+    candidates: tuple[Candidate, ...]
+    maps: tuple[RegionMap, ...]
+    fewer_reason: str
+
+
+def steer(
+    request: ProposalRequest,
+    fresh: RegionSamples,
+    others: tuple[RegionSamples, ...],
+    mean: np.ndarray,
+    config: SPAConfig,
+) -> Steered:
+    """The recommendation and its alternatives.
+
+    fresh: the network's samples of this request. others: of regions in which other objects may be meant, with
+    weights that compare to those of `fresh`; used before the first answer and remembered from there on.
+    mean: (G, G) probability of the network's recommendation, on the region of `fresh`.
+    """
+    hypotheses = Hypotheses(_pools(request, fresh, others), request.image.spacing, config.harmonics)
+    posterior = Posterior(hypotheses, np.random.default_rng((request.seed, 2)), DEFAULT.close_enough)
+    points = [_point_test(point, hypotheses) for point in request.points[1:]]
+    posterior.update([_answer(a.proposal.feedback, a.picked, hypotheses) for a in request.answered], points)
+    answered = bool(request.answered)
+    best = best_expected(posterior) if answered else RegionMap(fresh.region, mean, 0.5)
+    probability = _on_slice(best, request)
+    recommendation = hold_points(outlined(probability, request, best.cut), request, best.region)
+    return _with_candidates(request, posterior, best, recommendation, probability, config.candidates)
+
+
+def _with_candidates(
+    request: ProposalRequest,
+    posterior: Posterior,
+    best: RegionMap,
+    recommendation: np.ndarray,
+    probability: np.ndarray,
+    limit: int,
+) -> Steered:
+    hypotheses, plain = posterior.hypotheses, not request.answered
+    rng = np.random.default_rng((request.seed, 3))
+    maps = alternatives(posterior, _masks([best], hypotheses), limit + EXTRA, rng, plain)
+    masks = [
+        hold_points(clean_mask(_on_slice(one, request) >= one.cut, request.points), request, one.region)
+        for one in maps
+    ]
+    order = [float(len(maps) - index) for index in range(len(maps))]
+    rejected = [c.mask for a in request.answered if a.picked is None for c in a.proposal.candidates]
+    selection = select(
+        recommendation,
+        masks,
+        order,
+        rejected=rejected,
+        limit=limit,
+        distinct_share=DEFAULT.visible_share,
+    )
+    kept = [maps[index] for index in selection.kept]
+    backing = supports(posterior, _masks([*kept, best], hypotheses))[: len(kept)] if kept else ()
+    selection = replace(selection, supports=tuple(float(share) for share in backing))
+    shown = described(recommendation, masks, selection, request.image.spacing)
+    numbered = tuple(replace(candidate, cluster=index) for index, candidate in enumerate(shown))
+    return Steered(recommendation, probability, best, numbered, tuple(kept), selection.fewer_reason)
+
+
+def _pools(
+    request: ProposalRequest, fresh: RegionSamples, others: tuple[RegionSamples, ...]
+) -> list[RegionSamples]:
+    """This request's samples and, after an answer, those of the click it began with."""
+    if not request.answered:
+        return [fresh, *others]
+    first = request.answered[0].proposal.feedback
+    own = np.full(len(first.samples), first.log_weight - np.log(len(first.samples)))
+    before = [RegionSamples(first.region, first.samples, own), *first.others]
+    return [*_scaled([fresh], DEFAULT.fresh_share), *_scaled(before, 1 - DEFAULT.fresh_share)]
+
+
+def _scaled(pools: list[RegionSamples], total: float) -> list[RegionSamples]:
+    """With weights that sum to `total`."""
+    everything = np.logaddexp.reduce(np.concatenate([pool.log_weights for pool in pools]))
+    return [replace(p, log_weights=p.log_weights - everything + np.log(total)) for p in pools]
+
+
+def _answer(feedback: Feedback, picked: int | None, hypotheses: Hypotheses) -> Answer:
+    grid = feedback.clusters.shape[-1]
+    regions = [replace(feedback.on_region(k), grid=grid) for k in range(len(feedback.clusters))]
+    return Answer(hypotheses.masks_on(feedback.clusters >= 128, regions), picked)
+
+
+def _masks(maps: list[RegionMap], hypotheses: Hypotheses) -> Masks:
+    return hypotheses.masks_on(
+        np.stack([one.probability >= one.cut for one in maps]), [one.region for one in maps]
+    )
+
+
+def _on_slice(one: RegionMap, request: ProposalRequest) -> np.ndarray:
+    return zoom.unsample(one.probability, one.region, request.image.shape, request.image.spacing)
+
+
+def _point_test(point: PointPrompt, hypotheses: Hypotheses) -> PointTest:
+    cells: list[int | None] = []
+    for region in hypotheses.regions:
+        cells.append(_cell_under(point, region, hypotheses.spacing))
+    return PointTest(tuple(cells), point.positive)
+
+
+def _cell_under(point: PointPrompt, region: Region, spacing: tuple[float, float]) -> int | None:
+    row, col = np.round(zoom.to_grid(np.array([[point.row, point.col]]), region, spacing)[0]).astype(int)
+    return int(row * region.grid + col) if 0 <= min(row, col) and max(row, col) < region.grid else None
