@@ -116,7 +116,7 @@ def clean_mask(
 
 
 def outlined(probability: np.ndarray, request: ProposalRequest, cut: float = 0.5) -> np.ndarray:
-    """The recommended mask: a (H, W) probability cut, clean; at least the most likely spot around the seed."""
+    """The recommended mask: a (H, W) probability cut, clean; at least the likeliest spot around the seed."""
     mask = clean_mask(probability >= cut, request.points)
     if mask.any():
         return mask

@@ -1,6 +1,6 @@
-"""What to show of a posterior: the mask of highest expected Dice, and the alternatives worth having beside it.
+"""What to show of a posterior: the mask of highest expected Dice, and the alternatives worth having.
 
-Alternatives are chosen by the expected Dice of the best mask shown (expected utility of the best option, EUBO;
+Alternatives are chosen by the expected Dice of the best mask shown (EUBO; see
 Lin et al. 2022, Astudillo et al. 2023 for several at once): greedily, each adds most for the users whom none
 of those before it serves.
 """

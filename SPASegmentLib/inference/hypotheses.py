@@ -73,7 +73,7 @@ class Hypotheses:
         return out
 
     def fine(self, samples: np.ndarray, shapes: np.ndarray) -> np.ndarray:
-        """(P,) samples of one region with shapes (P, dimension) -> probabilities (P, G, G) on its own grid."""
+        """(P,) samples of one region, shapes (P, dimension) -> probabilities (P, G, G) on its own grid."""
         index = int(self.owner[samples[0]])
         own = self._fine[index][samples - self.first[index]]
         basis = self._fine_bases[index]

@@ -132,4 +132,4 @@ def _point_test(point: PointPrompt, hypotheses: Hypotheses) -> PointTest:
 
 def _cell_under(point: PointPrompt, region: Region, spacing: tuple[float, float]) -> int | None:
     row, col = np.round(zoom.to_grid(np.array([[point.row, point.col]]), region, spacing)[0]).astype(int)
-    return int(row * region.grid + col) if 0 <= min(row, col) and max(row, col) < region.grid else None
+    return int(row * region.grid + col) if min(row, col) >= 0 and max(row, col) < region.grid else None

@@ -10,7 +10,7 @@ import pytest
 
 from SPASegmentLib.imaging.types import PointPrompt, SliceImage
 from SPASegmentLib.inference.messages import ProposalRequest
-from SPASegmentLib.inference.region_search import Sight, find_region, stands_out
+from SPASegmentLib.inference.region_search import Sight, find_regions, stands_out
 from SPASegmentLib.network.config import SPAConfig
 
 
@@ -27,7 +27,7 @@ def request(mask: np.ndarray, seed=(100.0, 100.0), spacing=(1.0, 1.0)) -> Propos
 @pytest.mark.parametrize("radius", [3.0, 10.0, 30.0, 60.0])
 def test_the_region_ends_about_three_times_as_wide_as_the_object(radius):
     mask = disc(radius)
-    region = find_region(request(mask), SPAConfig(), lambda regions: [Sight(mask, 0.9)] * len(regions))
+    region = find_regions(request(mask), SPAConfig(), lambda regions: [Sight(mask, 0.9)] * len(regions))[0].region
     assert region.size_mm == pytest.approx(np.clip(2.75 * 2 * radius, 24, 200), rel=0.2)
 
 
@@ -37,7 +37,7 @@ def test_a_spot_found_inside_an_organ_gives_way_to_the_organ():
     def look(regions):
         return [Sight(organ, 0.8) if region.size_mm > 90 else Sight(spot, 0.6) for region in regions]
 
-    region = find_region(request(organ), SPAConfig(), look)
+    region = find_regions(request(organ), SPAConfig(), look)[0].region
     assert region.size_mm > 120
 
 
@@ -48,7 +48,7 @@ def test_an_object_that_stands_out_needs_no_second_size_of_look():
         looks.extend(region.size_mm for region in regions)
         return [Sight(nodule, 0.9)] * len(regions)
 
-    find_region(request(nodule), SPAConfig(), look)
+    find_regions(request(nodule), SPAConfig(), look)
     assert max(looks) <= 64
 
 
@@ -86,7 +86,7 @@ def sees(mask: np.ndarray):
 @pytest.mark.parametrize(("radius", "centre"), [(4.0, (100, 100)), (15.0, (90, 104)), (45.0, (70, 130))])
 def test_a_network_that_expects_a_dice_gets_the_region_that_fits_the_object(radius, centre):
     mask = disc(radius, centre)
-    region = find_region(request(mask), EXPECTS, sees(mask))
+    region = find_regions(request(mask), EXPECTS, sees(mask))[0].region
     assert region.size_mm == pytest.approx(np.clip(2.2 * 2 * radius, 24, 200), rel=0.25)
     assert region.centre == pytest.approx(centre, abs=2)
 
@@ -105,4 +105,4 @@ def test_a_spot_hardly_brighter_than_the_tissue_around_it_gives_way_to_the_organ
     def look(regions):
         return [Sight(organ, 0.8) if region.size_mm > 90 else Sight(spot, 0.6) for region in regions]
 
-    assert find_region(faint, SPAConfig(), look).size_mm > 120
+    assert find_regions(faint, SPAConfig(), look)[0].region.size_mm > 120
