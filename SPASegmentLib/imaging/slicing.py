@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -70,13 +70,12 @@ def cut_slice(
     pixels, shown = windowed_slice(volume, plane, window, model_window)
     shown = shown or choose_window(volume, None, extract_slice(volume, plane))
     row, col = ras_to_pixel(plane, ras)
-    turned = np.ascontiguousarray(to_display(pixels.pixels, plane))
     transpose = display_steps(plane)[0]
-    spacing = pixels.spacing[::-1] if transpose else pixels.spacing
+    spacing = (pixels.spacing[1], pixels.spacing[0]) if transpose else pixels.spacing
     return OpenedSlice(
         volume,
         plane,
-        replace(pixels, pixels=turned, spacing=(spacing[0], spacing[1])),
+        pixels.turned(lambda one: np.ascontiguousarray(to_display(one, plane)), spacing),
         _turned_point(plane, float(row), float(col)),
         shown,
         (float(ras[0]), float(ras[1]), float(ras[2])),

@@ -161,7 +161,7 @@ class LocalEngine:
         alone = request
         if self.config.extent_bins:
             alone = replace(request, points=tuple(p for p in request.points if p.positive)[:1])
-        key = (request.image.key, alone.points)
+        key = (self._key(request.image), alone.points)
         if key not in self._regions:
 
             def look(regions: Sequence[Region]) -> list[Sight]:
@@ -205,7 +205,7 @@ class LocalEngine:
     def _embed(self, request: ProposalRequest, region: Region) -> ImageEmbedding:
         image = request.image
         seed = next(p for p in request.points if p.positive)
-        key = (image.key, region, seed)
+        key = (self._key(image), region, seed)
         if key in self._embeddings:
             self._embeddings.move_to_end(key)
             return self._embeddings[key]
@@ -224,6 +224,10 @@ class LocalEngine:
         )
         _remember(self._embeddings, key, embedding)
         return embedding
+
+    def _key(self, image: SliceImage) -> str:
+        """What the network sees of an image, as one word."""
+        return image.key_with_neighbours if self.config.neighbours else image.key
 
     def _neighbours(self, image: SliceImage, region: Region) -> Tensor | None:
         """(1, 2 n, G, G) of the slices around, grey; None where there are none or the network sees none."""
