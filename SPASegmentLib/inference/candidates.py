@@ -125,7 +125,7 @@ def hold_points(mask: np.ndarray, request: ProposalRequest, region: Region) -> n
     radius = DEFAULT.held_cells * region.size_mm / region.grid
     held = np.array(mask, dtype=bool)
     rows, cols = (np.arange(n) * step for n, step in zip(image.shape, image.spacing, strict=True))
-    pixels = [(round(p.row), round(p.col), p.positive) for p in request.points]
+    pixels = [(round(p.row), round(p.col), p.positive) for p in request.placed]
     wrong = [(row, col, positive) for row, col, positive in pixels if mask[row, col] != positive]
     for row, col, positive in wrong:
         down, right = rows - rows[row], cols - cols[col]

@@ -37,7 +37,13 @@ from SPASegmentLib.inference.messages import (
     Proposal,
     ProposalRequest,
 )
-from SPASegmentLib.inference.region_search import Sight, find_region, room_for_pick, room_for_points
+from SPASegmentLib.inference.region_search import (
+    Sight,
+    carried_region,
+    find_region,
+    room_for_pick,
+    room_for_points,
+)
 from SPASegmentLib.network.checkpoint import load_checkpoint
 from SPASegmentLib.network.config import SPAConfig
 from SPASegmentLib.network.generator import PreferenceDistribution
@@ -155,9 +161,13 @@ class LocalEngine:
         return replace(proposal, seconds=seconds, expected_dice=expected, warnings=warnings)
 
     def _region(self, request: ProposalRequest, cancel: CancelToken | None) -> Region:
-        """The last proposal's region, else the seed's, found in a few looks; with room for all points."""
+        """The last proposal's region, else the carried mask's or the seed's, found in a few looks; with room
+        for all points."""
         if request.answered:
             return room_for_points(room_for_pick(request, self.config), request, self.config)
+        if request.carried is not None:
+            region = carried_region(request, request.carried, self.config)
+            return room_for_points(region, request, self.config)
         alone = request
         if self.config.extent_bins:
             alone = replace(request, points=tuple(p for p in request.points if p.positive)[:1])
@@ -335,7 +345,7 @@ class LocalEngine:
                 continue
             masks = [
                 hold_points(
-                    clean_mask(zoom.unsample(c, region, image.shape, image.spacing) >= 0.5, request.points),
+                    clean_mask(zoom.unsample(c, region, image.shape, image.spacing) >= 0.5, request.placed),
                     request,
                     region,
                 )
@@ -395,9 +405,9 @@ def _arrays(distribution: PreferenceDistribution) -> tuple[np.ndarray, np.ndarra
 
 
 def _outline(probability: np.ndarray, request: ProposalRequest) -> np.ndarray:
-    """The recommended mask: the mean at 0.5, clean; at least the most likely spot around the seed."""
-    mask = clean_mask(probability >= 0.5, request.points)
-    if mask.any():
+    """The recommended mask: the mean at 0.5, clean; at least the likeliest spot around a user's seed."""
+    mask = clean_mask(probability >= 0.5, request.placed)
+    if mask.any() or request.carried is not None:
         return mask
     peak = float(probability.max())
     if peak > DEFAULT.faint_peak:
