@@ -9,9 +9,9 @@ from typing import Protocol
 import numpy as np
 
 from SPASegmentLib.errors import InputError, SPASegmentError
-from SPASegmentLib.imaging.geometry import SlicePlane, extract_slice
+from SPASegmentLib.imaging.geometry import SlicePlane, extract_slice, pixel_to_ras, ras_to_ijk
 from SPASegmentLib.imaging.slicing import OpenedSlice, shown_slice, windowed_slice
-from SPASegmentLib.imaging.types import SliceImage
+from SPASegmentLib.imaging.types import PointPrompt, SliceImage
 from SPASegmentLib.imaging.view_slices import ViewSlice
 from SPASegmentLib.imaging.window import choose_window
 
@@ -55,6 +55,19 @@ class VolumeStack:
             return shown_slice(volume, plane, (window.low, window.high), None)[0]
         except InputError:
             return None
+
+    def opened(self, index: int, seed: PointPrompt) -> OpenedSlice:
+        """A slice with a seed in its pixels. Raises InputError where `image` is None."""
+        image, before = self.image(index), self._opened
+        if image is None:
+            raise InputError(f"There is nothing to see on slice {index}; choose another one.")
+        plane = SlicePlane.of_voxels(before.volume, self.axis, index)
+        pixels = np.zeros(image.shape, dtype=bool)
+        pixels[round(seed.row), round(seed.col)] = True
+        row, col = np.argwhere(before.in_plane_order(pixels))[0]
+        ras = pixel_to_ras(plane, float(row), float(col))
+        i, j, k = (round(float(at)) for at in ras_to_ijk(before.volume, ras))
+        return replace(before, plane=plane, image=image, seed=seed, ras=tuple(map(float, ras)), ijk=(i, j, k))
 
     def moved(self, mask: np.ndarray, index: int, to_index: int) -> np.ndarray:
         """See `SliceStack.moved`: slices across a voxel axis share their pixels."""

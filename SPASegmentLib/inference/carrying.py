@@ -19,8 +19,8 @@ class CarryConfig:
     """The constants of carrying; measured on validation stacks of slices with the model `general`.
 
     samples: N of a carried slice's proposal.
-    trusted, most_outline, outline_slope: where less than `trusted` Dice is expected, the carried outline counts
-        by the difference, at most `most_outline`, in logits of `outline_slope` times the distance to it in
+    trusted, most_outline, outline_slope: where less than `trusted` Dice is expected, the carried outline
+        counts by the difference, at most `most_outline`, in logits of `outline_slope` times the distance to it in
         square roots of its area; so outlines do not flicker where the network sees little.
     bins, most_odds: of the intensities inside the object and around it; their log-odds at most.
     odds_weight, odds_blur: how much they add to the logits, blurred by so many pixels.
