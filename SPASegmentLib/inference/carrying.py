@@ -20,8 +20,8 @@ class CarryConfig:
 
     samples: N of a carried slice's proposal.
     trusted, most_outline, outline_slope: where less than `trusted` Dice is expected, the carried outline
-        counts by the difference, at most `most_outline`, in logits of `outline_slope` times the distance to it in
-        square roots of its area; so outlines do not flicker where the network sees little.
+        counts by the difference, at most `most_outline`, in logits of `outline_slope` times the distance to
+        it in square roots of its area; so outlines do not flicker where the network sees little.
     bins, most_odds: of the intensities inside the object and around it; their log-odds at most.
     odds_weight, odds_blur: how much they add to the logits, blurred by so many pixels.
     presence: (constant, of the expected Dice's logit, of the likeness, of 1 / sqrt(pixels)), see
@@ -40,7 +40,7 @@ class CarryConfig:
     bins: int = 24
     most_odds: float = 2.0
     odds_weight: float = 2.0
-    odds_blur: float = 1.0
+    odds_blur: float = 1.5
     presence: tuple[float, float, float, float] = (2.14, 1.26, 2.04, -7.94)
     absent_slices: int = 2
     thin_pixels: int = 30

@@ -136,16 +136,22 @@ def _shown(image: np.ndarray, axis: int | None, k: int) -> tuple[np.ndarray, tup
     """A slice and its neighbours, float32 in [0, 1] as users get them: colours from 0 to 255, grey between
     the slice's robust percentiles."""
     pixels = _cut(image, axis, k)
-    colour = pixels.ndim == 3 and pixels.dtype == np.uint8
-    window = IntensityWindow(0.0, 255.0) if colour else percentile_window(pixels)
-    if not window.high > window.low:
-        window = IntensityWindow(float(pixels.min()), float(pixels.max()))
+    window = shown_window(pixels)
     around: list[np.ndarray | None] = []
     if axis is not None:
         for at in (*range(k - NEIGHBOURS, k), *range(k + 1, k + NEIGHBOURS + 1)):
             there = 0 <= at < image.shape[axis]
             around.append(apply_window(_cut(image, axis, at), window) if there else None)
     return apply_window(pixels, window), tuple(around)
+
+
+def shown_window(pixels: np.ndarray) -> IntensityWindow:
+    """What a slice is shown in: colours from 0 to 255, grey between its robust percentiles."""
+    colour = pixels.ndim == 3 and pixels.dtype == np.uint8
+    window = IntensityWindow(0.0, 255.0) if colour else percentile_window(pixels)
+    if window.high > window.low:
+        return window
+    return IntensityWindow(float(pixels.min()), float(pixels.max()))
 
 
 def _modality(one: AnySet, entry: str) -> str | None:
