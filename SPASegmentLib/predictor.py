@@ -27,7 +27,9 @@ from SPASegmentLib.imaging.files import read_volume, volume_of
 from SPASegmentLib.imaging.geometry import ORIENTATIONS, orientation_axis
 from SPASegmentLib.imaging.slicing import OpenedSlice, cut_slice
 from SPASegmentLib.imaging.types import PointPrompt, SliceImage, Volume
+from SPASegmentLib.inference.fill import WholeObject
 from SPASegmentLib.inference.messages import Engine, ModelInfo, Proposal
+from SPASegmentLib.inference.object_session import ObjectSession
 from SPASegmentLib.inference.session import Session
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ class SPAPredictor:
         self._window: tuple[float, float] | None = None
         self._slice: OpenedSlice | None = None
         self._session: Session | None = None
+        self._object: ObjectSession | None = None
 
     @classmethod
     def from_pretrained(
@@ -140,6 +143,7 @@ class SPAPredictor:
         if self._volume is None:
             raise StepError("There is no image yet; call set_image or set_volume first.")
         self._slice, self._session = self._cut(self._volume, self._window, orientation, index), None
+        self._object = None
 
     @property
     def model(self) -> ModelInfo:
@@ -304,6 +308,72 @@ class SPAPredictor:
         self._session = self._running().take(_checked_number(number) - 1)
         return self.mask
 
+    # The whole object
+
+    def fill(self) -> WholeObject:
+        """Follow the object from the approved slice through the volume, in both directions, until it ends.
+
+        Called again after `review` and another approval, it computes anew only what lies between that slice
+        and the approved ones next to it.
+
+        Returns:
+            The object's slices with masks on `image`, expected Dice and why they are doubtful; `doubtful` has
+            those worth a review, `volume_ml` its volume. `object_mask` has it on the volume's voxels.
+
+        Raises:
+            StepError: no mask is approved or taken.
+            InputError: the mask is empty.
+        """
+        opened, mask = self._chosen(), self.mask
+        if self._object is None:
+            self._object = ObjectSession(self._engine, opened, mask, random_seed=self._random_seed)
+        else:
+            self._object.approve(opened, mask)
+        return self._object.complete()
+
+    def review(self, index: int) -> Proposal:
+        """Open a slice of the object, or one beside it, from the object's outline there.
+
+        Picks, points and an approval follow as after a click; then call `fill` again.
+
+        Args:
+            index: of the slice, as in the object's `slices`.
+
+        Returns:
+            The recommendation and up to four alternatives.
+
+        Raises:
+            StepError: `fill` was not called yet, or there is nothing to see on that slice.
+        """
+        self._slice, self._session = self._filled().review(_checked_number(index))
+        return self.proposal
+
+    def end_object(self, index: int) -> WholeObject:
+        """Say that the object's last slice on that side is `index`.
+
+        Args:
+            index: of the slice, as in the object's `slices`.
+
+        Returns:
+            The object, which ends there.
+
+        Raises:
+            StepError: `fill` was not called yet.
+        """
+        self._filled().end(_checked_number(index))
+        return self._filled().complete()
+
+    def object_mask(self) -> np.ndarray:
+        """The whole object on the voxels of the volume.
+
+        Returns:
+            (K, J, I) bool.
+
+        Raises:
+            StepError: `fill` was not called yet.
+        """
+        return self._filled().mask()
+
     # What is the case
 
     @property
@@ -346,6 +416,11 @@ class SPAPredictor:
         """
         return self._chosen().on_grid(self.mask)
 
+    def _filled(self) -> ObjectSession:
+        if self._object is None:
+            raise StepError("There is no whole object yet; approve a slice and call fill first.")
+        return self._object
+
     def _chosen(self) -> OpenedSlice:
         if self._volume is None:
             raise StepError("There is no image yet; call set_image or set_volume first.")
@@ -366,12 +441,13 @@ class SPAPredictor:
         single = [o for o in ORIENTATIONS if volume.shape[orientation_axis(volume, o)] == 1]
         opened = self._cut(volume, window, single[-1], 0) if single else None
         self._volume, self._window, self._slice, self._session = volume, window, opened, None
+        self._object = None
 
     def _begin(self, opened: OpenedSlice, seed: PointPrompt | None = None) -> Proposal:
         session = Session.start(
             opened.image, self.model, seed or opened.seed, random_seed=self._random_seed
         ).advance(self._engine)
-        self._slice, self._session = opened, session
+        self._slice, self._session, self._object = opened, session, None
         return self.proposal
 
     def _computed(self, session: Session) -> Proposal:

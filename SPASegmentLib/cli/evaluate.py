@@ -96,6 +96,13 @@ def evaluate(
             "Say with --target whose masks it should lead to.",
         ),
     ] = None,
+    whole_object: Annotated[
+        bool,
+        typer.Option(
+            "--whole-object",
+            help="Measure whole objects instead of slices: one click, two picks, three reviewed slices.",
+        ),
+    ] = False,
     protocol_seed: Annotated[int, typer.Option(min=0, help="Of targets and clicks.")] = 0,
     device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.auto,
 ) -> None:
@@ -118,6 +125,16 @@ def evaluate(
     if transfer_user and not transfer:
         raise typer.BadParameter("--transfer-user says whose profiles --transfer measures; give both.")
     factories = engine_factories(model or ["compact"], device.value)
+    if whole_object:
+        from SPASegmentLib.research.datasets.object_cases import open_objects
+        from SPASegmentLib.research.evaluation.whole_object import evaluate_objects
+
+        objects = open_objects(dataset, path, split.value, protocol_seed)
+        screen = console(tables=True)
+        evaluate_objects(
+            factories, objects, out=out, limit=limit, protocol_seed=protocol_seed, console=screen
+        )
+        return
     cases = open_dataset(dataset, path, split=split.value, subset=subset.value)
     options: dict[str, Any] = {
         "limit": limit,

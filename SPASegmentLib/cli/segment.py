@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from SPASegmentLib.cli.report_folder import ReportFolder
     from SPASegmentLib.imaging.slicing import OpenedSlice
     from SPASegmentLib.inference.messages import Engine, ModelInfo
+    from SPASegmentLib.inference.object_session import ObjectSession
     from SPASegmentLib.inference.session import Session
     from SPASegmentLib.profiles.profile import Profile
 
@@ -74,6 +75,18 @@ def segment(
         str | None,
         typer.Option(metavar="NAME", help="A preference profile to start from and to teach."),
     ] = None,
+    whole_object: Annotated[
+        bool,
+        typer.Option("--whole-object", help="Go on from the slice through the volume until the object ends."),
+    ] = False,
+    anchor: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="S:2,1,...",
+            help="With --whole-object: review slice S and approve it after these picks; S: alone approves it "
+            "as it is, S:end says that the object ends there. May be repeated.",
+        ),
+    ] = None,
     learn: Annotated[
         bool,
         typer.Option(
@@ -81,18 +94,24 @@ def segment(
         ),
     ] = True,
 ) -> None:
-    """Segment one object on one slice: seed, four alternatives, picks, mask.
+    """Segment one object, on one slice or in the whole volume: seed, four alternatives, picks, mask.
 
     Examples:
 
     spasegment segment chest.nrrd --seed-ras 64.4 -31.9 -101.3 --out nodule.seg.nrrd
 
     spasegment segment chest.nrrd --seed-ijk 48 101 86 --picks 2,1 --out nodule.nii.gz --report pictures
+
+    spasegment segment chest.nrrd --seed-ijk 48 101 86 --picks 1 --whole-object --out nodule.seg.nrrd
     """
     seed = one_seed(seed_ras, seed_ijk)
     from SPASegmentLib.cli.dialogue import Dialogue, parse_picks
     from SPASegmentLib.cli.report_folder import ReportFolder
+    from SPASegmentLib.cli.whole_object import MONTAGE, fill_object, object_lines, parse_anchor, write_montage
 
+    if anchor and not whole_object:
+        raise typer.BadParameter("--anchor says what a slice of a whole object is like; add --whole-object.")
+    anchors = [parse_anchor(text) for text in anchor or []]
     answers = None if picks is None else parse_picks(picks)
     check_outputs("A mask", out, json, report, (volume,))
     screen = console()
@@ -123,11 +142,16 @@ def segment(
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="spasegment-")))
         pictures: ReportFolder[Session] = ReportFolder(folder, f"model {engine.model.name}")
         session = Dialogue(engine, screen, pictures, ask=is_asked).run(session, answers or [])
-        _finish(session, opened, pictures if report else None, out, json)
+        found = None
+        if whole_object:
+            found = fill_object(engine, opened, session, anchors, screen)
+        _finish(session, opened, pictures if report else None, out, json, found)
+        if found is not None and report is not None:
+            write_montage(found, report / MONTAGE)
     warn(w for done in session.done if done.proposal for w in done.proposal.warnings)
     if taught is not None:
         _teach(taught, session, engine)
-    for line in _summary(session, out, report, json):
+    for line in [*_summary(session, out, report, json), *(object_lines(found.object) if found else [])]:
         screen.print(line)
 
 
@@ -184,19 +208,29 @@ def _introduction(opened: OpenedSlice, model: ModelInfo, profile: Profile | None
 
 
 def _finish(
-    session: Session, opened: OpenedSlice, pictures: ReportFolder | None, out: Path | None, json: Path | None
+    session: Session,
+    opened: OpenedSlice,
+    pictures: ReportFolder | None,
+    out: Path | None,
+    json: Path | None,
+    found: ObjectSession | None,
 ) -> None:
     """Write what was asked for; the mask first."""
     if out is not None:
         from SPASegmentLib.imaging.masks import write_mask
 
         about = {"SPASegment_Model": session.model.name, "SPASegment_ModelHash": session.model.hash}
-        mask = opened.on_grid(session.result().mask)
+        mask = opened.on_grid(session.result().mask) if found is None else found.mask()
         write_mask(out, mask, opened.volume, segment_name=SEGMENT_NAME, metadata=about)
     if json is not None:
         from SPASegmentLib.cli.record import write_record
 
-        write_record(_record(session, opened), json)
+        record = _record(session, opened)
+        if found is not None:
+            from SPASegmentLib.cli.whole_object import object_record
+
+            record["object"] = object_record(found)
+        write_record(record, json)
     if pictures is not None:
         pictures.complete(session)
 

@@ -136,6 +136,28 @@ class Slab:
         return (i.start, i.stop - 1, j.start, j.stop - 1, k.start, k.stop - 1)
 
 
+def thickness(volume: Volume, normal: np.ndarray) -> float:
+    """mm of the slab of voxels an oblique slice owns: slices this far apart share no voxel and skip none.
+
+    normal: (3,) unit, in RAS.
+    """
+    return float(np.abs(normal @ volume.ijk_to_ras[:3, :3]).sum())
+
+
+def parallel_plane(volume: Volume, plane: SlicePlane, steps: int) -> SlicePlane | None:
+    """The plane `steps` slices further along the third column, on the same pixels; None off the volume's end.
+
+    Oblique planes are moved by their `thickness`; whether they still meet the volume, `extract_slice` tells.
+    """
+    if plane.axis is not None and plane.index is not None:
+        index = plane.index + steps
+        inside = 0 <= index < volume.shape[plane.axis]
+        return SlicePlane.of_voxels(volume, plane.axis, index) if inside else None
+    matrix = plane.pixel_to_ras.copy()
+    matrix[:3, 3] += plane.normal * (steps * thickness(volume, plane.normal))
+    return SlicePlane(plane.shape, matrix, plane.spacing)
+
+
 def ijk_to_ras(volume: Volume, ijk: np.ndarray | Sequence[float]) -> np.ndarray:
     """(..., 3) voxel coordinates (i, j, k) -> (..., 3) RAS in mm."""
     return _apply(volume.ijk_to_ras, ijk)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -45,9 +45,13 @@ class OpenedSlice:
 
     def on_grid(self, mask: np.ndarray) -> np.ndarray:
         """(H, W) bool on the shown image -> (K, J, I) bool on the volume's voxel grid."""
+        return paste_mask(self.in_plane_order(mask), self.plane, self.volume)
+
+    def in_plane_order(self, mask: np.ndarray) -> np.ndarray:
+        """(H, W) as shown -> in the rows and columns of `plane`: a view of the same array."""
         transpose, flip_rows, flip_cols = display_steps(self.plane)
         mask = mask[:: -1 if flip_rows else 1, :: -1 if flip_cols else 1]
-        return paste_mask(mask.T if transpose else mask, self.plane, self.volume)
+        return mask.T if transpose else mask
 
 
 def cut_slice(
@@ -67,21 +71,27 @@ def cut_slice(
     plane = SlicePlane.through(volume, orientation, seed_ras=seed_ras, seed_ijk=seed_ijk)
     k, j, i = seed_voxel(volume, seed_ras=seed_ras, seed_ijk=seed_ijk)
     ras = ijk_to_ras(volume, (i, j, k)) if seed_ras is None else np.array(seed_ras)
-    pixels, shown = windowed_slice(volume, plane, window, model_window)
-    shown = shown or choose_window(volume, None, extract_slice(volume, plane))
+    image, shown = shown_slice(volume, plane, window, model_window)
     row, col = ras_to_pixel(plane, ras)
-    turned = np.ascontiguousarray(to_display(pixels.pixels, plane))
-    transpose = display_steps(plane)[0]
-    spacing = pixels.spacing[::-1] if transpose else pixels.spacing
     return OpenedSlice(
         volume,
         plane,
-        replace(pixels, pixels=turned, spacing=(spacing[0], spacing[1])),
+        image,
         _turned_point(plane, float(row), float(col)),
         shown,
         (float(ras[0]), float(ras[1]), float(ras[2])),
         (i, j, k),
     )
+
+
+def shown_slice(
+    volume: Volume, plane: SlicePlane, window: Window | None, model_window: Window | None
+) -> tuple[SliceImage, IntensityWindow]:
+    """A plane of voxels as it is shown (see `display_steps`), and its window; windows as in `cut_slice`."""
+    pixels, shown = windowed_slice(volume, plane, window, model_window)
+    shown = shown or choose_window(volume, None, extract_slice(volume, plane))
+    spacing = (pixels.spacing[1], pixels.spacing[0]) if display_steps(plane)[0] else pixels.spacing
+    return pixels.turned(lambda one: np.ascontiguousarray(to_display(one, plane)), spacing), shown
 
 
 def windowed_slice(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -55,8 +56,8 @@ class SliceImage:
     neither an image nor what was computed of it changes with the array it was made of.
     spacing: (row, col) mm per pixel.
     modality: DICOM modality or None; only used to warn when the model never saw such input.
-    neighbours: the slices around it in the same window, (H, W) grey or (H, W, 3), as many before (farthest
-    first) as after (nearest first), None where the volume ends; () for a single image.
+    neighbours: the slices around it in the same window, (H, W) grey or (H, W, 3) float32, as many before
+    (farthest first) as after (nearest first), None where the volume ends; () for a single image.
     """
 
     pixels: np.ndarray
@@ -66,11 +67,9 @@ class SliceImage:
     neighbours: tuple[np.ndarray | None, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.pixels.dtype == np.float32 and not _may_change(self.pixels):
-            return
-        pixels = np.array(self.pixels, dtype=np.float32)
-        pixels.flags.writeable = False
-        object.__setattr__(self, "pixels", pixels)
+        around = tuple(None if pixels is None else _locked(pixels) for pixels in self.neighbours)
+        object.__setattr__(self, "pixels", _locked(self.pixels))
+        object.__setattr__(self, "neighbours", around)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -80,12 +79,35 @@ class SliceImage:
 
     @cached_property
     def key(self) -> str:
-        """Content hash; the engine caches image embeddings under it."""
+        """Content hash of the slice itself: what profiles and logs know it by, whatever lies around it."""
         digest = hashlib.sha256(np.ascontiguousarray(self.pixels, dtype=np.float32).tobytes())
         digest.update(repr((self.pixels.shape, self.spacing)).encode())
+        return digest.hexdigest()
+
+    @cached_property
+    def key_with_neighbours(self) -> str:
+        """Content hash of the slice and its neighbours; what is computed of both is cached under it."""
+        digest = hashlib.sha256(self.key.encode())
         for pixels in self.neighbours:
             digest.update(b"-" if pixels is None else np.ascontiguousarray(pixels, np.float32).tobytes())
         return digest.hexdigest()
+
+    def turned(self, turn: Callable[[np.ndarray], np.ndarray], spacing: tuple[float, float]) -> SliceImage:
+        """The image with its pixels, and its neighbours' alike, turned, mirrored or cropped by `turn`.
+
+        spacing: (row, col) mm per pixel afterwards.
+        """
+        around = tuple(None if pixels is None else turn(pixels) for pixels in self.neighbours)
+        return replace(self, pixels=turn(self.pixels), neighbours=around, spacing=spacing)
+
+
+def _locked(array: np.ndarray) -> np.ndarray:
+    """The array as float32 that cannot change: itself where that holds, else a copy."""
+    if array.dtype == np.float32 and not _may_change(array):
+        return array
+    copy = np.array(array, dtype=np.float32)
+    copy.flags.writeable = False
+    return copy
 
 
 def _may_change(array: np.ndarray) -> bool:

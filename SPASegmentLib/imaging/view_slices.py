@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 
 from SPASegmentLib.errors import InputError, StepError
-from SPASegmentLib.imaging.geometry import SlicePlane, seed_voxel
+from SPASegmentLib.imaging.geometry import SlicePlane, seed_voxel, thickness
 from SPASegmentLib.imaging.slicing import Window, windowed_slice
 from SPASegmentLib.imaging.types import SliceImage, Volume
 
@@ -97,7 +97,7 @@ class ViewSlice:
                 raise StepError("This is the last slice of the volume; go on in the other direction.")
             return _voxel_slice(self.volume_id, self.volume, index, self.cut)
         offset = self.plane.pixel_to_ras[:3, 3] + self.plane.normal * (
-            steps * _thickness(self.volume, self.plane.normal) * (1 if self.plane.normal @ normal > 0 else -1)
+            steps * thickness(self.volume, self.plane.normal) * (1 if self.plane.normal @ normal > 0 else -1)
         )
         try:
             return _oblique_slice(self.volume_id, self.volume, offset, self.cut)
@@ -156,12 +156,15 @@ def _voxel_slice(volume_id: str, volume: Volume, index: int, cut: ViewOrientatio
     turn = (transpose, bool(down_axis @ up > 0), bool(right_axis @ right < 0))
     plane = _turned(flat, turn)
     image = windowed_slice(volume, flat, cut.windows.given, cut.windows.model)[0]
-    shown = replace(image, pixels=image.pixels.swapaxes(0, 1) if transpose else image.pixels)
     flips = (slice(None, None, -1 if turn[1] else 1), slice(None, None, -1 if turn[2] else 1))
-    pixels = np.ascontiguousarray(shown.pixels[flips])
+
+    def as_viewed(pixels: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray((pixels.swapaxes(0, 1) if transpose else pixels)[flips])
+
+    shown = image.turned(as_viewed, plane.spacing)
     key = f"{volume_id}:voxels:{axis}:{index}:{''.join(str(int(t)) for t in turn)}"
     step = float(np.linalg.norm(cut.to_world[:3, :3] @ flat.pixel_to_ras[:3, 2]))
-    return _made(volume_id, volume, plane, replace(image, pixels=pixels), key, step, turn, cut)
+    return _made(volume_id, volume, plane, shown, key, step, turn, cut)
 
 
 def _oblique_slice(volume_id: str, volume: Volume, point: np.ndarray, cut: ViewOrientation) -> ViewSlice:
@@ -185,7 +188,7 @@ def _oblique_slice(volume_id: str, volume: Volume, point: np.ndarray, cut: ViewO
     image = windowed_slice(volume, plane, cut.windows.given, cut.windows.model)[0]
     numbers = [*np.round(right, 4), *np.round(down, 4), np.round(normal @ (middle - centre[:3]), 2)]
     key = f"{volume_id}:oblique:" + ":".join(f"{value + 0.0:g}" for value in numbers)
-    step = _thickness(volume, normal)
+    step = thickness(volume, normal)
     stretch = float(1 / np.linalg.norm(np.linalg.inv(cut.to_world[:3, :3]).T @ normal))
     return _made(volume_id, volume, plane, image, key, step * stretch, (False, False, False), cut)
 
@@ -258,11 +261,6 @@ def _turned(flat: SlicePlane, turn: tuple[bool, bool, bool]) -> SlicePlane:
         matrix[:, 3] += matrix[:, 0] * (width - 1)
         matrix[:, 0] *= -1
     return SlicePlane((height, width), matrix, spacing, flat.axis, flat.index)
-
-
-def _thickness(volume: Volume, normal: np.ndarray) -> float:
-    """mm of the slab of voxels an oblique slice owns: slices this far apart share no voxel and skip none."""
-    return float(np.abs(normal @ volume.ijk_to_ras[:3, :3]).sum())
 
 
 def _section(volume: Volume, middle: np.ndarray, normal: np.ndarray) -> np.ndarray:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from SPASegmentLib.errors import InputError
-from SPASegmentLib.imaging.geometry import SlicePlane, extract_slice
+from SPASegmentLib.imaging.geometry import SlicePlane, extract_slice, parallel_plane
 from SPASegmentLib.imaging.types import IntensityWindow, SliceImage, Volume
 
 CT_LUNG = IntensityWindow(-1350.0, 150.0)
 CT_SOFT_TISSUE = IntensityWindow(-160.0, 240.0)
 PERCENTILES = (0.5, 99.5)
+NEIGHBOURS = 2
+"""Slices on either side that a slice is shown to the engine with."""
 _ENOUGH = 2**20
 """Percentiles are taken from at most about this many values, evenly spread; extremes from all."""
 _ROWS = 2**20
@@ -66,6 +68,8 @@ def apply_window(pixels: np.ndarray, window: IntensityWindow) -> np.ndarray:
 def make_slice(volume: Volume, plane: SlicePlane, window: IntensityWindow | None = None) -> SliceImage:
     """The slice as the engine gets it: cut, windowed (see `choose_window`), with the volume's warnings.
 
+    Its neighbours, `NEIGHBOURS` on either side, are cut on the same pixels and shown in the same window.
+
     Raises InputError for a slice that is constant, a line of pixels, off the volume, or flat in the window.
     """
     if min(plane.shape) < 2:
@@ -82,7 +86,21 @@ def make_slice(volume: Volume, plane: SlicePlane, window: IntensityWindow | None
         raise InputError(
             f"The slice is flat in the window {chosen.low:g} to {chosen.high:g}; choose another window."
         )
-    return SliceImage(shown, plane.spacing, volume.modality, warnings)
+    around = _neighbours(volume, plane, chosen)
+    return SliceImage(shown, plane.spacing, volume.modality, warnings, around)
+
+
+def _neighbours(volume: Volume, plane: SlicePlane, window: IntensityWindow) -> tuple[np.ndarray | None, ...]:
+    """The slices around a plane (see `SliceImage.neighbours`); () where the volume has none."""
+    found: list[np.ndarray | None] = []
+    for steps in (*range(-NEIGHBOURS, 0), *range(1, NEIGHBOURS + 1)):
+        beside = parallel_plane(volume, plane, steps)
+        try:
+            pixels = None if beside is None else _finite(extract_slice(volume, beside), ())[0]
+        except InputError:
+            pixels = None
+        found.append(None if pixels is None else apply_window(pixels, window))
+    return tuple(found) if any(pixels is not None for pixels in found) else ()
 
 
 def _finite(pixels: np.ndarray, warnings: tuple[str, ...]) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -116,9 +116,9 @@ def clean_mask(
 
 
 def outlined(probability: np.ndarray, request: ProposalRequest, cut: float = 0.5) -> np.ndarray:
-    """The recommended mask: a (H, W) probability cut, clean; at least the likeliest spot around the seed."""
-    mask = clean_mask(probability >= cut, request.points)
-    if mask.any():
+    """The recommended mask: a (H, W) probability cut, clean; at least the likeliest spot around a user's seed."""
+    mask = clean_mask(probability >= cut, request.placed)
+    if mask.any() or request.carried is not None:
         return mask
     peak = float(probability.max())
     if peak > DEFAULT.faint_peak:
@@ -140,7 +140,7 @@ def hold_points(mask: np.ndarray, request: ProposalRequest, region: Region) -> n
     radius = DEFAULT.held_cells * region.size_mm / region.grid
     held = np.array(mask, dtype=bool)
     rows, cols = (np.arange(n) * step for n, step in zip(image.shape, image.spacing, strict=True))
-    pixels = [(round(p.row), round(p.col), p.positive) for p in request.points]
+    pixels = [(round(p.row), round(p.col), p.positive) for p in request.placed]
     wrong = [(row, col, positive) for row, col, positive in pixels if mask[row, col] != positive]
     for row, col, positive in wrong:
         down, right = rows - rows[row], cols - cols[col]

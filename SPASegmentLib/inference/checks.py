@@ -39,6 +39,11 @@ def check_request(request: ProposalRequest, model: ModelInfo) -> None:
     for point in request.points:
         if not (-0.5 <= point.row < height - 0.5 and -0.5 <= point.col < width - 0.5):
             raise SeedError("A point lies outside the slice; place it inside the image.")
+    carried = request.carried
+    if carried is not None and (
+        carried.mask.shape != (height, width) or not 0.5 <= float(carried.mask.max()) <= 1
+    ):
+        raise InputError("The carried mask is empty or does not fit the slice; carry over another one.")
     if request.log_prior is not None and request.log_prior.shape != (model.components,):
         raise ProfileError("The profile belongs to another model; choose a profile of this model or none.")
 

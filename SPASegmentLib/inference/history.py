@@ -39,7 +39,8 @@ class History:
         self.first_samples: np.ndarray | None = None
         self.first_components: np.ndarray | None = None
         points, labels = self._points(request, replace(region, grid=config.grid))
-        self.interaction = self._interaction(request.answered, points, labels)
+        carried = self._carried(request, replace(region, grid=config.grid))
+        self.interaction = self._interaction(request.answered, points, labels, carried)
         self.point_logits = self._point_logits(*self._points(request, self.region))
 
     def sample_weights(self, samples: np.ndarray) -> np.ndarray:
@@ -71,8 +72,16 @@ class History:
         spots = point_spots(further, signs, 1, grid) - point_spots(further, signs, 0, grid)
         return DEFAULT.further_point_logit * spots[0, 0]
 
+    def _carried(self, request: ProposalRequest, region: Region) -> Tensor | None:
+        """(1, 1, G, G) of a carried mask, nothing of it beyond the slice's edge; None where there is none."""
+        if request.carried is None:
+            return None
+        mask = np.pad(request.carried.mask, 1)
+        moved = replace(region, centre=(region.centre[0] + 1, region.centre[1] + 1))
+        return self._tensor(zoom.sample(mask, self.spacing, moved)[None])
+
     def _interaction(
-        self, answered: tuple[Answered, ...], points: Tensor, labels: Tensor
+        self, answered: tuple[Answered, ...], points: Tensor, labels: Tensor, carried: Tensor | None
     ) -> InteractionPrompts:
         belief = Belief(self.config.pick_temperature)
         picked: Tensor | None = None
@@ -95,9 +104,9 @@ class History:
             picked = clusters[:, answer.picked][:, None]
             recommendation = self._tensor(self._maps(feedback, "recommendation"))
         if picked is None:
-            return InteractionPrompts(points, labels)
+            return InteractionPrompts(points, labels, carried=carried)
         planes = (self._input_plane(plane) for plane in (picked, recommendation, belief.mean()))
-        return InteractionPrompts(points, labels, *planes)
+        return InteractionPrompts(points, labels, *planes, carried)
 
     def _input_plane(self, plane: Tensor | None) -> Tensor | None:
         """(1, 1, G', G') -> (1, 1, G, G), as the network's own masks are brought to its input's cells."""

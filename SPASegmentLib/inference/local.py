@@ -42,6 +42,7 @@ from SPASegmentLib.inference.messages import (
 from SPASegmentLib.inference.region_search import (
     Found,
     Sight,
+    carried_region,
     find_regions,
     room_for_pick,
     room_for_points,
@@ -164,9 +165,13 @@ class LocalEngine:
         return replace(proposal, seconds=seconds, expected_dice=expected, warnings=warnings)
 
     def _region(self, request: ProposalRequest, cancel: CancelToken | None) -> Region:
-        """The last proposal's region, else the seed's, found in a few looks; with room for all points."""
+        """The last proposal's region, else the carried mask's or the seed's, found in a few looks; with room
+        for all points."""
         if request.answered:
             return room_for_points(room_for_pick(request, self.config), request, self.config)
+        if request.carried is not None:
+            region = carried_region(request, request.carried, self.config)
+            return room_for_points(region, request, self.config)
         alone = request
         if self.config.extent_bins:
             alone = replace(request, points=tuple(p for p in request.points if p.positive)[:1])
@@ -174,7 +179,7 @@ class LocalEngine:
 
     def _found(self, request: ProposalRequest, cancel: CancelToken | None = None) -> tuple[Found, ...]:
         """The regions of the objects that may be meant by the request's points; the likeliest first."""
-        key = (request.image.key, request.points)
+        key = (self._key(request.image), request.points)
         if key not in self._regions:
 
             def look(regions: Sequence[Region]) -> list[Sight]:
@@ -219,7 +224,7 @@ class LocalEngine:
     def _embed(self, request: ProposalRequest, region: Region) -> ImageEmbedding:
         image = request.image
         seed = next(p for p in request.points if p.positive)
-        key = (image.key, region, seed)
+        key = (self._key(image), region, seed)
         if key in self._embeddings:
             self._embeddings.move_to_end(key)
             return self._embeddings[key]
@@ -238,6 +243,10 @@ class LocalEngine:
         )
         _remember(self._embeddings, key, embedding)
         return embedding
+
+    def _key(self, image: SliceImage) -> str:
+        """What the network sees of an image, as one word."""
+        return image.key_with_neighbours if self.config.neighbours else image.key
 
     def _neighbours(self, image: SliceImage, region: Region) -> Tensor | None:
         """(1, 2 n, G, G) of the slices around, grey; None where there are none or the network sees none."""
@@ -308,7 +317,7 @@ class LocalEngine:
 
     def _others(self, request: ProposalRequest) -> tuple[Found, ...]:
         """The regions a click may mean; none once further points or answers say which."""
-        if request.answered or len(request.points) > 1:
+        if request.answered or request.carried is not None or len(request.points) > 1:
             return ()
         return self._found(request)
 
@@ -398,7 +407,7 @@ class LocalEngine:
                 continue
             masks = [
                 hold_points(
-                    clean_mask(zoom.unsample(c, region, image.shape, image.spacing) >= 0.5, request.points),
+                    clean_mask(zoom.unsample(c, region, image.shape, image.spacing) >= 0.5, request.placed),
                     request,
                     region,
                 )

@@ -131,13 +131,25 @@ class Answered:
 
 
 @dataclass(frozen=True, eq=False)
+class Carried:
+    """The object's mask on a neighbouring slice, brought onto this slice's pixels.
+
+    mask: (H, W) float32 probabilities, 0.5 and above somewhere. A network with a plane for it sees it; any
+    network gets the region that fits it. It may end in between, so the answer to a carried mask may be empty.
+    """
+
+    mask: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class ProposalRequest:
     """Everything a proposal depends on; equal requests give equal proposals, bit for bit on one machine.
 
-    image: the slice. points: at least one positive point, oldest first.
+    image: the slice. points: at least one positive point, oldest first; with a carried mask the first is no
+    user's but the mask's (`carried.carried_seed`), and nothing is made to hold there.
     answered: the proposals of this slice so far with the user's answers, oldest first.
     log_prior: (M,) float64 log-evidence over components a profile brings (zeros: none), or None.
-    seed: of everything random. n_samples: N, or None for the model's own.
+    seed: of everything random. n_samples: N, or None for the model's own. carried: of a neighbouring slice.
     """
 
     image: SliceImage
@@ -146,6 +158,12 @@ class ProposalRequest:
     log_prior: np.ndarray | None = None
     seed: int = 0
     n_samples: int | None = None
+    carried: Carried | None = None
+
+    @property
+    def placed(self) -> tuple[PointPrompt, ...]:
+        """The points the user placed on this slice."""
+        return self.points if self.carried is None else self.points[1:]
 
 
 @dataclass(frozen=True)

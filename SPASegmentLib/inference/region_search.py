@@ -11,7 +11,7 @@ from scipy import ndimage
 from SPASegmentLib.imaging import zoom
 from SPASegmentLib.imaging.types import Region
 from SPASegmentLib.inference.config import DEFAULT
-from SPASegmentLib.inference.messages import ProposalRequest
+from SPASegmentLib.inference.messages import Carried, ProposalRequest
 from SPASegmentLib.network.config import SPAConfig
 
 
@@ -74,6 +74,14 @@ def find_regions(request: ProposalRequest, config: SPAConfig, look: Look) -> tup
             break
     assert best is not None
     return (Found(best),)
+
+
+def carried_region(request: ProposalRequest, carried: Carried, config: SPAConfig) -> Region:
+    """The region that fits a carried mask; the object's size is known, so nothing has to be looked at."""
+    start = Region(seed_of(request), config.default_region * min(request.image.spacing), config.grid)
+    return zoom.refine(
+        start, carried.mask >= 0.5, seed_of(request), request.image.spacing, factor=config.zoom_factor
+    )
 
 
 def first_region(request: ProposalRequest, config: SPAConfig, factor: float = 1.0) -> Region:

@@ -13,9 +13,11 @@ import numpy as np
 
 from SPASegmentLib.errors import InputError, ProfileError, SeedError, StepError
 from SPASegmentLib.imaging.types import PointPrompt, SliceImage
+from SPASegmentLib.inference.carried import carried_seed
 from SPASegmentLib.inference.messages import (
     Answered,
     CancelToken,
+    Carried,
     Engine,
     ModelInfo,
     Proposal,
@@ -86,7 +88,8 @@ class Session:
     image: the slice. model: of the engine that answers. log_prior: (M,) log-evidence of the profile or None.
     learn: whether the outcome may be added to the profile. random_seed: of everything random, >= 0.
     n_samples: N, or None for the model's own. done: the steps that hold, oldest first. undone: the steps redo
-    brings back, the next one last. pending: the step whose proposal is not computed yet.
+    brings back, the next one last. pending: the step whose proposal is not computed yet. carried: a
+    neighbouring slice's mask, from which the interaction began without a click, or None.
     """
 
     image: SliceImage
@@ -98,6 +101,7 @@ class Session:
     done: tuple[Done, ...] = ()
     undone: tuple[Done, ...] = ()
     pending: Step | None = None
+    carried: Carried | None = None
 
     @classmethod
     def start(
@@ -110,8 +114,10 @@ class Session:
         learn: bool = True,
         random_seed: int = 0,
         n_samples: int | None = None,
+        carried: Carried | None = None,
     ) -> Session:
-        """Start on a slice, with the seed (row, col) in pixels where it is known already.
+        """Start on a slice, with the seed (row, col) in pixels where it is known already, or from the outline
+        of a carried mask, which has its own seed.
 
         Raises SeedError for a seed outside the slice or a negative one, ProfileError for evidence that does
         not fit the model, InputError for a negative random seed.
@@ -127,6 +133,9 @@ class Session:
                     "components; choose a profile made with this model."
                 )
         session = cls(image, model, log_prior, learn, random_seed, n_samples)
+        if carried is not None:
+            outline = Carried((carried.mask >= 0.5).astype(np.float32))  # what a log can hold
+            session, seed = replace(session, carried=outline), carried_seed(outline.mask, image.spacing)
         if seed is None:
             return session
         point = seed if isinstance(seed, PointPrompt) else PointPrompt(*seed)
@@ -204,6 +213,7 @@ class Session:
             log_prior=self.log_prior,
             seed=proposal_seed(self.random_seed, len(self.done)),
             n_samples=self.n_samples,
+            carried=self.carried,
         )
 
     def result(self) -> Result:

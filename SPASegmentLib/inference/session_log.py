@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import logging
 import weakref
+import zlib
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -13,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.types import SliceImage
-from SPASegmentLib.inference.messages import CancelToken, Engine, Proposal
+from SPASegmentLib.inference.messages import CancelToken, Carried, Engine, Proposal
 from SPASegmentLib.inference.session import Done, Session, Step
 
 logger = logging.getLogger(__name__)
@@ -59,7 +62,8 @@ class ModelRecord(_LogRecord):
 
 
 class SessionLog(_LogRecord):
-    """A whole interaction. image: content hash of the slice (its pixels are not kept)."""
+    """A whole interaction. image: content hash of the slice (its pixels are not kept). carried: the outline
+    it began from, compressed bits in base 64, or None."""
 
     format: Literal["spasegment-session"] = "spasegment-session"
     version: Literal[1] = 1
@@ -70,6 +74,7 @@ class SessionLog(_LogRecord):
     learn: bool
     n_samples: int | None
     log_prior: tuple[float, ...] | None
+    carried: str | None = None
     steps: tuple[StepRecord, ...]
     undone: tuple[StepRecord, ...] = ()
     pending: StepRecord | None = None
@@ -86,6 +91,7 @@ def log_of(session: Session) -> SessionLog:
         learn=session.learn,
         n_samples=session.n_samples,
         log_prior=None if prior is None else tuple(float(v) for v in prior),
+        carried=None if session.carried is None else _packed(session.carried.mask),
         steps=tuple(_record(done) for done in session.done),
         undone=tuple(_record(done) for done in session.undone),
         pending=_record(Done(session.pending, None)) if session.pending else None,
@@ -113,6 +119,8 @@ def replay(log: SessionLog, image: SliceImage, engine: Engine, cancel: CancelTok
         random_seed=log.random_seed,
         n_samples=log.n_samples,
     )
+    if log.carried is not None:
+        session = replace(session, carried=Carried(_unpacked(log.carried, image.shape)))
     session = _replay_steps(session, log.steps, engine, cancel)
     session = _replay_steps(session, reversed(log.undone), engine, cancel)
     for _ in log.undone:
@@ -150,6 +158,23 @@ def _record(done: Done) -> StepRecord:
     if step.kind == "none" or step.kind == "approve":
         return PlainRecord(kind=step.kind, proposal=proposal)
     raise AssertionError(f"step of unknown kind {step.kind}")
+
+
+def _packed(mask: np.ndarray) -> str:
+    """(H, W), an outline as 0 and 1."""
+    return base64.b64encode(zlib.compress(np.packbits(mask >= 0.5).tobytes())).decode("ascii")
+
+
+def _unpacked(text: str, shape: tuple[int, int]) -> np.ndarray:
+    """(H, W) float32. Raises InputError for what `_packed` did not make of such a slice; unpacks no more."""
+    count = shape[0] * shape[1]
+    try:
+        bits = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), count // 8 + 2)
+    except (ValueError, zlib.error):
+        bits = b""
+    if len(bits) != (count + 7) // 8:
+        raise InputError("The log's carried mask is damaged; begin the slice anew.")
+    return np.unpackbits(np.frombuffer(bits, np.uint8), count=count).reshape(shape).astype(np.float32)
 
 
 def _digest(proposal: Proposal | None) -> str | None:

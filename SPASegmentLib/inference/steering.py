@@ -68,7 +68,7 @@ def _with_candidates(
     rng = np.random.default_rng((request.seed, 3))
     maps = alternatives(posterior, _masks([best], hypotheses), limit + EXTRA, rng, plain)
     masks = [
-        hold_points(clean_mask(_on_slice(one, request) >= one.cut, request.points), request, one.region)
+        hold_points(clean_mask(_on_slice(one, request) >= one.cut, request.placed), request, one.region)
         for one in maps
     ]
     order = [float(len(maps) - index) for index in range(len(maps))]

@@ -219,7 +219,7 @@ def trimmed(view: ViewSlice, used: np.ndarray) -> tuple[ViewSlice, tuple[slice, 
     shift = np.array([col, row, 0.0, 1.0])
     to_ras, to_world = view.plane.pixel_to_ras.copy(), view.pixel_to_world.copy()
     to_ras[:, 3], to_world[:, 3] = to_ras @ shift, to_world @ shift
-    image = replace(view.image, pixels=view.image.pixels[box])
+    image = view.image.turned(lambda pixels: pixels[box], view.image.spacing)
     plane = SlicePlane.oblique(to_ras, shape)
     return replace(view, image=image, plane=plane, pixel_to_world=to_world), (box[0], box[1])
 

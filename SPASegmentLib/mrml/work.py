@@ -253,7 +253,7 @@ def _hollow(view: ViewSlice) -> ViewSlice:
     nothing = np.zeros((), np.float32)
     nothing.flags.writeable = False  # a slice copies pixels that may change, and this is to take no memory
     pixels = np.broadcast_to(nothing, view.image.pixels.shape)
-    return replace(view, image=replace(view.image, pixels=pixels))
+    return replace(view, image=replace(view.image, pixels=pixels, neighbours=()))
 
 
 def whole(view: ViewSlice) -> ViewSlice:
@@ -261,7 +261,7 @@ def whole(view: ViewSlice) -> ViewSlice:
     if view.image.pixels.size == 1 or any(view.image.pixels.strides):
         return view
     image = view.moved(0).image
-    return replace(view, image=replace(view.image, pixels=image.pixels))
+    return replace(view, image=replace(view.image, pixels=image.pixels, neighbours=image.neighbours))
 
 
 def pack(mask: np.ndarray) -> bytes:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from SPASegmentLib import SPAPredictor
+from SPASegmentLib.imaging.types import Volume
 from SPASegmentLib.inference.messages import Proposal
 from SPASegmentLib.network.checkpoint import read_header
 from SPASegmentLib.network.registry import model_path
@@ -60,3 +61,20 @@ def test_its_header_names_every_set_it_learnt_from_with_a_licence_that_lets_it_b
         assert one["source"]
         assert one["licence"].startswith(("CC0", "CC BY 3", "CC BY 4", "CC BY-SA", "MIT"))
         assert "recalled" not in one["licence"] and "NC" not in one["licence"]
+
+
+def test_a_slice_is_answered_with_its_neighbours_and_not_from_memory_of_it_without_them(
+    a_predictor: SPAPredictor,
+) -> None:
+    rows, cols = np.mgrid[:120, :120]
+    mask = np.hypot(rows - 60, cols - 60) < 12
+    pixels = (60 + 60 * mask + np.random.default_rng(0).normal(0, 10, mask.shape)).astype(np.float32)
+    beside = np.where(np.hypot(rows - 60, cols - 60) < 20, 120, 60).astype(np.float32)
+    answers = []
+    for volume in ([pixels], [beside, pixels, beside], [pixels * 0 + 60, pixels, beside]):
+        array = np.stack(volume)
+        a_predictor.set_volume(Volume(array, np.eye(4)), window=(0, 200))
+        a_predictor.set_slice("axial", len(array) // 2)
+        answers.append(a_predictor.click(60, 60).probability)
+    assert not np.array_equal(answers[0], answers[1])
+    assert not np.array_equal(answers[1], answers[2])

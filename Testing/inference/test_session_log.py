@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.types import SliceImage
+from SPASegmentLib.inference.messages import Carried
 from SPASegmentLib.inference.session import Session
 from SPASegmentLib.inference.session_log import SessionLog, log_of, replay
 
@@ -101,7 +102,7 @@ def test_a_log_holds_no_image_and_is_small(a_long_session):
     keys = set(json.loads(text))
     assert keys == {
         *("format", "version", "model", "image", "shape", "random_seed", "learn", "n_samples", "log_prior"),
-        *("steps", "undone", "pending"),
+        *("carried", "steps", "undone", "pending"),
     }
 
 
@@ -143,3 +144,20 @@ def test_a_damaged_log_says_what_is_wrong_with_it(a_long_session, change, place)
     with pytest.raises(ValidationError) as error:
         SessionLog.model_validate_json(json.dumps(content | change))
     assert ".".join(map(str, error.value.errors()[0]["loc"])) == place
+
+
+def test_an_interaction_that_began_from_a_carried_mask_replays(an_image, an_engine):
+    mask = np.zeros(an_image.shape, np.float32)
+    mask[20:40, 22:44] = 0.8
+    session = Session.start(an_image, an_engine.model, carried=Carried(mask)).advance(an_engine)
+    session = session.pick(0).advance(an_engine)
+    log = SessionLog.model_validate_json(log_of(session).model_dump_json())
+    again = replay(log, an_image, an_engine)
+    request, requested = an_engine.requests[-1], an_engine.requests[1]
+    np.testing.assert_array_equal(request.carried.mask, mask >= 0.5)
+    np.testing.assert_array_equal(request.carried.mask, requested.carried.mask)
+    assert request.points == requested.points == again.points
+    assert log_of(again) == log
+    for damaged in ("", "???", log.carried[:-8], log_of(session).carried.replace("e", "f")):
+        with pytest.raises(InputError, match="damaged"):
+            replay(log.model_copy(update={"carried": damaged}), an_image, an_engine)

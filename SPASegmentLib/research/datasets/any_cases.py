@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from SPASegmentLib.errors import DatasetError
 from SPASegmentLib.imaging.types import IntensityWindow
+from SPASegmentLib.imaging.window import NEIGHBOURS
 from SPASegmentLib.research.datasets.any_structure import AnyEntry, AnySet, open_any
 from SPASegmentLib.research.datasets.case import Case, MultiRaterDataset
 from SPASegmentLib.research.datasets.draws import generator
@@ -66,17 +67,19 @@ class AnyCases(MultiRaterDataset):
         here = np.stack(list(masks.values())) if entry.raters else _cut(drawn, axis, k)[None]
         structure = name.partition("#")[0]
         others = {} if entry.raters else {key: mask for key, mask in masks.items() if key != structure}
+        pixels, around = _shown(entry.image, axis, k)
         spacing = np.delete(entry.spacing, axis) if axis is not None else np.array(entry.spacing)
         return Case(
             self.name,
             case_id,
             f"{one.name}/{files.patient}",
-            _shown(entry.image if axis is None else _cut(entry.image, axis, k)),
+            pixels,
             here,
             spacing=(float(spacing[0]), float(spacing[1])),
             modality=_modality(one, files.name),
             structure=name or one.info.structures[0],
             others=others,
+            neighbours=around,
         )
 
 
@@ -129,13 +132,26 @@ def _cut(array: np.ndarray, axis: int | None, k: int) -> np.ndarray:
     return array if axis is None else np.take(array, k, axis)
 
 
-def _shown(pixels: np.ndarray) -> np.ndarray:
-    """float32 in [0, 1] as users get it: colours from 0 to 255, grey between its robust percentiles."""
+def _shown(image: np.ndarray, axis: int | None, k: int) -> tuple[np.ndarray, tuple[np.ndarray | None, ...]]:
+    """A slice and its neighbours, float32 in [0, 1] as users get them: colours from 0 to 255, grey between
+    the slice's robust percentiles."""
+    pixels = _cut(image, axis, k)
+    window = shown_window(pixels)
+    around: list[np.ndarray | None] = []
+    if axis is not None:
+        for at in (*range(k - NEIGHBOURS, k), *range(k + 1, k + NEIGHBOURS + 1)):
+            there = 0 <= at < image.shape[axis]
+            around.append(apply_window(_cut(image, axis, at), window) if there else None)
+    return apply_window(pixels, window), tuple(around)
+
+
+def shown_window(pixels: np.ndarray) -> IntensityWindow:
+    """What a slice is shown in: colours from 0 to 255, grey between its robust percentiles."""
     colour = pixels.ndim == 3 and pixels.dtype == np.uint8
     window = IntensityWindow(0.0, 255.0) if colour else percentile_window(pixels)
-    if not window.high > window.low:
-        window = IntensityWindow(float(pixels.min()), float(pixels.max()))
-    return apply_window(pixels, window)
+    if window.high > window.low:
+        return window
+    return IntensityWindow(float(pixels.min()), float(pixels.max()))
 
 
 def _modality(one: AnySet, entry: str) -> str | None:

@@ -23,6 +23,7 @@ class Case:
     spacing: (row, col) mm. modality: DICOM word ("CT", "MR", "XC" for photographs, ...) or None.
     structure: the name of what the masks show, where an image holds several structures, else "".
     others: the other structures of the image, name -> (H, W) bool, or integers that tell objects apart.
+    neighbours: as `SliceImage.neighbours`, of a slice of a volume.
     """
 
     dataset: str
@@ -35,6 +36,7 @@ class Case:
     modality: str | None = None
     structure: str = ""
     others: Mapping[str, np.ndarray] = field(default_factory=dict)
+    neighbours: tuple[np.ndarray | None, ...] = ()
 
 
 class MultiRaterDataset(Protocol):

@@ -163,6 +163,17 @@ class VolumeDataset(LazyDataset[StudySlice]):
             self._windows[member] = percentile_window(self._grid(member, case_id).array)
         return self._windows[member]
 
+    def whole(self, name: str) -> tuple[np.ndarray, np.ndarray, tuple[float, float, float]]:
+        """A study in the axial view: (S, H, W) float32 in [0, 1], masks (R, S, H, W) bool, mm per axis."""
+        study = next(entry.source.study for entry in self.entries if entry.source.study.name == name)
+        self._check_grid(study, [study.image])
+        grid = self._grid(study.image, name)
+        masks = [self.foreground(self._grid(member, name).array) for member in study.masks]
+        volume = abs(float(np.linalg.det(grid.ijk_to_ras[:3, :3])))
+        row, col = grid.spacing
+        pixels = apply_window(grid.array, self._window(study.image, name))
+        return pixels, np.stack(masks), (volume / (row * col), row, col)
+
     def read_image(self, entry: CaseEntry[StudySlice]) -> np.ndarray:
         """(H, W) float32 in [0, 1]."""
         study = entry.source.study

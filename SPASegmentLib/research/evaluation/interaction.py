@@ -128,7 +128,7 @@ class Trace:
 def slice_image(case: Case) -> SliceImage:
     """The image of a case as an engine gets it."""
     pixels = np.ascontiguousarray(case.image, dtype=np.float32)
-    return SliceImage(pixels, spacing=case.spacing, modality=case.modality)
+    return SliceImage(pixels, case.spacing, case.modality, neighbours=case.neighbours)
 
 
 def interact(

@@ -1,0 +1,225 @@
+"""An object followed through the slices from those a user approved."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from SPASegmentLib.errors import Cancelled, InputError, StepError
+from SPASegmentLib.imaging.types import Region, SliceImage
+from SPASegmentLib.inference.candidates import clean_mask
+from SPASegmentLib.inference.carrying import CARRY, Appearance, carry, following
+from SPASegmentLib.inference.fill import DIFFERS, MAY_END, ObjectFill
+from SPASegmentLib.inference.messages import CancelToken, Feedback, ModelInfo, Proposal, ProposalRequest
+
+SIZE = 96
+ROWS, COLS = np.mgrid[:SIZE, :SIZE]
+
+
+class BrightEngine:
+    """Takes what is bright for the object, wherever the carried outline lies."""
+
+    model = ModelInfo("bright", "hash of bright", 2, "nothing")
+
+    def __init__(self, expected: float = 0.9) -> None:
+        self.expected, self.asked = expected, 0
+
+    def propose(self, request: ProposalRequest, cancel: CancelToken | None = None) -> Proposal:
+        """The pixels above 0.5."""
+        if cancel is not None and cancel.is_set():
+            raise Cancelled("Cancelled; nothing was changed.")
+        self.asked += 1
+        found = ndimage.gaussian_filter(request.image.pixels, 1)
+        probability = (1 / (1 + np.exp(-20 * (found - 0.5)))).astype(np.float32)
+        mask = clean_mask(probability >= 0.5)
+        samples = np.repeat(np.round(probability * 255).astype(np.uint8)[None], 4, axis=0)
+        region = Region((SIZE / 2, SIZE / 2), float(SIZE), SIZE)
+        feedback = Feedback(region, samples, np.zeros(4, int), samples[:0], samples[0], np.zeros((0, 2)))
+        return Proposal(mask, probability, (), feedback, float(mask.sum()), expected_dice=self.expected)
+
+
+class Drawn:
+    """A stack of drawn slices; what is asked for is counted."""
+
+    step_mm = 2.0
+
+    def __init__(self, truth: np.ndarray, pixels: np.ndarray | None = None) -> None:
+        noise = np.random.default_rng(0).normal(0, 0.03, truth.shape)
+        self.truth = truth
+        self.pixels = np.clip((0.15 + 0.7 * truth if pixels is None else pixels) + noise, 0, 1)
+        self.cut: list[int] = []
+
+    def image(self, index: int) -> SliceImage | None:
+        """One slice."""
+        self.cut.append(index)
+        return SliceImage(self.pixels[index]) if 0 <= index < len(self.pixels) else None
+
+    def moved(self, mask: np.ndarray, index: int, to_index: int) -> np.ndarray:
+        """All slices lie on the same pixels."""
+        return mask
+
+
+def disc(radius: float, row: float = 48, col: float = 48) -> np.ndarray:
+    return np.hypot(ROWS - row, COLS - col) < radius
+
+
+def ball(depth: int = 30, low: int = 8, high: int = 20) -> np.ndarray:
+    """(depth, SIZE, SIZE) a ball that ends at two slices."""
+    middle, half = (low + high) / 2, (high - low) / 2 + 0.5
+    radii = [22 * np.sqrt(max(0.0, 1 - ((k - middle) / half) ** 2)) for k in range(depth)]
+    return np.stack([disc(r) if r else np.zeros((SIZE, SIZE), bool) for r in radii])
+
+
+def filled(stack: Drawn, *anchors: int, engine: BrightEngine | None = None) -> ObjectFill:
+    fill = ObjectFill(engine or BrightEngine(), stack)
+    for index in anchors:
+        fill.approve(index, stack.truth[index])
+    fill.complete()
+    return fill
+
+
+def overlap(fill: ObjectFill, truth: np.ndarray) -> float:
+    volume = np.zeros_like(truth)
+    for index, mask in fill.object.masks.items():
+        volume[index] = mask
+    return float(2 * (volume & truth).sum() / (volume.sum() + truth.sum()))
+
+
+def test_an_object_is_followed_both_ways_and_ends_where_it_ends():
+    truth = ball()
+    fill = filled(Drawn(truth), 14)
+    assert [one.index for one in fill.object.slices] == list(range(8, 21))
+    assert overlap(fill, truth) > 0.95
+    assert fill.object.volume_ml == pytest.approx(truth.sum() * 2.0 / 1000, rel=0.05)
+    assert [one.anchor for one in fill.object.slices].count(True) == 1
+
+
+def test_work_grows_with_the_object_and_not_with_the_volume():
+    stack = Drawn(ball(depth=200))
+    engine = BrightEngine()
+    filled(stack, 14, engine=engine)
+    assert engine.asked <= 12 + 2 * CARRY.absent_slices
+    assert max(stack.cut) <= 20 + CARRY.absent_slices
+
+
+def test_one_slice_that_shows_nothing_does_not_end_an_object_but_two_do():
+    truth = ball()
+    pixels = 0.15 + 0.7 * truth
+    pixels[17] = 0.15
+    assert filled(Drawn(truth, pixels), 14).object.masks.keys() >= {16, 18, 19}
+    pixels[18] = 0.15
+    assert max(filled(Drawn(truth, pixels), 14).object.masks) == 16
+
+
+def test_a_further_anchor_has_only_what_lies_next_to_it_computed_anew():
+    stack, engine = Drawn(ball()), BrightEngine()
+    fill = filled(stack, 14, engine=engine)
+    below = {index: mask for index, mask in fill.object.masks.items() if index < 14}
+    engine.asked, stack.cut = 0, []
+    fill.approve(18, disc(9))
+    fill.complete()
+    assert min(stack.cut) == 15
+    after = fill.object.masks
+    assert all(after[index] is mask for index, mask in below.items())
+    assert np.array_equal(after[18], disc(9))
+    engine.asked = 0
+    fill.complete()
+    assert engine.asked == 0
+
+
+def test_between_two_anchors_the_nearer_one_counts_for_more():
+    truth = np.repeat(disc(15)[None], 12, axis=0)
+    stack = Drawn(truth, np.full(truth.shape, 0.5))  # nothing to see: only the outlines speak
+    fill = ObjectFill(BrightEngine(expected=0.0), stack)
+    fill.approve(1, disc(10))
+    fill.approve(9, disc(24))
+    areas = [int(one.mask.sum()) for one in fill.complete().slices if 1 <= one.index <= 9]
+    assert areas == sorted(areas)
+    assert areas[1] < (areas[0] + areas[-1]) / 2 < areas[-2]
+
+
+def test_an_end_that_the_user_names_holds_in_both_directions():
+    truth = ball()
+    fill = filled(Drawn(truth), 14)
+    fill.end(17)
+    fill.end(11)
+    fill.complete()
+    assert [one.index for one in fill.object.slices] == list(range(11, 18))
+    longer = filled(Drawn(truth, np.where(np.arange(30)[:, None, None] < 16, 0.15 + 0.7 * truth, 0.15)), 14)
+    assert max(longer.object.masks) == 15
+    longer.end(10)
+    longer.approve(18, truth[18])
+    assert max(longer.complete().masks) >= 18
+
+
+def test_parts_and_holes_follow_the_approved_slice():
+    outline = disc(20) & ~disc(6)
+    satellite = disc(5, 12, 12)
+    assert np.array_equal(following(disc(19) & ~disc(5) | satellite, outline), disc(19) & ~disc(5))
+    assert np.array_equal(following(disc(19) & ~disc(5), disc(20)), disc(19)), "a hole the user had filled"
+    both = disc(10, 30, 48) | disc(10, 70, 48)
+    assert np.array_equal(following(both, both), both)
+    truth = np.repeat((disc(15) | satellite)[None], 5, axis=0)
+    stack = Drawn(truth)
+    fill = ObjectFill(BrightEngine(), stack)
+    fill.approve(2, disc(15))
+    for mask in fill.complete().masks.values():
+        assert not (mask & satellite).any()
+
+
+def test_doubtful_slices_come_first_with_a_reason_and_approved_ones_not_at_all():
+    truth = ball()
+    truth[17] = disc(5, 48, 40)
+    fill = filled(Drawn(truth), 14)
+    found = {one.index: one.reason for one in fill.object.doubtful}
+    assert found[17] == DIFFERS or found[17] == MAY_END
+    assert 14 not in found
+    expected = [one.expected_dice for one in fill.object.doubtful]
+    assert expected == sorted(expected)
+    fill.approve(17, truth[17])
+    assert 17 not in {one.index for one in fill.complete().doubtful}
+
+
+def test_cancelling_keeps_what_was_computed_and_what_was_approved():
+    fill = ObjectFill(BrightEngine(), Drawn(ball()))
+    fill.approve(14, ball()[14])
+    cancel = threading.Event()
+    with pytest.raises(Cancelled):
+        for one in fill.run(cancel):
+            if one.index == 16:
+                cancel.set()
+    assert fill.anchors.keys() == {14}
+    assert set(fill.object.masks) == set(range(8, 15))
+    assert set(fill.complete().masks) == set(range(8, 21))
+
+
+def test_what_cannot_be_filled_is_refused_in_a_sentence():
+    fill = ObjectFill(BrightEngine(), Drawn(ball()))
+    for act in (fill.complete, lambda: fill.end(3), lambda: fill.carried(3)):
+        with pytest.raises(StepError, match="approve"):
+            act()
+    for index, mask in ((14, disc(0)), (99, disc(3)), (14, np.ones((4, 4)))):
+        with pytest.raises(InputError, match="approve"):
+            fill.approve(index, mask)
+
+
+def test_where_the_network_is_unsure_the_outline_counts_and_where_it_is_sure_it_does_not():
+    image = SliceImage(np.full((SIZE, SIZE), 0.5) + np.random.default_rng(0).normal(0, 0.01, (SIZE, SIZE)))
+    look = Appearance(image, disc(15))
+    unsure, sure = (carry(BrightEngine(e), image, disc(15), [look]) for e in (0.0, 0.95))
+    assert 2 * (unsure.mask & disc(15)).sum() / (unsure.mask.sum() + disc(15).sum()) > 0.95
+    assert not np.array_equal(sure.mask, unsure.mask)
+
+
+def test_what_looks_like_the_surroundings_is_probably_absent():
+    image = SliceImage(np.where(disc(15), 0.8, 0.2) + np.random.default_rng(0).normal(0, 0.02, (SIZE, SIZE)))
+    look = Appearance(image, disc(15))
+    there = carry(BrightEngine(0.5), image, disc(15), [look])
+    dark = SliceImage(np.where(disc(15), 0.52, 0.2) - 0.0)
+    gone = SliceImage(np.full((SIZE, SIZE), 0.2) + np.random.default_rng(0).normal(0, 0.02, (SIZE, SIZE)))
+    assert there.presence > 0.9
+    assert carry(BrightEngine(0.5), dark, disc(15), [look]).presence < there.presence
+    assert carry(BrightEngine(0.5), gone, disc(15), [look]).presence < 0.5
