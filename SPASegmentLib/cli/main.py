@@ -31,6 +31,8 @@ FAILED, UNEXPECTED = 1, 70
 """Exit codes: of a refusal with its sentence, and of a fault of this program. Usage errors give 2."""
 EXTRAS = {
     "SimpleITK": "cli",
+    "pydicom": "cli",
+    "nibabel": "cli",
     "matplotlib": "cli",
     "PIL": "research",
     "torchvision": "research",

@@ -10,8 +10,9 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
 from SPASegmentLib.errors import InputError
+from SPASegmentLib.imaging.choice import ANY, Wanted
 from SPASegmentLib.imaging.decoding import ImageLayout, decode_picture, without_warnings
-from SPASegmentLib.imaging.dicom import file_geometry, is_dicom_folder, read_series
+from SPASegmentLib.imaging.dicom import read_dicom_file, read_dicom_folder
 from SPASegmentLib.imaging.headers import (
     BESIDE,
     Limits,
@@ -30,14 +31,13 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 SMALLEST_MM, LARGEST_MM = 1e-7, 1e5
 """Voxel sizes anything to be segmented can have: from atoms to cities. Beyond, views fail in many lines."""
 FARTHEST_MM = 1e7
-SKEW = 1e-3
-"""Largest cosine between two voxel axes that still counts as a right angle (a skew of 0.06 degrees)."""
+SKEW = 1.001e-3
+"""Largest cosine between two voxel axes that still counts as a right angle: 0.001, or 0.06 degrees."""
 
 _READERS = {
     "NRRD": "NrrdImageIO",
     "NIfTI": "NiftiImageIO",
     "MetaImage": "MetaImageIO",
-    "DICOM": "GDCMImageIO",
     "PNG": "PNGImageIO",
     "JPEG": "JPEGImageIO",
     "TIFF": "TIFFImageIO",
@@ -45,23 +45,24 @@ _READERS = {
 _PICTURES = ("PNG", "JPEG", "TIFF")
 
 
-def read_volume(path: str | Path, limits: Limits = BESIDE) -> Volume:
-    """Read NRRD, NIfTI, MHA/MHD, PNG, JPEG, TIFF, one DICOM file or the largest series of a DICOM folder.
+def read_volume(path: str | Path, limits: Limits = BESIDE, wanted: Wanted = ANY) -> Volume:
+    """Read NRRD, NIfTI, MHA/MHD, PNG, JPEG, TIFF, one DICOM file or a series of a DICOM folder.
 
     Voxels keep the file's type (DICOM rescale slope and NIfTI scaling applied); pictures become one-slice
     volumes of 1 mm pixels. What had to be assumed or repaired is in the volume's `warnings`.
     limits: how far the file is trusted; usually, data files are read from its own folder only.
+    wanted: which series and time point, where there are several; without it, the largest series.
     Raises InputError with one sentence for everything that cannot be read exactly.
     """
     path = Path(path)
     try:
         if path.is_dir():
-            return _read_folder(path, limits)
+            return _volume(path, path.name, *read_dicom_folder(path, limits, wanted))
         if not path.exists():
             raise InputError(f"There is no file or folder {path}; check the path.")
         if not path.is_file():
             raise InputError(f"{path} is not a regular file; give an image file or a DICOM folder.")
-        return _read_file(path, limits)
+        return _read_file(path, limits, wanted)
     except OSError as error:
         raise unreadable(path, error) from error
     except MemoryError as error:
@@ -88,25 +89,16 @@ def volume_of(image: sitk.Image) -> Volume:
     return _volume("The image", "image", array, matrix, modality or None, None, ())
 
 
-def _read_folder(folder: Path, limits: Limits) -> Volume:
-    if not is_dicom_folder(folder):
-        raise InputError(f"The folder {folder} holds no DICOM images; give a DICOM series or an image file.")
-    array, matrix, modality, window, warnings = read_series(folder, limits)
-    return _volume(folder, folder.name, array, matrix, modality, window, warnings)
-
-
-def _read_file(path: Path, limits: Limits) -> Volume:
+def _read_file(path: Path, limits: Limits, wanted: Wanted) -> Volume:
     kind = kind_of(path)
     stated = check_header(path, kind, limits)
     name = path.name.removesuffix(".gz").rsplit(".", 1)[0]
+    if kind == "DICOM":
+        return _volume(path, name, *read_dicom_file(path, limits, wanted))
     if kind in _PICTURES:
         return _read_picture(path, name, kind, stated, limits)
     image, reader = _decode(path, kind, stated, limits)
     array = _three_axes(sitk.GetArrayFromImage(image), image.GetNumberOfComponentsPerPixel())
-    if kind == "DICOM":
-        geometry, modality, window, warnings = file_geometry(path, reader)
-        matrix = LPS_TO_RAS @ _matrix(image) if geometry is None else geometry
-        return _volume(path, name, array, matrix, modality, window, warnings)
     matrix = _matrix(image)
     warnings = _geometry_warnings(path, kind, stated, matrix)
     return _volume(path, name, array, LPS_TO_RAS @ matrix, _meta_modality(reader), None, warnings)

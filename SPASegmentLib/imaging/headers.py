@@ -114,7 +114,7 @@ def kind_of(path: Path) -> str:
     for magic, kind in _MAGIC.items():
         if start.startswith(magic):
             return kind
-    if start[128:132] == b"DICM":
+    if start[128:132] == b"DICM" or is_bare_dicom(start):
         return "DICOM"
     name = path.name.lower()
     suffix = ".nii.gz" if name.endswith(".nii.gz") else path.suffix.lower()
@@ -122,6 +122,15 @@ def kind_of(path: Path) -> str:
     if kind in ("", "PNG", "JPEG", "TIFF", "NRRD"):
         raise InputError(f"{path} is not an image this program reads; give it a {SUPPORTED} file.")
     return kind
+
+
+def is_bare_dicom(start: bytes) -> bool:
+    """Whether a file's first bytes are elements of DICOM without the preamble that should come before them."""
+    if start[:2] not in (b"\x02\0", b"\x08\0") or len(start) < 16:
+        return False
+    element, length = struct.unpack_from("<HI", start, 2)
+    typed = start[4:6].isalpha() and start[4:6].isupper()
+    return element <= 0x0070 and (typed or length <= 64)
 
 
 def check_header(path: Path, kind: str, limits: Limits) -> Stated:

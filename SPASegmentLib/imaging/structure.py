@@ -131,8 +131,12 @@ class _DicomWalk:
     def _enter_data_set(self) -> bool:
         """Behind the file's own header: take the byte order and kind of elements it states."""
         self.in_header = False
-        syntax = self.values.get(_SYNTAX, b"1.2.840.10008.1.2").strip(b" \0")
+        syntax = self.values.get(_SYNTAX, b"").strip(b" \0")
+        start = self.file.read(6)
+        self.file.seek(-len(start), 1)
         self.explicit = syntax != b"1.2.840.10008.1.2"
+        if not syntax:  # without a header of its own: as its first element is written
+            self.explicit = start[4:] in _SHORT_TYPES | _LONG_TYPES
         self.order = ">" if syntax == b"1.2.840.10008.1.2.2" else "<"
         self.is_deflated = syntax == b"1.2.840.10008.1.2.1.99"
         return not self.is_deflated
