@@ -75,8 +75,8 @@ def _read(
         size = " x ".join(str(extent) for extent in array.shape[2::-1])
         spacing = " x ".join(f"{mm:.3g}" for mm in np.linalg.norm(matrix[:3, :3], axis=0))
         warnings.append(
-            f"The series {grid.resampled}: it was resampled linearly to a rectangular grid of {size} voxels of "
-            f"{spacing} mm, and the mask lies on that grid, not on the slices of the files."
+            f"The series {grid.resampled}: it was resampled linearly to a rectangular grid of {size} voxels "
+            f"of {spacing} mm, and the mask lies on that grid, not on the slices of the files."
         )
     middle = grid.frames[len(grid.frames) // 2]
     return array, matrix, middle.modality, middle.window, tuple(warnings)
@@ -91,7 +91,8 @@ def _chosen(where: Path, volumes: list[list[Frame]], wanted: Wanted) -> tuple[li
     same = [one for one in rest if one[0].series == frames[0].series]
     if index is None and any(one[0].is_multi_frame for one in same):
         raise InputError(
-            f"{where} holds several stacks of images in one series; choose one with --series: {listed(labels)}."
+            f"{where} holds several stacks of images in one series; choose one with --series: "
+            f"{listed(labels)}."
         )
     said = []
     if index is None and len(rest) > len(same):
@@ -105,8 +106,8 @@ def _chosen(where: Path, volumes: list[list[Frame]], wanted: Wanted) -> tuple[li
         names = named(sorted({frame.path.name for frame in left}))
         images = "1 image" if len(left) == 1 else f"{len(left)} images"
         said.append(
-            f"{images} of the same series with another size or direction do not belong to the volume and were "
-            f"left out: {names}."
+            f"{images} of the same series with another size or direction do not belong to the volume and "
+            f"were left out: {names}."
         )
     return frames, said
 

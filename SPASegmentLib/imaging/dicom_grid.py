@@ -198,7 +198,7 @@ def _steps(
     thickness: float | None,
     resample: bool,
 ) -> tuple[np.ndarray, np.ndarray | None, str]:
-    """From slice to slice in mm (LPS); where slices do not lie on such a grid, how far each is off it, and why.
+    """From slice to slice in mm (LPS); where slices lie on no such grid, the place of each, and why.
 
     points: (K, 3) positions in order. Raises InputError where they do not and nobody asked for resampling.
     """
@@ -231,7 +231,8 @@ def _steps(
         said, advice = why, "export it again"
     if not resample:
         raise InputError(
-            f"The series in {where} {said}; {advice}, or have it resampled to a rectangular grid (--resample)."
+            f"The series in {where} {said}; {advice}, or have it resampled to a "
+            "rectangular grid (--resample)."
         )
     even = normal * median
     from_first = points - points[0]

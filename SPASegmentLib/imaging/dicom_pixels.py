@@ -52,7 +52,7 @@ def frame_values(path: Path, header: Any, frames: list[Frame]) -> list[np.ndarra
 
 
 def together(planes: list[np.ndarray]) -> np.ndarray:
-    """(K, J, I[, C]) of planes, in the smallest type that holds them all; integers of 16 bits where they fit."""
+    """(K, J, I[, C]) of planes, integers in the smallest type of 16 bits or more that holds them."""
     array = np.stack(planes)
     if array.dtype.kind == "i" and array.dtype.itemsize > 2:
         low, high = int(array.min()), int(array.max())

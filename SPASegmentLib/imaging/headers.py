@@ -125,7 +125,7 @@ def kind_of(path: Path) -> str:
 
 
 def is_bare_dicom(start: bytes) -> bool:
-    """Whether a file's first bytes are elements of DICOM without the preamble that should come before them."""
+    """Whether a file's first bytes are elements of DICOM, without the preamble that belongs before them."""
     if start[:2] not in (b"\x02\0", b"\x08\0") or len(start) < 16:
         return False
     element, length = struct.unpack_from("<HI", start, 2)

@@ -14,7 +14,7 @@ MOST_GROWTH = 8
 def resample_slices(
     array: np.ndarray, matrix: np.ndarray, places: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Slices to a rectangular grid, linearly between and within slices: the new array and voxel -> RAS matrix.
+    """Slices to a rectangular grid, linear between and within slices: the new array, voxel -> RAS.
 
     array: (K, J, I[, C]). matrix: (4, 4) voxel -> RAS of the first slice, its third column the wanted step
     along the normal. places: (K, 3) mm along columns, rows and normal from the first slice to each, the last
