@@ -11,7 +11,14 @@ import numpy as np
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.choice import Wanted, choose_series, listed
 from SPASegmentLib.imaging.dicom_grid import Grid, grid_of, volumes_of
-from SPASegmentLib.imaging.dicom_headers import Frame, frames_of, image_files, not_an_image, open_header
+from SPASegmentLib.imaging.dicom_headers import (
+    Frame,
+    frames_of,
+    image_files,
+    not_an_image,
+    open_header,
+    warnings_off,
+)
 from SPASegmentLib.imaging.dicom_pixels import frame_values, together
 from SPASegmentLib.imaging.headers import Limits, check_claim
 from SPASegmentLib.imaging.resampling import resample_slices
@@ -29,7 +36,8 @@ def read_dicom_folder(folder: Path, limits: Limits, wanted: Wanted) -> Series:
     Raises InputError where no image is there, slices are missing, doubled, tilted, of different sizes or
     damaged, or a choice is needed.
     """
-    found, left_out = image_files(folder, limits)
+    with warnings_off():
+        found, left_out = image_files(folder, limits)
     if not found:
         what = f" ({named(left_out)})" if left_out else ""
         raise InputError(
@@ -49,7 +57,8 @@ def read_dicom_folder(folder: Path, limits: Limits, wanted: Wanted) -> Series:
 def read_dicom_file(path: Path, limits: Limits, wanted: Wanted) -> Series:
     """One file, of one frame or of several. Raises InputError as `read_dicom_folder` does."""
     header = open_header(path, limits)
-    kind = not_an_image(header)
+    with warnings_off():
+        kind = not_an_image(header)
     if kind:
         raise InputError(f"{path} holds no scan but {kind}; give the images it belongs to.")
     return _read(path, {path: header}, limits, wanted, [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import struct
 import warnings
@@ -79,6 +80,14 @@ class Frame:
     times: dict[str, Any] = field(default_factory=dict)
 
 
+@contextlib.contextmanager
+def warnings_off() -> Iterator[None]:
+    """Without what pydicom thinks of values that are not as the standard wants them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def image_files(folder: Path, limits: Limits) -> tuple[list[tuple[Path, Any]], list[str]]:
     """Every DICOM image of a folder, or where none lies in it of those below, and what was left out, named.
 
@@ -120,7 +129,7 @@ def looks_like_dicom(path: Path) -> bool:
 
 def not_an_image(header: Any) -> str:
     """What the file is, where it holds no scan; else an empty text."""
-    name = str(getattr(header, "SOPClassUID", "") or header.file_meta.get("MediaStorageSOPClassUID", ""))
+    name = text_of(header, "SOPClassUID") or text_of(header.file_meta, "MediaStorageSOPClassUID")
     part = name.removeprefix(_STORAGE) if name.startswith(_STORAGE) else ""
     kind = UID(name).name.removesuffix(" Storage") if UID(name).is_valid and name else "no image"
     kind = "private data" if kind == name else kind
@@ -134,8 +143,7 @@ def open_header(path: Path, limits: Limits) -> Any:
     """The header as pydicom reads it, pixels left in the file. Raises InputError for a damaged one."""
     check_header(path, "DICOM", limits)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings_off():
             header = pydicom.dcmread(path, defer_size=_DEFERRED, force=True)
             if len(header) == 0:
                 raise ValueError("no element")
@@ -186,8 +194,7 @@ def text_of(header: Any, keyword: str) -> str:
 
 def frames_of(path: Path, header: Any) -> list[Frame]:
     """Every frame of a file with what is stated about it. Raises InputError where that cannot be."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings_off():
         try:
             return list(_frames(path, header))
         except (AttributeError, IndexError, ValueError, TypeError, struct.error, RecursionError) as error:

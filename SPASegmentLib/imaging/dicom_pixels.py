@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from pydicom.uid import UID
 
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.decoding import without_warnings
-from SPASegmentLib.imaging.dicom_headers import Frame, is_inverted, numbers_of
+from SPASegmentLib.imaging.dicom_headers import Frame, is_inverted, numbers_of, warnings_off
 from SPASegmentLib.imaging.headers import damaged
 
 _DESCRIBING = (
@@ -37,8 +36,7 @@ def frame_values(path: Path, header: Any, frames: list[Frame]) -> list[np.ndarra
             f"{path} has {frames[0].components} components per pixel; export grey or RGB images."
         )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings_off():
             if frames[0].components == 3:
                 return _colours(path, frames)
             stored = _stored(header)

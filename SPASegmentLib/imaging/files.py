@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
 from SPASegmentLib.errors import InputError
-from SPASegmentLib.imaging.choice import ANY, Wanted
+from SPASegmentLib.imaging.choice import ANY, Wanted, choose_time
 from SPASegmentLib.imaging.decoding import ImageLayout, decode_picture, without_warnings
 from SPASegmentLib.imaging.dicom import read_dicom_file, read_dicom_folder
 from SPASegmentLib.imaging.headers import (
@@ -24,6 +25,7 @@ from SPASegmentLib.imaging.headers import (
     no_position,
     unreadable,
 )
+from SPASegmentLib.imaging.nifti import are_colours, open_nifti
 from SPASegmentLib.imaging.types import IntensityWindow, Volume
 from SPASegmentLib.imaging.voxels import clean_voxels
 
@@ -36,7 +38,6 @@ SKEW = 1.001e-3
 
 _READERS = {
     "NRRD": "NrrdImageIO",
-    "NIfTI": "NiftiImageIO",
     "MetaImage": "MetaImageIO",
     "PNG": "PNGImageIO",
     "JPEG": "JPEGImageIO",
@@ -93,15 +94,42 @@ def _read_file(path: Path, limits: Limits, wanted: Wanted) -> Volume:
     kind = kind_of(path)
     stated = check_header(path, kind, limits)
     name = path.name.removesuffix(".gz").rsplit(".", 1)[0]
+    if kind == "NIfTI":
+        return _read_nifti(path, name, stated, limits, wanted)
     if kind == "DICOM":
         return _volume(path, name, *read_dicom_file(path, limits, wanted))
     if kind in _PICTURES:
         return _read_picture(path, name, kind, stated, limits)
-    image, reader = _decode(path, kind, stated, limits)
-    array = _three_axes(sitk.GetArrayFromImage(image), image.GetNumberOfComponentsPerPixel())
+    image, reader = _decode(path, kind, stated, limits, wanted)
+    array = _one_time(path, image, wanted)
     matrix = _matrix(image)
-    warnings = _geometry_warnings(path, kind, stated, matrix)
+    warnings = _geometry_warnings(stated)
     return _volume(path, name, array, LPS_TO_RAS @ matrix, _meta_modality(reader), None, warnings)
+
+
+def _read_nifti(path: Path, name: str, stated: Stated, limits: Limits, wanted: Wanted) -> Volume:
+    opened = open_nifti(path)
+    size, components = opened.shape, opened.colours
+    if len(size) > 4 and opened.colours == 1:
+        size, components = (*size[:4], *size[5:]), size[4]
+    layout = ImageLayout(size, components, opened.pixel)
+    _check_layout(path, "NIfTI", layout, stated, limits, wanted)
+    volume = _volume(path, name, opened.voxels(wanted), opened.matrix, None, None, opened.warnings)
+    return replace(volume, nifti=opened.forms)
+
+
+def _one_time(path: Path, image: sitk.Image, wanted: Wanted) -> np.ndarray:
+    """(K, J, I[, C]) of the wanted time point."""
+    array, components = sitk.GetArrayFromImage(image), image.GetNumberOfComponentsPerPixel()
+    if components > 1 and not are_colours(components, image.GetPixelIDTypeAsString()):
+        index = choose_time(path, [f"component {n}" for n in range(1, components + 1)], wanted)
+        array, components = array[..., index], 1
+    if array.ndim - (components > 1) == 4 and (array.shape[0] > 1 or wanted.time is not None):
+        labels = [f"time point {number}" for number in range(1, array.shape[0] + 1)]
+        array = array[choose_time(path, labels, wanted)]
+    elif wanted.time not in (None, 1) and components == 1 and array.ndim == 3:
+        raise InputError(f"{path} has a single time point; leave --time out.")
+    return _three_axes(array, components)
 
 
 def _read_picture(path: Path, name: str, kind: str, stated: Stated, limits: Limits) -> Volume:
@@ -127,7 +155,7 @@ def _three_axes(array: np.ndarray, components: int) -> np.ndarray:
     return array[np.newaxis] if spatial == 2 else array.reshape(array.shape[spatial - 3 :])
 
 
-def _decode(path: Path, kind: str, stated: Stated, limits: Limits) -> tuple[sitk.Image, Any]:
+def _decode(path: Path, kind: str, stated: Stated, limits: Limits, wanted: Wanted) -> tuple[sitk.Image, Any]:
     """The image as ITK reads it, and its reader (for tags)."""
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
@@ -137,7 +165,7 @@ def _decode(path: Path, kind: str, stated: Stated, limits: Limits) -> tuple[sitk
             reader.ReadImageInformation()
         except RuntimeError as error:
             raise _refusal(path, kind, str(error)) from error
-        _check_layout(path, kind, ImageLayout.of(reader), stated, limits)
+        _check_layout(path, kind, ImageLayout.of(reader), stated, limits, wanted)
         try:
             image = reader.Execute()
         except RuntimeError as error:
@@ -179,11 +207,13 @@ def _skewed(path: Path | str) -> InputError:
     )
 
 
-def _check_layout(path: Path, kind: str, layout: ImageLayout, stated: Stated, limits: Limits) -> None:
+def _check_layout(
+    path: Path, kind: str, layout: ImageLayout, stated: Stated, limits: Limits, wanted: Wanted = ANY
+) -> None:
     """Refuse dimensions, components and sizes this program cannot take, before the voxels are read."""
     if kind == "NIfTI" and len(layout.size) == 2 and stated.oriented:
         raise InputError(f"{path} is a 2-D NIfTI file with a position; save it as a volume of one slice.")
-    _check_pixels(path, layout)
+    _check_pixels(path, layout, wanted)
     size, components, pixel = layout.size, layout.components, layout.pixel
     if kind not in _PICTURES:
         spacing = stated.spacing or layout.spacing
@@ -194,22 +224,30 @@ def _check_layout(path: Path, kind: str, layout: ImageLayout, stated: Stated, li
     check_claim(path, math.prod(size) * components * itemsize, stated.held, limits)
 
 
-def _check_pixels(path: Path | str, layout: ImageLayout) -> None:
-    """Refuse dimensions and components this program cannot take."""
+def _check_pixels(path: Path | str, layout: ImageLayout, wanted: Wanted = ANY) -> None:
+    """Refuse dimensions and components this program cannot take, or that need a choice nobody made."""
     size, components, pixel = layout.size, layout.components, layout.pixel
     if len(size) < 2:
         raise InputError(f"{path} is one-dimensional; give an image or a volume.")
-    if any(extent > 1 for extent in size[3:]):
+    chosen = wanted.time is not None or wanted.choose is not None
+    if any(extent > 1 for extent in size[4:]) or (not chosen and any(extent > 1 for extent in size[3:])):
         text = " x ".join(map(str, size))
-        raise InputError(f"{path} has {len(size)} dimensions ({text}); export one time point as a volume.")
+        is_choice = not any(extent > 1 for extent in size[4:])
+        advice = f"choose --time 1 to {size[3]}, or export" if is_choice else "export"
+        raise InputError(f"{path} has {len(size)} dimensions ({text}); {advice} one time point as a volume.")
     if "complex" in pixel:
         raise InputError(f"{path} has complex voxels; export its magnitude.")
+    if components > 1 and not are_colours(components, pixel) and chosen:
+        return
     if components not in (1, 3, 4):
         raise InputError(
-            f"{path} has {components} components per voxel; export one of them, or grey or RGB values."
+            f"{path} has {components} components per voxel; choose --time 1 to {components} for one of "
+            "them, or export grey or RGB values."
         )
     if components > 1 and "unsigned" not in pixel:
-        raise InputError(f"{path} has {components} signed values per voxel, no colours; export one of them.")
+        raise InputError(
+            f"{path} has {components} signed values per voxel, no colours; choose one with --time."
+        )
 
 
 def _matrix(image: sitk.Image) -> np.ndarray:
@@ -238,20 +276,11 @@ def check_matrix(path: Path | str, matrix: np.ndarray) -> None:
         raise _skewed(path)
 
 
-def _geometry_warnings(path: Path, kind: str, stated: Stated, matrix: np.ndarray) -> tuple[str, ...]:
-    """What was assumed about sizes and position; `matrix` is what ITK understood (LPS)."""
+def _geometry_warnings(stated: Stated) -> tuple[str, ...]:
+    """What was assumed about sizes."""
     warnings = []
-    if kind == "NIfTI" and not stated.oriented:
-        warnings.append("The file states no position in the patient: its axes are taken as L, P, S.")
     if not stated.has_spacing:
         warnings.append("The file states no voxel size: voxels are taken as 1 mm wide.")
-    if stated.sform is not None:
-        lengths = np.linalg.norm(stated.sform[:3, :3], axis=0)
-        if not (lengths > 0).all():
-            raise InputError(f"{path} states voxels of no size; correct the spacing in its header.")
-        check_matrix(path, stated.sform)
-        if not np.allclose(LPS_TO_RAS @ matrix, stated.sform, rtol=1e-4, atol=1e-3):
-            warnings.append("The file states two positions (qform and sform): its qform is used.")
     return tuple(warnings)
 
 

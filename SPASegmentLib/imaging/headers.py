@@ -11,8 +11,6 @@ import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.detached import data_files, meta_fields, nrrd_fields
 from SPASegmentLib.imaging.structure import dicom_bytes, tiff_bytes
@@ -87,13 +85,12 @@ class Stated:
 
     held: bytes of voxels on disk. data: the files that hold them beside the header. has_spacing: whether it
     states a voxel size. spacing: the stated sizes in mm where known, raw.
-    sform: (4, 4) NIfTI sform in RAS where one is set. oriented: whether it states a position in the patient.
+    oriented: whether it states a position in the patient.
     """
 
     held: int
     has_spacing: bool = True
     spacing: tuple[float, ...] = ()
-    sform: np.ndarray | None = None
     oriented: bool = True
     data: tuple[Path, ...] = ()
 
@@ -295,7 +292,7 @@ def _check_nifti(path: Path, limits: Limits) -> Stated:
     zipped = _start_of(path, 2) == b"\x1f\x8b"
     with gzip.open(path) if zipped else path.open("rb") as file:
         header = file.read(540)
-    claimed, stated = _nifti_header(path, header)
+    claimed, stated = _nifti_header(header)
     if zipped:
         check_claim(path, claimed, path.stat().st_size, limits)
         held = _unzipped_bytes(path, claimed)
@@ -316,7 +313,7 @@ def _unzipped_bytes(path: Path, enough: int) -> int:
     return count
 
 
-def _nifti_header(path: Path, header: bytes) -> tuple[int, Stated]:
+def _nifti_header(header: bytes) -> tuple[int, Stated]:
     """Bytes the whole uncompressed file must have, and what is stated (NIfTI-1 or 2, either byte order)."""
     order = next((o for o in "<>" if struct.unpack(o + "i", header[:4])[0] in (348, 540)), None)
     if order is None:
@@ -326,29 +323,19 @@ def _nifti_header(path: Path, header: bytes) -> tuple[int, Stated]:
         kind, bits = struct.unpack_from(order + "2h", header, 70)
         pixdim = struct.unpack_from(order + "8f", header, 76)
         offset = struct.unpack_from(order + "f", header, 108)[0]
-        units = header[123]
         codes = struct.unpack_from(order + "2h", header, 252)
-        quaternion = struct.unpack_from(order + "6f", header, 256)
-        rows = struct.unpack_from(order + "12f", header, 280)
     else:
         dims = struct.unpack_from(order + "8q", header, 16)
         kind, bits = struct.unpack_from(order + "2h", header, 12)
         pixdim = struct.unpack_from(order + "8d", header, 104)
         offset = struct.unpack_from(order + "q", header, 168)[0]
-        units = struct.unpack_from(order + "i", header, 500)[0]
         codes = struct.unpack_from(order + "2i", header, 344)
-        quaternion = struct.unpack_from(order + "6d", header, 352)
-        rows = struct.unpack_from(order + "12d", header, 400)
-    used = dims[1 : dims[0] + 1]
+    used = [max(1, size) if axis > 2 else size for axis, size in enumerate(dims[1 : dims[0] + 1])]
     if not 1 <= dims[0] <= 7 or min(used) < 1 or bits < 1 or kind not in _NIFTI_TYPES:
         raise ValueError("dim or datatype")
-    if not all(map(math.isfinite, (quaternion if codes[0] > 0 else ()) + (rows if codes[1] > 0 else ()))):
-        raise no_position(path)
-    scale = {1: 1000.0, 3: 0.001}.get(units & 7, 1.0)
-    sform = np.vstack([np.reshape(rows, (3, 4)) * scale, (0, 0, 0, 1)]) if codes[1] > 0 else None
     claimed = int(offset) + math.prod(used) * bits // 8
     spacing = tuple(float(size) for size in pixdim[1 : 1 + min(3, dims[0])])
-    return claimed, Stated(0, spacing=spacing, sform=sform, oriented=any(code > 0 for code in codes))
+    return claimed, Stated(0, spacing=spacing, oriented=any(code > 0 for code in codes))
 
 
 def _check_jpeg_end(path: Path) -> None:
