@@ -14,7 +14,7 @@ from pydicom.pixels import apply_modality_lut
 from pydicom.uid import UID
 
 from SPASegmentLib.errors import InputError
-from SPASegmentLib.imaging.decoding import without_warnings
+from SPASegmentLib.imaging.decoding import decodable, without_warnings
 from SPASegmentLib.imaging.dicom_headers import Frame, is_inverted, numbers_of, warnings_off
 from SPASegmentLib.imaging.headers import damaged
 
@@ -63,9 +63,9 @@ def together(planes: list[np.ndarray]) -> np.ndarray:
 
 def _colours(path: Path, frames: list[Frame]) -> list[np.ndarray]:
     reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
     reader.SetImageIO("GDCMImageIO")
-    with without_warnings():
+    with without_warnings(), decodable(path) as readable:
+        reader.SetFileName(str(readable))
         array = sitk.GetArrayFromImage(reader.Execute())
     columns, rows = frames[0].size
     array = array.reshape(-1, rows, columns, 3)

@@ -12,7 +12,7 @@ import SimpleITK as sitk  # noqa: N813
 
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.choice import ANY, Wanted, choose_time
-from SPASegmentLib.imaging.decoding import ImageLayout, decode_picture, without_warnings
+from SPASegmentLib.imaging.decoding import ImageLayout, decodable, decode_picture, without_warnings
 from SPASegmentLib.imaging.dicom import read_dicom_file, read_dicom_folder
 from SPASegmentLib.imaging.headers import (
     BESIDE,
@@ -123,7 +123,7 @@ def _one_time(path: Path, image: sitk.Image, wanted: Wanted) -> np.ndarray:
     array, components = sitk.GetArrayFromImage(image), image.GetNumberOfComponentsPerPixel()
     if components > 1 and not are_colours(components, image.GetPixelIDTypeAsString()):
         index = choose_time(path, [f"component {n}" for n in range(1, components + 1)], wanted)
-        array, components = array[..., index], 1
+        return _three_axes(array[..., index], 1)
     if array.ndim - (components > 1) == 4 and (array.shape[0] > 1 or wanted.time is not None):
         labels = [f"time point {number}" for number in range(1, array.shape[0] + 1)]
         array = array[choose_time(path, labels, wanted)]
@@ -146,6 +146,8 @@ def _read_picture(path: Path, name: str, kind: str, stated: Stated, limits: Limi
     warnings: tuple[str, ...] = (f"A {kind} picture states no size in mm: pixels are taken as 1 mm wide.",)
     if "JPEG data" in printed:
         warnings += ("The JPEG file is damaged in places: look at the picture before trusting it.",)
+    if stated.is_grey and components[0] > 1:
+        array, components = array[..., 0], [1]  # the decoder makes colours of grey tiles
     return _volume(path, name, _three_axes(array, components[0]), LPS_TO_RAS, None, None, warnings)
 
 
@@ -158,9 +160,9 @@ def _three_axes(array: np.ndarray, components: int) -> np.ndarray:
 def _decode(path: Path, kind: str, stated: Stated, limits: Limits, wanted: Wanted) -> tuple[sitk.Image, Any]:
     """The image as ITK reads it, and its reader (for tags)."""
     reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
     reader.SetImageIO(_READERS[kind])
-    with without_warnings():
+    with without_warnings(), decodable(path, stated.data) as readable:
+        reader.SetFileName(str(readable))
         try:
             reader.ReadImageInformation()
         except RuntimeError as error:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.detached import data_files, meta_fields, nrrd_fields
-from SPASegmentLib.imaging.structure import dicom_bytes, tiff_bytes
+from SPASegmentLib.imaging.structure import dicom_bytes, tiff_pages
 
 SUPPORTED = "NRRD, NIfTI, MHA/MHD, DICOM, PNG, JPEG or TIFF"
 MOST_DEFLATED = 1100
@@ -85,7 +85,7 @@ class Stated:
 
     held: bytes of voxels on disk. data: the files that hold them beside the header. has_spacing: whether it
     states a voxel size. spacing: the stated sizes in mm where known, raw.
-    oriented: whether it states a position in the patient.
+    oriented: whether it states a position in the patient. is_grey: whether a picture has grey pixels only.
     """
 
     held: int
@@ -93,6 +93,7 @@ class Stated:
     spacing: tuple[float, ...] = ()
     oriented: bool = True
     data: tuple[Path, ...] = ()
+    is_grey: bool = False
 
 
 def damaged(path: Path, kind: str) -> InputError:
@@ -146,7 +147,7 @@ def check_header(path: Path, kind: str, limits: Limits) -> Stated:
         if kind == "JPEG":
             _check_jpeg_end(path)
         if kind == "TIFF":
-            check_claim(path, tiff_bytes(path), held, limits)
+            return _check_tiff(path, limits)
         if kind == "DICOM":
             check_claim(path, dicom_bytes(path, max(SMALL, held * limits.ratio)), held, limits)
     except (ValueError, KeyError, struct.error, EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -220,7 +221,7 @@ def _check_nrrd(path: Path, limits: Limits) -> Stated:
     sizes = [int(size) for size in fields["sizes"].split()]
     if min(sizes) < 1:
         raise ValueError("sizes")
-    item = _NRRD_BYTES[re.sub(r"unsigned|signed|^u|_t$|\s", "", fields["type"])]
+    item = _NRRD_BYTES[re.sub(r"unsigned|signed|^u|_t$|\s", "", fields["type"].lower())]
     data_file = fields.get("data file")
     data = [] if data_file is None else data_files(path, data_file, listed, elsewhere=limits.elsewhere)
     held = sum(file.stat().st_size for file in data) if data else attached
@@ -233,6 +234,25 @@ def _check_nrrd(path: Path, limits: Limits) -> Stated:
         oriented="space directions" in fields,
         data=tuple(data),
     )
+
+
+def _check_tiff(path: Path, limits: Limits) -> Stated:
+    pages = tiff_pages(path)
+    held = path.stat().st_size
+    check_claim(path, sum(page.bytes for page in pages), held, limits)
+    sizes = list(dict.fromkeys((page.columns, page.rows) for page in pages))
+    if len(sizes) > 1:
+        words = " and ".join(f"{columns} x {rows}" for columns, rows in sizes[:2])
+        raise InputError(
+            f"{path} has pages of {len(sizes)} sizes ({words}); save one page, or pages of one size."
+        )
+    if any(page.is_tiled and page.bits > 8 for page in pages):
+        raise InputError(
+            f"{path} is a TIFF of {max(page.bits for page in pages)} bits in tiles, which would be read with "
+            "8 bits; save it without tiles (in strips)."
+        )
+    is_grey = all(page.is_tiled and page.is_grey for page in pages)
+    return Stated(held, has_spacing=False, oriented=False, is_grey=is_grey)
 
 
 def _numbers(text: str) -> tuple[float, ...]:

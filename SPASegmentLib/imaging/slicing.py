@@ -19,10 +19,14 @@ from SPASegmentLib.imaging.geometry import (
     to_display,
 )
 from SPASegmentLib.imaging.types import IntensityWindow, PointPrompt, SliceImage, Volume
-from SPASegmentLib.imaging.window import choose_window, make_slice
+from SPASegmentLib.imaging.window import choose_window, make_slice, without_padding
 
 Triple = tuple[float, float, float]
 Window = tuple[float, float]
+_ENOUGH = 2**20
+"""At most about this many voxels tell the modality, evenly spread."""
+_BELOW_AIR = -1200.0
+"""HU that only some noise of a CT lies below."""
 
 _is_ct: weakref.WeakKeyDictionary[Volume, bool] = weakref.WeakKeyDictionary()
 
@@ -114,8 +118,15 @@ def looks_like_ct(volume: Volume) -> bool:
     """Whether intensities are Hounsfield units: the file says CT, or says nothing and they look like it."""
     if volume.is_rgb or volume.modality is not None:
         return volume.modality == "CT" and not volume.is_rgb
-    low, high = float(volume.array.min()), float(volume.array.max())
-    return -5000 <= low <= -500 and 50 <= high <= 33000
+    flat = volume.array.reshape(-1)
+    few = flat[:: max(1, flat.size // _ENOUGH) | 1]
+    few = few[np.isfinite(few)]
+    if not few.size:
+        return False
+    values = without_padding(few)
+    low, high = float(values.min()), float(values.max())
+    few_below = float(np.percentile(values, 1)) >= _BELOW_AIR  # phase images of MR reach as low as that
+    return -5000 <= low <= -500 and 50 <= high <= 33000 and few_below
 
 
 def _turned_point(plane: SlicePlane, row: float, col: float) -> PointPrompt:
