@@ -51,7 +51,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("segment", no_args_is_help=True)(segment.segment)
+app.command("segment", no_args_is_help=True, cls=segment.SegmentCommand)(segment.segment)
 app.command("train", no_args_is_help=True)(train.train)
 app.command("evaluate", no_args_is_help=True)(evaluate.evaluate)
 app.command("compare", no_args_is_help=True)(compare.compare)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from SPASegmentLib.errors import InputError
+from SPASegmentLib.errors import InputError, SeedError
 from SPASegmentLib.imaging.geometry import (
     SlicePlane,
     display_steps,
@@ -46,6 +47,26 @@ class OpenedSlice:
     window: IntensityWindow
     ras: Triple
     ijk: tuple[int, int, int]
+
+    def point(
+        self, *, ras: Sequence[float] | None = None, ijk: Sequence[float] | None = None, positive: bool = True
+    ) -> PointPrompt:
+        """A further point, given in RAS (mm) or in IJK voxels, in pixels of the shown image.
+
+        Raises SeedError for one outside the volume or on another slice.
+        """
+        at = seed_voxel(self.volume, seed_ras=ras, seed_ijk=ijk)
+        axis, index = self.plane.axis, self.plane.index
+        if axis is not None and at[axis] != index:
+            given = ", ".join(f"{value:g}" for value in (ras if ras is not None else ijk or ()))
+            name = "IJK" if ras is None else "RAS"
+            raise SeedError(
+                f"The point {name} ({given}) lies on slice {at[axis]}, but slice {index} is being segmented; "
+                "place it there."
+            )
+        place = np.asarray(ras, float) if ras is not None else ijk_to_ras(self.volume, np.asarray(ijk, float))
+        row, col = ras_to_pixel(self.plane, place)
+        return replace(_turned_point(self.plane, float(row), float(col)), positive=positive)
 
     def on_grid(self, mask: np.ndarray) -> np.ndarray:
         """(H, W) bool on the shown image -> (K, J, I) bool on the volume's voxel grid."""
