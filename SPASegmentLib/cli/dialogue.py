@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Generic
 
 from SPASegmentLib.cli.report_folder import AnySession, ReportFolder
-from SPASegmentLib.errors import Cancelled, InputError, StepError
+from SPASegmentLib.cli.terminal import show_picture
+from SPASegmentLib.errors import Cancelled, InputError, SeedError, StepError
+from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.inference.describe import areas_in_words
 from SPASegmentLib.inference.messages import Engine, Proposal
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-APPROVE, NONE, UNDO, REDO, QUIT = "", "n", "u", "r", "q"
+APPROVE, NONE, UNDO, REDO, QUIT, HELP = "", "n", "u", "r", "q", "?"
+ADD, REMOVE = "+", "-"
+Answer = str | PointPrompt
+"""A word from the command line or the terminal, or a point."""
+_HELP = """\
+  1-4      pick the alternative that is closer to what you want; new ones follow
+  t1-t4    take an alternative as final, as it is
+  n        none of these; others follow
+  Enter    approve the recommendation: it becomes the mask
+  u, r     undo, redo
+  q        quit without a mask"""
+_POINT_HELP = """\
+  + R A S        a further point of the object, in mm; + ijk I J K in voxels
+  - R A S        a point outside the object; - ijk I J K in voxels"""
 NUMBERS = ("1", "2", "3", "4")
 
 
@@ -58,24 +73,37 @@ def answered(session: AnySession, answer: str) -> AnySession:
 class Dialogue(Generic[AnySession]):
     """Runs a session to its end."""
 
-    question = "1-4 pick, t1-t4 take as final, n none of these, u undo, r redo, q quit, Enter approve: "
+    question = (
+        "1-4 pick, t1-t4 take as final, n none of these, + - points, u undo, r redo, q quit, ? help, "
+        "Enter approve: "
+    )
     further: tuple[str, ...] = ()
     """Answers beside those `answered` knows."""
 
     def __init__(
-        self, engine: Engine, console: Console, pictures: ReportFolder[AnySession], *, ask: bool
+        self,
+        engine: Engine,
+        console: Console,
+        pictures: ReportFolder[AnySession],
+        *,
+        ask: bool,
+        place: Callable[..., PointPrompt] | None = None,
     ) -> None:
-        """ask: whether to ask on the terminal once the given answers are used up; else it approves."""
-        self._engine, self._console, self._pictures, self._ask = engine, console, pictures, ask
+        """ask: whether to ask on the terminal once the given answers are used up; else it approves.
 
-    def run(self, session: AnySession, answers: list[str]) -> AnySession:
+        place: makes a point of coordinates (`OpenedSlice.point`); None where points cannot be placed.
+        """
+        self._engine, self._console, self._pictures, self._ask = engine, console, pictures, ask
+        self._place = place
+
+    def run(self, session: AnySession, answers: Sequence[Answer]) -> AnySession:
         """Compute and answer proposals until a mask is final. Raises what session and engine raise."""
-        waiting: Iterator[str] = iter(answers)
+        waiting: Iterator[Answer] = iter(answers)
         session = self._computed(session)
         while not session.finished:
             answer = next(waiting, None)
             if answer is not None:
-                session = self.answered(session, answer)
+                session = self._step(session, answer)
             elif self._ask:
                 session = self._asked(session)
             else:
@@ -93,24 +121,45 @@ class Dialogue(Generic[AnySession]):
     def _asked(self, session: AnySession) -> AnySession:
         """One answer from the terminal; what does not fit is said and asked again."""
         path = self._pictures.show(session)
-        if path is not None:
+        if path is not None and not show_picture(self._console, path):
             self._console.print(f"Picture: {path}")
         while True:
             try:
                 text = self._console.input(self.question).strip().lower()
             except EOFError:
                 text = QUIT
-            if not is_answer(text) and text not in self.further:
-                self._console.print(f'"{text}" is no answer.')
+            if text == HELP:
+                self._console.print(_HELP + (f"\n{_POINT_HELP}" if self._place else ""))
+                continue
+            is_point = self._place is not None and text.startswith((ADD, REMOVE))
+            if not is_answer(text) and text not in self.further and not is_point:
+                self._console.print(f'"{text}" is no answer; ? lists what is.')
                 continue
             try:
-                after = self.answered(session, text)
-            except StepError as error:
+                after = self._step(session, self._point(text) if is_point else text)
+            except (StepError, SeedError) as error:
                 self._console.print(str(error))
                 continue
             if text in (UNDO, REDO) and not after.finished:
                 self._describe(after)
             return after
+
+    def _step(self, session: AnySession, answer: Answer) -> AnySession:
+        if isinstance(answer, PointPrompt):
+            return session.add_point(answer.row, answer.col, positive=answer.positive)
+        return self.answered(session, answer)
+
+    def _point(self, text: str) -> PointPrompt:
+        """The point of "+ 64.4 -31.9 -101.3" or "- ijk 48 101 86". Raises SeedError where it is none."""
+        words = text[1:].replace(",", " ").split()
+        name = words.pop(0) if words and words[0] in ("ras", "ijk") else "ras"
+        try:
+            at = [float(word) for word in words]
+        except ValueError:
+            at = []
+        if len(at) != 3 or self._place is None:
+            raise SeedError(f'"{text}" is no point; write {text[0]} R A S, or {text[0]} ijk I J K.')
+        return self._place(positive=text[0] == ADD, **{name: at})
 
     def _describe(self, session: AnySession) -> None:
         for line in self.lines(session):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -23,6 +23,7 @@ from SPASegmentLib.cli import (
     view,
     wong,
 )
+from SPASegmentLib.cli.streams import prepare_streams
 from SPASegmentLib.errors import SPASegmentError
 
 DEBUG_VARIABLE = "SPASEGMENT_DEBUG"
@@ -31,6 +32,8 @@ FAILED, UNEXPECTED = 1, 70
 """Exit codes: of a refusal with its sentence, and of a fault of this program. Usage errors give 2."""
 EXTRAS = {
     "SimpleITK": "cli",
+    "pydicom": "cli",
+    "nibabel": "cli",
     "matplotlib": "cli",
     "PIL": "research",
     "torchvision": "research",
@@ -48,7 +51,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("segment", no_args_is_help=True)(segment.segment)
+app.command("segment", no_args_is_help=True, cls=segment.SegmentCommand)(segment.segment)
 app.command("train", no_args_is_help=True)(train.train)
 app.command("evaluate", no_args_is_help=True)(evaluate.evaluate)
 app.command("compare", no_args_is_help=True)(compare.compare)
@@ -81,6 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     The one place where errors meet the user: each is one sentence on standard error.
     """
+    prepare_streams()
     command = typer.main.get_command(app)
     try:
         command.main(args=None if arguments is None else list(arguments), prog_name="spasegment")
@@ -101,14 +105,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         _complain(f'This needs the package {error.name}; run: pip install "spasegment[{EXTRAS[error.name]}]"')
         sys.exit(FAILED)
+    except RuntimeError as error:
+        if "home directory" not in str(error):
+            _unexpected(error)
+        _complain("This account has no home folder to keep files in; set HOME to a folder of yours.")
+        sys.exit(FAILED)
     except Exception as error:
-        if os.environ.get(DEBUG_VARIABLE):
-            raise
-        _complain(
-            f"This should not have happened ({type(error).__name__}: {error}); "
-            f"please report it with what {DEBUG_VARIABLE}=1 shows."
-        )
-        sys.exit(UNEXPECTED)
+        _unexpected(error)
+
+
+def _unexpected(error: Exception) -> NoReturn:
+    """Ends for a fault of this program."""
+    if os.environ.get(DEBUG_VARIABLE):
+        raise error
+    _complain(
+        f"This should not have happened ({type(error).__name__}: {error}); "
+        f"please report it with what {DEBUG_VARIABLE}=1 shows."
+    )
+    sys.exit(UNEXPECTED)
 
 
 def _complain(sentence: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from SPASegmentLib.errors import InputError, SeedError
+from SPASegmentLib.imaging.choice import ANY, Wanted
 from SPASegmentLib.imaging.files import read_volume
 from SPASegmentLib.imaging.geometry import orientation_axis, to_display
 from SPASegmentLib.imaging.headers import OWN
@@ -66,13 +67,14 @@ def open_labels(
     orientation: str,
     index: int | None,
     window: tuple[float, float] | None,
+    wanted: Wanted = ANY,
     model_window: tuple[float, float] | None,
 ) -> OpenedLabels:
     """Read a volume and its rough labelling, and cut the slice that has most of the object, or slice `index`.
 
     values: of foreground and background in the file. Raises InputError and SeedError, one sentence each.
     """
-    volume = read_volume(path, OWN)
+    volume = read_volume(path, OWN, wanted)
     everywhere = read_labels(labels_path, volume, *values)
     axis = orientation_axis(volume, orientation)
     chosen = _slice(volume, everywhere, axis, index)

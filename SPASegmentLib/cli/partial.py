@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from SPASegmentLib.cli.shared import Device, Orientation, check_outputs, console, warn
+from SPASegmentLib.cli.shared import (
+    Device,
+    ForceOption,
+    Orientation,
+    ResampleOption,
+    SeriesOption,
+    TimeOption,
+    check_outputs,
+    console,
+    warn,
+)
 
 if TYPE_CHECKING:
     from SPASegmentLib.cli.opening_labels import OpenedLabels
@@ -47,6 +56,9 @@ def partial(
         tuple[float, float] | None,
         typer.Option(metavar="LOW HIGH", help="Intensities shown black and white. Default: as `segment`."),
     ] = None,
+    series: SeriesOption = None,
+    time: TimeOption = None,
+    resample: ResampleOption = False,
     model: Annotated[str, typer.Option(metavar="NAME_OR_PATH", help="See `spasegment models`.")] = "compact",
     picks: Annotated[
         str | None,
@@ -71,6 +83,7 @@ def partial(
         Path | None, typer.Option(metavar="DIR", help="Folder for one picture per iteration.")
     ] = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="What every iteration added.")] = None,
+    force: ForceOption = False,
     device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.auto,
     seed_value: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
 ) -> None:
@@ -90,11 +103,13 @@ def partial(
     """
     from SPASegmentLib.cli.dialogue import parse_picks
     from SPASegmentLib.cli.growing import GO_ON, Growing, GrowthFolder
+    from SPASegmentLib.cli.terminal import ask_to_overwrite, is_terminal, wanted_of
 
     answers = None if picks is None else parse_picks(picks, {GO_ON: "to go on"})
     check_outputs("Labels", out, json, report, (volume, labels))
     screen = console()
-    asks = answers is None and sys.stdin.isatty() and sys.stdout.isatty()
+    asks = answers is None and is_terminal()
+    ask_to_overwrite((out, json), force=force)
 
     from SPASegmentLib.cli.opening_labels import open_labels
     from SPASegmentLib.inference.local import load_engine
@@ -109,6 +124,7 @@ def partial(
         orientation=orientation.value,
         index=slice_index,
         window=window,
+        wanted=wanted_of(screen, series, time, resample),
         model_window=engine.model.window,
     )
     for line in opened.words():

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from SPASegmentLib.cli.shared import (
     Device,
+    ForceOption,
     Orientation,
+    ResampleOption,
     SeedIjk,
     SeedRas,
+    SeriesOption,
+    TimeOption,
     check_outputs,
     console,
+    joined_points,
     one_seed,
+    triple_of,
     warn,
 )
 from SPASegmentLib.words import count_of
@@ -31,6 +37,14 @@ if TYPE_CHECKING:
     from SPASegmentLib.profiles.profile import Profile
 
 SEGMENT_NAME = "SPASegment"
+
+
+class SegmentCommand(TyperCommand):
+    """Its options of points take three numbers each, any number of times, which typer has no type for."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Joins the three numbers of each point before the options are told apart."""
+        return super().parse_args(ctx, joined_points(args))
 
 
 def segment(
@@ -51,12 +65,31 @@ def segment(
             "else the file's, else percentiles.",
         ),
     ] = None,
+    add_ijk: Annotated[
+        list[str] | None,
+        typer.Option("--add-ijk", metavar="I J K", help="A further voxel of the object; may be repeated."),
+    ] = None,
+    add_ras: Annotated[
+        list[str] | None,
+        typer.Option("--add-ras", metavar="R A S", help="A further point of the object, in mm."),
+    ] = None,
+    remove_ijk: Annotated[
+        list[str] | None,
+        typer.Option("--remove-ijk", metavar="I J K", help="A voxel outside the object; may be repeated."),
+    ] = None,
+    remove_ras: Annotated[
+        list[str] | None,
+        typer.Option("--remove-ras", metavar="R A S", help="A point outside the object, in mm."),
+    ] = None,
+    series: SeriesOption = None,
+    time: TimeOption = None,
+    resample: ResampleOption = False,
     model: Annotated[str, typer.Option(metavar="NAME_OR_PATH", help="See `spasegment models`.")] = "compact",
     picks: Annotated[
         str | None,
         typer.Option(
             metavar="2,1,...",
-            help="Candidates to pick, then approve; n for none of these. "
+            help="Candidates to pick, after all points, then approve; n for none of these. "
             "Without it, a terminal is asked; without a terminal the recommendation is approved.",
         ),
     ] = None,
@@ -69,6 +102,7 @@ def segment(
     json: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Areas, descriptions and seconds per iteration.")
     ] = None,
+    force: ForceOption = False,
     device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.auto,
     seed_value: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     profile: Annotated[
@@ -103,10 +137,21 @@ def segment(
     spasegment segment chest.nrrd --seed-ijk 48 101 86 --picks 2,1 --out nodule.nii.gz --report pictures
 
     spasegment segment chest.nrrd --seed-ijk 48 101 86 --picks 1 --whole-object --out nodule.seg.nrrd
+
+    spasegment segment chest.nrrd --seed-ijk 48 101 86 --add-ijk 51 103 86 --remove-ijk 40 98 86
     """
     seed = one_seed(seed_ras, seed_ijk)
+    given = [
+        (positive, name, triple_of(text))
+        for positive, name, texts in (
+            *((True, "ijk", add_ijk), (True, "ras", add_ras)),
+            *((False, "ijk", remove_ijk), (False, "ras", remove_ras)),
+        )
+        for text in texts or []
+    ]
     from SPASegmentLib.cli.dialogue import Dialogue, parse_picks
     from SPASegmentLib.cli.report_folder import ReportFolder
+    from SPASegmentLib.cli.terminal import ask_to_overwrite, is_terminal, wanted_of
     from SPASegmentLib.cli.whole_object import MONTAGE, fill_object, object_lines, parse_anchor, write_montage
 
     if anchor and not whole_object:
@@ -115,7 +160,8 @@ def segment(
     answers = None if picks is None else parse_picks(picks)
     check_outputs("A mask", out, json, report, (volume,))
     screen = console()
-    is_asked = answers is None and sys.stdin.isatty() and sys.stdout.isatty()
+    is_asked = answers is None and is_terminal()
+    ask_to_overwrite((out, json), force=force)
 
     from SPASegmentLib.imaging.files import read_volume
     from SPASegmentLib.imaging.headers import OWN
@@ -125,12 +171,13 @@ def segment(
     with screen.status("Loading the model..."):
         engine = load_engine(model, device.value)
     opened = cut_slice(
-        read_volume(volume, OWN),
+        read_volume(volume, OWN, wanted_of(screen, series, time, resample)),
         **seed,
         orientation=orientation.value,
         window=window,
         model_window=engine.model.window,
     )
+    places = [opened.point(**{name: at}, positive=positive) for positive, name, at in given]
     taught = _load_profile(profile, engine.model, model)
     for line in _introduction(opened, engine.model, taught):
         screen.print(line)
@@ -141,7 +188,8 @@ def segment(
         if folder is None and is_asked:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="spasegment-")))
         pictures: ReportFolder[Session] = ReportFolder(folder, f"model {engine.model.name}")
-        session = Dialogue(engine, screen, pictures, ask=is_asked).run(session, answers or [])
+        dialogue = Dialogue(engine, screen, pictures, ask=is_asked, place=opened.point)
+        session = dialogue.run(session, [*places, *(answers or [])])
         found = None
         if whole_object:
             found = fill_object(engine, opened, session, anchors, screen)
@@ -196,10 +244,12 @@ def _started(
 def _introduction(opened: OpenedSlice, model: ModelInfo, profile: Profile | None) -> list[str]:
     height, width = opened.image.shape
     row, col = opened.image.spacing
+    (i, j, k), (r, a, s) = opened.ijk, opened.ras
     number = "" if opened.plane.index is None else f" {opened.plane.index}"
     lines = [
         f"Slice{number}: {height} x {width} pixels of {row:.3g} x {col:.3g} mm, "
         f"window {opened.window.low:g} to {opened.window.high:g}",
+        f"Seed: voxel {i} {j} {k} as stored in the file, RAS {r:.2f} {a:.2f} {s:.2f}",
         f"Model {model.name}, trained on {model.trained_on}",
     ]
     if profile is not None:

@@ -40,8 +40,30 @@ SeedRas = Annotated[
 ]
 SeedIjk = Annotated[
     Triple | None,
-    typer.Option("--seed-ijk", metavar="I J K", help="The seed in voxels, counted from 0."),
+    typer.Option(
+        "--seed-ijk", metavar="I J K", help="The seed in voxels as stored in the file, counted from 0."
+    ),
 ]
+SeriesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--series",
+        metavar="N_OR_UID",
+        help="Which series of a DICOM folder: its number in the list shown, or its SeriesInstanceUID. "
+        "Default: the largest.",
+    ),
+]
+TimeOption = Annotated[
+    int | None,
+    typer.Option("--time", metavar="N", help="Which phase or time point of a 4-D image, from 1."),
+]
+ResampleOption = Annotated[
+    bool,
+    typer.Option(
+        "--resample", help="Resample tilted or unevenly spaced slices to a rectangular grid, else refused."
+    ),
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite existing files without a question.")]
 
 
 class SeedOption(TypedDict):
@@ -56,6 +78,33 @@ def one_seed(seed_ras: Triple | None, seed_ijk: Triple | None) -> SeedOption:
     if (seed_ras is None) == (seed_ijk is None):
         raise typer.BadParameter("give the seed either as --seed-ras R A S or as --seed-ijk I J K.")
     return SeedOption(seed_ras=seed_ras, seed_ijk=seed_ijk)
+
+
+POINTS = ("--add-ijk", "--add-ras", "--remove-ijk", "--remove-ras")
+
+
+def joined_points(arguments: Sequence[str]) -> list[str]:
+    """Arguments with the three numbers behind each option of a point in one: `--add-ijk=1,2,3`."""
+    joined: list[str] = []
+    waiting = list(arguments)
+    while waiting:
+        word = waiting.pop(0)
+        if word in POINTS:
+            numbers, waiting = waiting[:3], waiting[3:]
+            word = f"{word}={','.join(numbers)}"
+        joined.append(word)
+    return joined
+
+
+def triple_of(text: str) -> Triple:
+    """The three numbers of a point. Raises BadParameter for anything else."""
+    try:
+        first, second, third = (float(word) for word in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(
+            f'"{text}" is no point; give three numbers behind options such as --add-ijk.'
+        ) from None
+    return (first, second, third)
 
 
 class Split(str, Enum):

@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +24,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
 _SCRIPT = Path(__file__).with_name("picture_process.py")
+_DATA_FILE = re.compile(rb"(?im)^(data ?file:|ElementDataFile\s*[=:]).*$")
 _LOCK = threading.Lock()
 _quiet: list[bool] = []
 """One entry for each block that wants no warnings now: whether they were on before it."""
@@ -58,14 +61,50 @@ def without_warnings() -> Iterator[None]:
                 sitk.ProcessObject.SetGlobalWarningDisplay(before)
 
 
+@contextlib.contextmanager
+def decodable(path: Path, data: Sequence[Path] = ()) -> Iterator[Path]:
+    """The path of a file under a name that ITK takes: links to it where its own is not UTF-8.
+
+    data: files that hold its voxels; one whose name has a percent sign is not taken for a pattern.
+    """
+    is_pattern = len(data) == 1 and "%" in data[0].name
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        pass
+    else:
+        if not is_pattern:
+            yield path
+            return
+    with tempfile.TemporaryDirectory(prefix="spasegment-") as folder:
+        other = Path(folder) / f"image{path.suffix}"
+        if is_pattern:
+            _link(data[0], Path(folder) / "voxels")
+            other.write_bytes(_DATA_FILE.sub(rb"\1 voxels", path.read_bytes()))
+        else:
+            _link(path, other)
+            for one in data:
+                place = Path(folder) / one.relative_to(path.parent)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                _link(one, place)
+        yield other
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        target.symlink_to(source.resolve())
+    except OSError:  # a system without links
+        shutil.copyfile(source, target)
+
+
 def decode_picture(path: Path, image_io: str, check: Callable[[ImageLayout], None]) -> tuple[np.ndarray, str]:
     """The pixels ([K,] J, I[, C]) of a PNG, JPEG or TIFF file, and what its decoder printed about it.
 
     check: sees the layout before anything of its size is allocated, and may raise.
     Raises RuntimeError with ITK's text where the file cannot be decoded.
     """
-    command = [sys.executable, "-I", str(_SCRIPT), str(path), image_io, json.dumps(sys.path)]
-    with tempfile.TemporaryFile() as printed:
+    with decodable(path) as readable, tempfile.TemporaryFile() as printed:
+        command = [sys.executable, "-I", str(_SCRIPT), str(readable), image_io, json.dumps(sys.path)]
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=printed
         ) as process:

@@ -74,7 +74,8 @@ def data_files(path: Path, stated: str, listed: list[str], *, elsewhere: bool) -
     elsewhere: whether they may lie outside the header's folder, links followed; each that does is logged.
     Raises InputError for a file that may not be read or is not there, ValueError for a damaged list.
     """
-    names = listed if stated.startswith("LIST") else _expanded(stated) if "%" in stated else [stated]
+    is_pattern = "%" in stated and not (len(stated.split()) < 3 and (path.parent / stated).is_file())
+    names = listed if stated.startswith("LIST") else _expanded(stated) if is_pattern else [stated]
     if not names or len(names) > _MOST_FILES:
         raise ValueError("number of data files")
     found = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
 from SPASegmentLib.errors import InputError
-from SPASegmentLib.imaging.decoding import ImageLayout, decode_picture, without_warnings
-from SPASegmentLib.imaging.dicom import file_geometry, is_dicom_folder, read_series
+from SPASegmentLib.imaging.choice import ANY, Wanted, choose_time
+from SPASegmentLib.imaging.decoding import ImageLayout, decodable, decode_picture, without_warnings
+from SPASegmentLib.imaging.dicom import read_dicom_file, read_dicom_folder
 from SPASegmentLib.imaging.headers import (
     BESIDE,
     Limits,
@@ -23,6 +25,7 @@ from SPASegmentLib.imaging.headers import (
     no_position,
     unreadable,
 )
+from SPASegmentLib.imaging.nifti import are_colours, open_nifti
 from SPASegmentLib.imaging.types import IntensityWindow, Volume
 from SPASegmentLib.imaging.voxels import clean_voxels
 
@@ -30,14 +33,12 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 SMALLEST_MM, LARGEST_MM = 1e-7, 1e5
 """Voxel sizes anything to be segmented can have: from atoms to cities. Beyond, views fail in many lines."""
 FARTHEST_MM = 1e7
-SKEW = 1e-3
-"""Largest cosine between two voxel axes that still counts as a right angle (a skew of 0.06 degrees)."""
+SKEW = 1.001e-3
+"""Largest cosine between two voxel axes that still counts as a right angle: 0.001, or 0.06 degrees."""
 
 _READERS = {
     "NRRD": "NrrdImageIO",
-    "NIfTI": "NiftiImageIO",
     "MetaImage": "MetaImageIO",
-    "DICOM": "GDCMImageIO",
     "PNG": "PNGImageIO",
     "JPEG": "JPEGImageIO",
     "TIFF": "TIFFImageIO",
@@ -45,23 +46,24 @@ _READERS = {
 _PICTURES = ("PNG", "JPEG", "TIFF")
 
 
-def read_volume(path: str | Path, limits: Limits = BESIDE) -> Volume:
-    """Read NRRD, NIfTI, MHA/MHD, PNG, JPEG, TIFF, one DICOM file or the largest series of a DICOM folder.
+def read_volume(path: str | Path, limits: Limits = BESIDE, wanted: Wanted = ANY) -> Volume:
+    """Read NRRD, NIfTI, MHA/MHD, PNG, JPEG, TIFF, one DICOM file or a series of a DICOM folder.
 
     Voxels keep the file's type (DICOM rescale slope and NIfTI scaling applied); pictures become one-slice
     volumes of 1 mm pixels. What had to be assumed or repaired is in the volume's `warnings`.
     limits: how far the file is trusted; usually, data files are read from its own folder only.
+    wanted: which series and time point, where there are several; without it, the largest series.
     Raises InputError with one sentence for everything that cannot be read exactly.
     """
     path = Path(path)
     try:
         if path.is_dir():
-            return _read_folder(path, limits)
+            return _volume(path, path.name, *read_dicom_folder(path, limits, wanted))
         if not path.exists():
             raise InputError(f"There is no file or folder {path}; check the path.")
         if not path.is_file():
             raise InputError(f"{path} is not a regular file; give an image file or a DICOM folder.")
-        return _read_file(path, limits)
+        return _read_file(path, limits, wanted)
     except OSError as error:
         raise unreadable(path, error) from error
     except MemoryError as error:
@@ -88,28 +90,46 @@ def volume_of(image: sitk.Image) -> Volume:
     return _volume("The image", "image", array, matrix, modality or None, None, ())
 
 
-def _read_folder(folder: Path, limits: Limits) -> Volume:
-    if not is_dicom_folder(folder):
-        raise InputError(f"The folder {folder} holds no DICOM images; give a DICOM series or an image file.")
-    array, matrix, modality, window, warnings = read_series(folder, limits)
-    return _volume(folder, folder.name, array, matrix, modality, window, warnings)
-
-
-def _read_file(path: Path, limits: Limits) -> Volume:
+def _read_file(path: Path, limits: Limits, wanted: Wanted) -> Volume:
     kind = kind_of(path)
     stated = check_header(path, kind, limits)
     name = path.name.removesuffix(".gz").rsplit(".", 1)[0]
+    if kind == "NIfTI":
+        return _read_nifti(path, name, stated, limits, wanted)
+    if kind == "DICOM":
+        return _volume(path, name, *read_dicom_file(path, limits, wanted))
     if kind in _PICTURES:
         return _read_picture(path, name, kind, stated, limits)
-    image, reader = _decode(path, kind, stated, limits)
-    array = _three_axes(sitk.GetArrayFromImage(image), image.GetNumberOfComponentsPerPixel())
-    if kind == "DICOM":
-        geometry, modality, window, warnings = file_geometry(path, reader)
-        matrix = LPS_TO_RAS @ _matrix(image) if geometry is None else geometry
-        return _volume(path, name, array, matrix, modality, window, warnings)
+    image, reader = _decode(path, kind, stated, limits, wanted)
+    array = _one_time(path, image, wanted)
     matrix = _matrix(image)
-    warnings = _geometry_warnings(path, kind, stated, matrix)
+    warnings = _geometry_warnings(stated)
     return _volume(path, name, array, LPS_TO_RAS @ matrix, _meta_modality(reader), None, warnings)
+
+
+def _read_nifti(path: Path, name: str, stated: Stated, limits: Limits, wanted: Wanted) -> Volume:
+    opened = open_nifti(path)
+    size, components = opened.shape, opened.colours
+    if len(size) > 4 and opened.colours == 1:
+        size, components = (*size[:4], *size[5:]), size[4]
+    layout = ImageLayout(size, components, opened.pixel)
+    _check_layout(path, "NIfTI", layout, stated, limits, wanted)
+    volume = _volume(path, name, opened.voxels(wanted), opened.matrix, None, None, opened.warnings)
+    return replace(volume, nifti=opened.forms)
+
+
+def _one_time(path: Path, image: sitk.Image, wanted: Wanted) -> np.ndarray:
+    """(K, J, I[, C]) of the wanted time point."""
+    array, components = sitk.GetArrayFromImage(image), image.GetNumberOfComponentsPerPixel()
+    if components > 1 and not are_colours(components, image.GetPixelIDTypeAsString()):
+        index = choose_time(path, [f"component {n}" for n in range(1, components + 1)], wanted)
+        return _three_axes(array[..., index], 1)
+    if array.ndim - (components > 1) == 4 and (array.shape[0] > 1 or wanted.time is not None):
+        labels = [f"time point {number}" for number in range(1, array.shape[0] + 1)]
+        array = array[choose_time(path, labels, wanted)]
+    elif wanted.time not in (None, 1) and components == 1 and array.ndim == 3:
+        raise InputError(f"{path} has a single time point; leave --time out.")
+    return _three_axes(array, components)
 
 
 def _read_picture(path: Path, name: str, kind: str, stated: Stated, limits: Limits) -> Volume:
@@ -126,6 +146,8 @@ def _read_picture(path: Path, name: str, kind: str, stated: Stated, limits: Limi
     warnings: tuple[str, ...] = (f"A {kind} picture states no size in mm: pixels are taken as 1 mm wide.",)
     if "JPEG data" in printed:
         warnings += ("The JPEG file is damaged in places: look at the picture before trusting it.",)
+    if stated.is_grey and components[0] > 1:
+        array, components = array[..., 0], [1]  # the decoder makes colours of grey tiles
     return _volume(path, name, _three_axes(array, components[0]), LPS_TO_RAS, None, None, warnings)
 
 
@@ -135,17 +157,17 @@ def _three_axes(array: np.ndarray, components: int) -> np.ndarray:
     return array[np.newaxis] if spatial == 2 else array.reshape(array.shape[spatial - 3 :])
 
 
-def _decode(path: Path, kind: str, stated: Stated, limits: Limits) -> tuple[sitk.Image, Any]:
+def _decode(path: Path, kind: str, stated: Stated, limits: Limits, wanted: Wanted) -> tuple[sitk.Image, Any]:
     """The image as ITK reads it, and its reader (for tags)."""
     reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
     reader.SetImageIO(_READERS[kind])
-    with without_warnings():
+    with without_warnings(), decodable(path, stated.data) as readable:
+        reader.SetFileName(str(readable))
         try:
             reader.ReadImageInformation()
         except RuntimeError as error:
             raise _refusal(path, kind, str(error)) from error
-        _check_layout(path, kind, ImageLayout.of(reader), stated, limits)
+        _check_layout(path, kind, ImageLayout.of(reader), stated, limits, wanted)
         try:
             image = reader.Execute()
         except RuntimeError as error:
@@ -187,11 +209,13 @@ def _skewed(path: Path | str) -> InputError:
     )
 
 
-def _check_layout(path: Path, kind: str, layout: ImageLayout, stated: Stated, limits: Limits) -> None:
+def _check_layout(
+    path: Path, kind: str, layout: ImageLayout, stated: Stated, limits: Limits, wanted: Wanted = ANY
+) -> None:
     """Refuse dimensions, components and sizes this program cannot take, before the voxels are read."""
     if kind == "NIfTI" and len(layout.size) == 2 and stated.oriented:
         raise InputError(f"{path} is a 2-D NIfTI file with a position; save it as a volume of one slice.")
-    _check_pixels(path, layout)
+    _check_pixels(path, layout, wanted)
     size, components, pixel = layout.size, layout.components, layout.pixel
     if kind not in _PICTURES:
         spacing = stated.spacing or layout.spacing
@@ -202,22 +226,30 @@ def _check_layout(path: Path, kind: str, layout: ImageLayout, stated: Stated, li
     check_claim(path, math.prod(size) * components * itemsize, stated.held, limits)
 
 
-def _check_pixels(path: Path | str, layout: ImageLayout) -> None:
-    """Refuse dimensions and components this program cannot take."""
+def _check_pixels(path: Path | str, layout: ImageLayout, wanted: Wanted = ANY) -> None:
+    """Refuse dimensions and components this program cannot take, or that need a choice nobody made."""
     size, components, pixel = layout.size, layout.components, layout.pixel
     if len(size) < 2:
         raise InputError(f"{path} is one-dimensional; give an image or a volume.")
-    if any(extent > 1 for extent in size[3:]):
+    chosen = wanted.time is not None or wanted.choose is not None
+    if any(extent > 1 for extent in size[4:]) or (not chosen and any(extent > 1 for extent in size[3:])):
         text = " x ".join(map(str, size))
-        raise InputError(f"{path} has {len(size)} dimensions ({text}); export one time point as a volume.")
+        is_choice = not any(extent > 1 for extent in size[4:])
+        advice = f"choose --time 1 to {size[3]}, or export" if is_choice else "export"
+        raise InputError(f"{path} has {len(size)} dimensions ({text}); {advice} one time point as a volume.")
     if "complex" in pixel:
         raise InputError(f"{path} has complex voxels; export its magnitude.")
+    if components > 1 and not are_colours(components, pixel) and chosen:
+        return
     if components not in (1, 3, 4):
         raise InputError(
-            f"{path} has {components} components per voxel; export one of them, or grey or RGB values."
+            f"{path} has {components} components per voxel; choose --time 1 to {components} for one of "
+            "them, or export grey or RGB values."
         )
     if components > 1 and "unsigned" not in pixel:
-        raise InputError(f"{path} has {components} signed values per voxel, no colours; export one of them.")
+        raise InputError(
+            f"{path} has {components} signed values per voxel, no colours; choose one with --time."
+        )
 
 
 def _matrix(image: sitk.Image) -> np.ndarray:
@@ -246,20 +278,11 @@ def check_matrix(path: Path | str, matrix: np.ndarray) -> None:
         raise _skewed(path)
 
 
-def _geometry_warnings(path: Path, kind: str, stated: Stated, matrix: np.ndarray) -> tuple[str, ...]:
-    """What was assumed about sizes and position; `matrix` is what ITK understood (LPS)."""
+def _geometry_warnings(stated: Stated) -> tuple[str, ...]:
+    """What was assumed about sizes."""
     warnings = []
-    if kind == "NIfTI" and not stated.oriented:
-        warnings.append("The file states no position in the patient: its axes are taken as L, P, S.")
     if not stated.has_spacing:
         warnings.append("The file states no voxel size: voxels are taken as 1 mm wide.")
-    if stated.sform is not None:
-        lengths = np.linalg.norm(stated.sform[:3, :3], axis=0)
-        if not (lengths > 0).all():
-            raise InputError(f"{path} states voxels of no size; correct the spacing in its header.")
-        check_matrix(path, stated.sform)
-        if not np.allclose(LPS_TO_RAS @ matrix, stated.sform, rtol=1e-4, atol=1e-3):
-            warnings.append("The file states two positions (qform and sform): its qform is used.")
     return tuple(warnings)
 
 

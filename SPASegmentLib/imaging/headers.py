@@ -11,11 +11,9 @@ import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.detached import data_files, meta_fields, nrrd_fields
-from SPASegmentLib.imaging.structure import dicom_bytes, tiff_bytes
+from SPASegmentLib.imaging.structure import dicom_bytes, tiff_pages
 
 SUPPORTED = "NRRD, NIfTI, MHA/MHD, DICOM, PNG, JPEG or TIFF"
 MOST_DEFLATED = 1100
@@ -87,15 +85,15 @@ class Stated:
 
     held: bytes of voxels on disk. data: the files that hold them beside the header. has_spacing: whether it
     states a voxel size. spacing: the stated sizes in mm where known, raw.
-    sform: (4, 4) NIfTI sform in RAS where one is set. oriented: whether it states a position in the patient.
+    oriented: whether it states a position in the patient. is_grey: whether a picture has grey pixels only.
     """
 
     held: int
     has_spacing: bool = True
     spacing: tuple[float, ...] = ()
-    sform: np.ndarray | None = None
     oriented: bool = True
     data: tuple[Path, ...] = ()
+    is_grey: bool = False
 
 
 def damaged(path: Path, kind: str) -> InputError:
@@ -114,7 +112,7 @@ def kind_of(path: Path) -> str:
     for magic, kind in _MAGIC.items():
         if start.startswith(magic):
             return kind
-    if start[128:132] == b"DICM":
+    if start[128:132] == b"DICM" or is_bare_dicom(start):
         return "DICOM"
     name = path.name.lower()
     suffix = ".nii.gz" if name.endswith(".nii.gz") else path.suffix.lower()
@@ -122,6 +120,15 @@ def kind_of(path: Path) -> str:
     if kind in ("", "PNG", "JPEG", "TIFF", "NRRD"):
         raise InputError(f"{path} is not an image this program reads; give it a {SUPPORTED} file.")
     return kind
+
+
+def is_bare_dicom(start: bytes) -> bool:
+    """Whether a file's first bytes are elements of DICOM, without the preamble that belongs before them."""
+    if start[:2] not in (b"\x02\0", b"\x08\0") or len(start) < 16:
+        return False
+    element, length = struct.unpack_from("<HI", start, 2)
+    typed = start[4:6].isalpha() and start[4:6].isupper()
+    return element <= 0x0070 and (typed or length <= 64)
 
 
 def check_header(path: Path, kind: str, limits: Limits) -> Stated:
@@ -140,7 +147,7 @@ def check_header(path: Path, kind: str, limits: Limits) -> Stated:
         if kind == "JPEG":
             _check_jpeg_end(path)
         if kind == "TIFF":
-            check_claim(path, tiff_bytes(path), held, limits)
+            return _check_tiff(path, limits)
         if kind == "DICOM":
             check_claim(path, dicom_bytes(path, max(SMALL, held * limits.ratio)), held, limits)
     except (ValueError, KeyError, struct.error, EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -214,7 +221,7 @@ def _check_nrrd(path: Path, limits: Limits) -> Stated:
     sizes = [int(size) for size in fields["sizes"].split()]
     if min(sizes) < 1:
         raise ValueError("sizes")
-    item = _NRRD_BYTES[re.sub(r"unsigned|signed|^u|_t$|\s", "", fields["type"])]
+    item = _NRRD_BYTES[re.sub(r"unsigned|signed|^u|_t$|\s", "", fields["type"].lower())]
     data_file = fields.get("data file")
     data = [] if data_file is None else data_files(path, data_file, listed, elsewhere=limits.elsewhere)
     held = sum(file.stat().st_size for file in data) if data else attached
@@ -227,6 +234,25 @@ def _check_nrrd(path: Path, limits: Limits) -> Stated:
         oriented="space directions" in fields,
         data=tuple(data),
     )
+
+
+def _check_tiff(path: Path, limits: Limits) -> Stated:
+    pages = tiff_pages(path)
+    held = path.stat().st_size
+    check_claim(path, sum(page.bytes for page in pages), held, limits)
+    sizes = list(dict.fromkeys((page.columns, page.rows) for page in pages))
+    if len(sizes) > 1:
+        words = " and ".join(f"{columns} x {rows}" for columns, rows in sizes[:2])
+        raise InputError(
+            f"{path} has pages of {len(sizes)} sizes ({words}); save one page, or pages of one size."
+        )
+    if any(page.is_tiled and page.bits > 8 for page in pages):
+        raise InputError(
+            f"{path} is a TIFF of {max(page.bits for page in pages)} bits in tiles, which would be read with "
+            "8 bits; save it without tiles (in strips)."
+        )
+    is_grey = all(page.is_tiled and page.is_grey for page in pages)
+    return Stated(held, has_spacing=False, oriented=False, is_grey=is_grey)
 
 
 def _numbers(text: str) -> tuple[float, ...]:
@@ -286,7 +312,7 @@ def _check_nifti(path: Path, limits: Limits) -> Stated:
     zipped = _start_of(path, 2) == b"\x1f\x8b"
     with gzip.open(path) if zipped else path.open("rb") as file:
         header = file.read(540)
-    claimed, stated = _nifti_header(path, header)
+    claimed, stated = _nifti_header(header)
     if zipped:
         check_claim(path, claimed, path.stat().st_size, limits)
         held = _unzipped_bytes(path, claimed)
@@ -307,7 +333,7 @@ def _unzipped_bytes(path: Path, enough: int) -> int:
     return count
 
 
-def _nifti_header(path: Path, header: bytes) -> tuple[int, Stated]:
+def _nifti_header(header: bytes) -> tuple[int, Stated]:
     """Bytes the whole uncompressed file must have, and what is stated (NIfTI-1 or 2, either byte order)."""
     order = next((o for o in "<>" if struct.unpack(o + "i", header[:4])[0] in (348, 540)), None)
     if order is None:
@@ -317,29 +343,19 @@ def _nifti_header(path: Path, header: bytes) -> tuple[int, Stated]:
         kind, bits = struct.unpack_from(order + "2h", header, 70)
         pixdim = struct.unpack_from(order + "8f", header, 76)
         offset = struct.unpack_from(order + "f", header, 108)[0]
-        units = header[123]
         codes = struct.unpack_from(order + "2h", header, 252)
-        quaternion = struct.unpack_from(order + "6f", header, 256)
-        rows = struct.unpack_from(order + "12f", header, 280)
     else:
         dims = struct.unpack_from(order + "8q", header, 16)
         kind, bits = struct.unpack_from(order + "2h", header, 12)
         pixdim = struct.unpack_from(order + "8d", header, 104)
         offset = struct.unpack_from(order + "q", header, 168)[0]
-        units = struct.unpack_from(order + "i", header, 500)[0]
         codes = struct.unpack_from(order + "2i", header, 344)
-        quaternion = struct.unpack_from(order + "6d", header, 352)
-        rows = struct.unpack_from(order + "12d", header, 400)
-    used = dims[1 : dims[0] + 1]
+    used = [max(1, size) if axis > 2 else size for axis, size in enumerate(dims[1 : dims[0] + 1])]
     if not 1 <= dims[0] <= 7 or min(used) < 1 or bits < 1 or kind not in _NIFTI_TYPES:
         raise ValueError("dim or datatype")
-    if not all(map(math.isfinite, (quaternion if codes[0] > 0 else ()) + (rows if codes[1] > 0 else ()))):
-        raise no_position(path)
-    scale = {1: 1000.0, 3: 0.001}.get(units & 7, 1.0)
-    sform = np.vstack([np.reshape(rows, (3, 4)) * scale, (0, 0, 0, 1)]) if codes[1] > 0 else None
     claimed = int(offset) + math.prod(used) * bits // 8
     spacing = tuple(float(size) for size in pixdim[1 : 1 + min(3, dims[0])])
-    return claimed, Stated(0, spacing=spacing, sform=sform, oriented=any(code > 0 for code in codes))
+    return claimed, Stated(0, spacing=spacing, oriented=any(code > 0 for code in codes))
 
 
 def _check_jpeg_end(path: Path) -> None:

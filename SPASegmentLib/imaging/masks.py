@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.atomic import atomic_file
-from SPASegmentLib.imaging.types import Volume
+from SPASegmentLib.imaging.types import NiftiForms, Volume
 
 Colour = tuple[float, float, float]
 COLOUR: Colour = (0.90, 0.62, 0.0)
@@ -173,25 +173,48 @@ def _extent(mask: np.ndarray) -> str:
 
 
 def _nifti_header(volume: Volume) -> bytes:
-    """NIfTI-1: 348 bytes of header and 4 that say no extension follows; qform and sform agree."""
+    """NIfTI-1: 348 bytes of header and 4 that say no extension follows.
+
+    A mask of a volume from NIfTI states its qform and sform with their codes, so that it lies on the volume
+    whichever of them a program reads.
+    """
     if max(volume.shape) > 32767:
         raise InputError("NIfTI holds at most 32,767 voxels along an axis; write .nrrd or .seg.nrrd instead.")
-    matrix = volume.ijk_to_ras
+    forms = volume.nifti
     k, j, i = volume.shape
+    if forms is None or not _same_grid(forms.in_use, volume.ijk_to_ras):
+        forms = _forms_of(volume.ijk_to_ras)
+    header = bytearray(352)
+    struct.pack_into("<i", header, 0, 348)
+    struct.pack_into("<8h", header, 40, 3, i, j, k, 1, 1, 1, 1)
+    struct.pack_into("<2h", header, 70, 2, 8)  # unsigned char, 8 bits
+    struct.pack_into("<8f", header, 76, *forms.pixdim, 0, 0, 0, 0)
+    struct.pack_into("<3f", header, 108, 352.0, 1.0, 0.0)  # offset of the voxels, slope, intercept
+    header[123] = forms.units
+    struct.pack_into("<2h", header, 252, forms.qform_code, forms.sform_code)
+    struct.pack_into("<6f", header, 256, *forms.quaternion)
+    struct.pack_into("<12f", header, 280, *(number for row in forms.sform for number in row))
+    header[344:348] = b"n+1\0"
+    return bytes(header)
+
+
+def _same_grid(stated: np.ndarray | None, matrix: np.ndarray) -> bool:
+    """Whether the volume still lies where its file said; one without a position has none to lose."""
+    return stated is None or np.allclose(stated, matrix, rtol=1e-6, atol=1e-6)
+
+
+def _forms_of(matrix: np.ndarray) -> NiftiForms:
+    """qform and sform of a voxel -> RAS matrix, both in scanner coordinates."""
     spacing = np.linalg.norm(matrix[:3, :3], axis=0)
     axes = matrix[:3, :3] / spacing
     handed = 1.0 if np.linalg.det(axes) > 0 else -1.0
     x, y, z, w = Rotation.from_matrix(axes * (1.0, 1.0, handed)).as_quat()
     x, y, z = (x, y, z) if w >= 0 else (-x, -y, -z)
-    header = bytearray(352)
-    struct.pack_into("<i", header, 0, 348)
-    struct.pack_into("<8h", header, 40, 3, i, j, k, 1, 1, 1, 1)
-    struct.pack_into("<2h", header, 70, 2, 8)  # unsigned char, 8 bits
-    struct.pack_into("<8f", header, 76, handed, *spacing, 0, 0, 0, 0)
-    struct.pack_into("<3f", header, 108, 352.0, 1.0, 0.0)  # offset of the voxels, slope, intercept
-    header[123] = 2  # mm
-    struct.pack_into("<2h", header, 252, 1, 1)  # both forms are scanner coordinates
-    struct.pack_into("<6f", header, 256, x, y, z, *matrix[:3, 3])
-    struct.pack_into("<12f", header, 280, *matrix[:3].ravel())
-    header[344:348] = b"n+1\0"
-    return bytes(header)
+    return NiftiForms(
+        qform_code=1,
+        sform_code=1,
+        pixdim=(handed, *map(float, spacing)),
+        quaternion=(float(x), float(y), float(z), *map(float, matrix[:3, 3])),
+        sform=tuple(map(tuple, matrix[:3].tolist())),
+        units=2,
+    )

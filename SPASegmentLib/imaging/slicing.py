@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import weakref
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from SPASegmentLib.errors import InputError
+from SPASegmentLib.errors import InputError, SeedError
 from SPASegmentLib.imaging.geometry import (
     SlicePlane,
     display_steps,
@@ -19,10 +20,14 @@ from SPASegmentLib.imaging.geometry import (
     to_display,
 )
 from SPASegmentLib.imaging.types import IntensityWindow, PointPrompt, SliceImage, Volume
-from SPASegmentLib.imaging.window import choose_window, make_slice
+from SPASegmentLib.imaging.window import choose_window, make_slice, without_padding
 
 Triple = tuple[float, float, float]
 Window = tuple[float, float]
+_ENOUGH = 2**20
+"""At most about this many voxels tell the modality, evenly spread."""
+_BELOW_AIR = -1200.0
+"""HU that only some noise of a CT lies below."""
 
 _is_ct: weakref.WeakKeyDictionary[Volume, bool] = weakref.WeakKeyDictionary()
 
@@ -42,6 +47,26 @@ class OpenedSlice:
     window: IntensityWindow
     ras: Triple
     ijk: tuple[int, int, int]
+
+    def point(
+        self, *, ras: Sequence[float] | None = None, ijk: Sequence[float] | None = None, positive: bool = True
+    ) -> PointPrompt:
+        """A further point, given in RAS (mm) or in IJK voxels, in pixels of the shown image.
+
+        Raises SeedError for one outside the volume or on another slice.
+        """
+        at = seed_voxel(self.volume, seed_ras=ras, seed_ijk=ijk)
+        axis, index = self.plane.axis, self.plane.index
+        if axis is not None and at[axis] != index:
+            given = ", ".join(f"{value:g}" for value in (ras if ras is not None else ijk or ()))
+            name = "IJK" if ras is None else "RAS"
+            raise SeedError(
+                f"The point {name} ({given}) lies on slice {at[axis]}, but slice {index} is being segmented; "
+                "place it there."
+            )
+        place = np.asarray(ras, float) if ras is not None else ijk_to_ras(self.volume, np.asarray(ijk, float))
+        row, col = ras_to_pixel(self.plane, place)
+        return replace(_turned_point(self.plane, float(row), float(col)), positive=positive)
 
     def on_grid(self, mask: np.ndarray) -> np.ndarray:
         """(H, W) bool on the shown image -> (K, J, I) bool on the volume's voxel grid."""
@@ -124,8 +149,15 @@ def looks_like_ct(volume: Volume) -> bool:
     """Whether intensities are Hounsfield units: the file says CT, or says nothing and they look like it."""
     if volume.is_rgb or volume.modality is not None:
         return volume.modality == "CT" and not volume.is_rgb
-    low, high = float(volume.array.min()), float(volume.array.max())
-    return -5000 <= low <= -500 and 50 <= high <= 33000
+    flat = volume.array.reshape(-1)
+    few = flat[:: max(1, flat.size // _ENOUGH) | 1]
+    few = few[np.isfinite(few)]
+    if not few.size:
+        return False
+    values = without_padding(few)
+    low, high = float(values.min()), float(values.max())
+    few_below = float(np.percentile(values, 1)) >= _BELOW_AIR  # phase images of MR reach as low as that
+    return -5000 <= low <= -500 and 50 <= high <= 33000 and few_below
 
 
 def _turned_point(plane: SlicePlane, row: float, col: float) -> PointPrompt:

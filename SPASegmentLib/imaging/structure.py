@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import struct
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,14 +20,34 @@ _SYNTAX, _SAMPLES, _FRAMES = (0x0002, 0x0010), (0x0028, 0x0002), (0x0028, 0x0008
 _ROWS, _COLUMNS, _BITS = (0x0028, 0x0010), (0x0028, 0x0011), (0x0028, 0x0100)
 _KEPT = (_SYNTAX, _SAMPLES, _FRAMES, _ROWS, _COLUMNS, _BITS)
 _PIXELS = (0x7FE0, 0x0010)
+_DEPTHS = 258
+"""The TIFF tag of bits per sample."""
 _DEEPEST = 32
 _SLACK = 8
 """Bytes a length may run beyond the file: some writers count padding they do not write."""
 
 
-def tiff_bytes(path: Path) -> int:
-    """Bytes of all pages of a TIFF once decoded. Raises ValueError or struct.error for a broken structure."""
-    size, seen, total = path.stat().st_size, set(), 0
+@dataclass(frozen=True)
+class TiffPage:
+    """A page of a TIFF. bits: of one sample. is_grey: whether its pixels are single shades."""
+
+    columns: int
+    rows: int
+    samples: int
+    bits: int
+    is_tiled: bool
+    is_grey: bool
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the page once decoded; samples of several depths count as 16 bits."""
+        bits = self.bits if self.samples == 1 else 16
+        return self.columns * self.rows * self.samples * math.ceil(max(1, min(bits, 64)) / 8)
+
+
+def tiff_pages(path: Path) -> list[TiffPage]:
+    """The pages of a TIFF. Raises ValueError or struct.error for a broken structure."""
+    size, seen, pages = path.stat().st_size, set(), []
     with path.open("rb") as file:
         order = "<" if file.read(2) == b"II" else ">"
         big = struct.unpack(order + "H", file.read(2))[0] == 43
@@ -43,8 +64,13 @@ def tiff_bytes(path: Path) -> int:
                 raise ValueError("more fields than the file holds")
             fields = [struct.unpack(entry[0], file.read(entry[1])) for _ in range(count)]
             at = struct.unpack(entry[2], file.read(struct.calcsize(entry[2])))[0]
-            total += _page_bytes({tag: _short(order, kind, value, big) for tag, kind, _, value in fields})
-    return total
+            tags = {tag: _short(order, kind, value, big) for tag, kind, _, value in fields}
+            several = [(count, value) for tag, _, count, value in fields if tag == _DEPTHS]
+            if several and several[0][0] > (4 if big else 2):  # they stand elsewhere in the file
+                file.seek(several[0][1])
+                tags[_DEPTHS] = struct.unpack(order + "H", file.read(2))[0]
+            pages.append(_page(tags))
+    return pages
 
 
 def _short(order: str, kind: int, value: int, big: bool) -> int:
@@ -54,10 +80,11 @@ def _short(order: str, kind: int, value: int, big: bool) -> int:
     return value & 0xFFFF if kind == 3 else value
 
 
-def _page_bytes(tags: dict[int, int]) -> int:
-    samples = tags.get(277, 1)
-    bits = tags.get(258, 1) if samples == 1 else 16  # several depths stand elsewhere in the file
-    return tags[256] * tags[257] * samples * math.ceil(max(1, min(bits, 64)) / 8)
+def _page(tags: dict[int, int]) -> TiffPage:
+    samples, shade = tags.get(277, 1), tags.get(262, 1)
+    return TiffPage(
+        tags[256], tags[257], samples, tags.get(_DEPTHS, 1), 322 in tags, samples == 1 and shade < 2
+    )
 
 
 def dicom_bytes(path: Path, most: int) -> int:
@@ -131,8 +158,12 @@ class _DicomWalk:
     def _enter_data_set(self) -> bool:
         """Behind the file's own header: take the byte order and kind of elements it states."""
         self.in_header = False
-        syntax = self.values.get(_SYNTAX, b"1.2.840.10008.1.2").strip(b" \0")
+        syntax = self.values.get(_SYNTAX, b"").strip(b" \0")
+        start = self.file.read(6)
+        self.file.seek(-len(start), 1)
         self.explicit = syntax != b"1.2.840.10008.1.2"
+        if not syntax:  # without a header of its own: as its first element is written
+            self.explicit = start[4:] in _SHORT_TYPES | _LONG_TYPES
         self.order = ">" if syntax == b"1.2.840.10008.1.2.2" else "<"
         self.is_deflated = syntax == b"1.2.840.10008.1.2.1.99"
         return not self.is_deflated

@@ -9,6 +9,9 @@ from functools import cached_property
 
 import numpy as np
 
+_RIGHT_ANGLE = 2e-4
+"""Largest cosine between the axes of an sform that ITK prefers to a qform."""
+
 
 @dataclass(frozen=True)
 class IntensityWindow:
@@ -16,6 +19,75 @@ class IntensityWindow:
 
     low: float
     high: float
+
+
+@dataclass(frozen=True)
+class NiftiForms:
+    """The positions a NIfTI header states, number for number, so that a mask can state the same.
+
+    quaternion: b, c, d and the offset x, y, z. sform: its three rows. pixdim: qfac and three voxel sizes.
+    units: the code of the unit of length.
+    """
+
+    qform_code: int
+    sform_code: int
+    pixdim: tuple[float, ...]
+    quaternion: tuple[float, ...]
+    sform: tuple[tuple[float, ...], ...]
+    units: int
+
+    @property
+    def to_mm(self) -> float:
+        """Factor from the file's unit of length to mm."""
+        return {1: 1000.0, 3: 0.001}.get(self.units, 1.0)
+
+    @property
+    def sizes_mm(self) -> tuple[float, float, float]:
+        """The voxel sizes stated beside the forms, 1 where there is none."""
+        sizes = [size if np.isfinite(size) and size > 0 else 1.0 for size in self.pixdim[1:4]]
+        return (sizes[0] * self.to_mm, sizes[1] * self.to_mm, sizes[2] * self.to_mm)
+
+    @property
+    def qform(self) -> np.ndarray:
+        """(4, 4) voxel -> RAS in mm."""
+        b, c, d, *offset = self.quaternion
+        a = np.sqrt(max(0.0, 1.0 - (b * b + c * c + d * d)))
+        axes = np.array(
+            [
+                [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
+                [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
+                [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c],
+            ]
+        )
+        handed = -1.0 if self.pixdim[0] < 0 else 1.0
+        matrix = np.eye(4)
+        matrix[:3, :3] = axes * np.array(self.sizes_mm) * (1.0, 1.0, handed)
+        matrix[:3, 3] = np.array(offset) * self.to_mm
+        return matrix
+
+    @property
+    def sform_matrix(self) -> np.ndarray:
+        """(4, 4) voxel -> RAS in mm."""
+        return np.vstack([np.array(self.sform) * self.to_mm, (0.0, 0.0, 0.0, 1.0)])
+
+    @property
+    def uses_sform(self) -> bool:
+        """Whether the sform is the one in use, as ITK and so Slicer choose: with right angles and code 1."""
+        if self.sform_code <= 0 or self.qform_code <= 0:
+            return self.sform_code > 0
+        axes = self.sform_matrix[:3, :3]
+        lengths = np.linalg.norm(axes, axis=0)
+        if self.sform_code != 1 or not np.isfinite(lengths).all() or not (lengths > 0).all():
+            return False
+        axes = axes / lengths
+        return bool(np.abs(axes.T @ axes - np.eye(3)).max() <= _RIGHT_ANGLE)
+
+    @property
+    def in_use(self) -> np.ndarray | None:
+        """(4, 4) voxel -> RAS in mm of the form in use; None where the file states neither."""
+        if self.uses_sform:
+            return self.sform_matrix
+        return self.qform if self.qform_code > 0 else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +99,7 @@ class Volume:
     modality: DICOM modality ("CT", "MR", ...) or None where unknown.
     window: the window the file itself states (DICOM), or None.
     warnings: sentences for the user (missing spacing, NaN voxels replaced, ...).
+    nifti: the positions as the NIfTI file stated them, or None.
     """
 
     array: np.ndarray
@@ -35,6 +108,7 @@ class Volume:
     window: IntensityWindow | None = None
     name: str = "volume"
     warnings: tuple[str, ...] = ()
+    nifti: NiftiForms | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -15,6 +15,10 @@ NEIGHBOURS = 2
 """Slices on either side that a slice is shown to the engine with."""
 _ENOUGH = 2**20
 """Percentiles are taken from at most about this many values, evenly spread; extremes from all."""
+_AIR = -1100.0
+"""HU; a constant above may be air or a background, which are to be seen."""
+_SHADES = 32
+"""An image of fewer shades is a drawing, whose lowest shade may be far from the next."""
 _ROWS = 2**20
 """Values converted at a time, so that huge slices need no second copy in double precision."""
 
@@ -42,12 +46,30 @@ def choose_window(
         return IntensityWindow(0.0, 255.0) if volume.array.dtype == np.uint8 else IntensityWindow(low, high)
     if volume.window is not None and volume.window.low < high and volume.window.high > low:
         return volume.window
-    values = pixels.reshape(-1)
-    few = values[:: max(1, values.size // _ENOUGH)]
+    few = without_padding(pixels)
     robust_low, robust_high = (float(value) for value in np.percentile(few, PERCENTILES))
     if robust_high - robust_low > 1e-6 * (high - low):
         return IntensityWindow(robust_low, robust_high)
     return IntensityWindow(low, high)
+
+
+def without_padding(pixels: np.ndarray) -> np.ndarray:
+    """(n,) values, evenly spread, without the constant that stands where nothing was measured.
+
+    A smallest value that several pixels share counts as padding where it lies below air in HU and far below
+    all others, by a tenth of the range of these. Images of few shades keep all.
+    """
+    values = pixels.reshape(-1)
+    few = values[:: max(1, values.size // _ENOUGH)]
+    least = few.min()
+    rest = few[few > least]
+    if least > _AIR or few.size - rest.size < 2 or rest.size < _SHADES:
+        return few
+    low, high = (float(value) for value in np.percentile(rest, PERCENTILES))
+    gap = float(rest.min()) - float(least)
+    if gap <= (high - low) / 10 or np.unique(rest[: 100 * _SHADES]).size < _SHADES:
+        return few
+    return rest
 
 
 def apply_window(pixels: np.ndarray, window: IntensityWindow) -> np.ndarray:

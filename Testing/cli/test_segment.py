@@ -347,6 +347,124 @@ def test_the_model_is_asked_what_it_would_have_shown_without_the_profile(segment
     assert learnt.consensus_mm2 == pytest.approx(without) != learnt.first_mm2
 
 
+def points_of(path: Path) -> list[list[float]]:
+    return json.loads(path.read_text())["points"]
+
+
+def test_further_points_are_placed_where_they_were_given(segment, a_ct, tmp_path):
+    volume = sitk.ReadImage(str(a_ct))
+    i, j, k = seed_voxel(volume)
+    x, y, z = volume.TransformIndexToPhysicalPoint((i + 2, j - 1, k))
+    lps = ("--add-ras", -x, -y, z)
+    for name, options in (("a", ("--add-ijk", i + 2, j - 1, k)), ("b", lps)):
+        out = (tmp_path / f"{name}.nrrd", tmp_path / f"{name}.json")
+        ran = segment(
+            *options,
+            "--remove-ijk",
+            i - 9,
+            j,
+            k,
+            "--remove-ijk",
+            i,
+            j + 9,
+            k,
+            "--out",
+            out[0],
+            "--json",
+            out[1],
+        )
+        assert ran.code == 0, ran.err
+        mask = sitk.ReadImage(str(out[0]))
+        assert mask[i + 2, j - 1, k] == 1
+        assert mask[i - 9, j, k] == mask[i, j + 9, k] == 0
+        assert [positive for *_, positive in points_of(out[1])] == [True, True, False, False]
+    np.testing.assert_allclose(points_of(tmp_path / "a.json"), points_of(tmp_path / "b.json"), atol=0.51)
+    record = json.loads((tmp_path / "a.json").read_text())
+    assert [one["answer"] for one in record["iterations"]] == ["placed a point"] * 3 + ["approved"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "sentence"),
+    [
+        (("--add-ras", 0, 0, 999), 1, "lies outside the volume"),
+        (("--add-ijk", 50, 100, 3), 1, "lies on slice 3, but slice"),
+        (("--remove-ijk", 50, 100), 2, "is no point"),
+        (("--remove-ras", "a", "b", "c"), 2, "is no point"),
+    ],
+)
+def test_points_that_cannot_be_placed_are_refused(segment, options, code, sentence):
+    ran = segment(*options)
+    assert ran.code == code
+    assert sentence in " ".join(ran.err.replace("│", "").split())
+
+
+def test_a_file_that_exists_is_overwritten_with_force_only(segment, tmp_path):
+    for name, option in (("m.nrrd", "--out"), ("n.json", "--json")):
+        path = tmp_path / name
+        path.write_text("mine")
+        ran = segment(option, path)
+        assert (ran.code, "exists already; give another name, or --force" in ran.err) == (1, True)
+        assert path.read_text() == "mine"
+        assert segment(option, path, "--force").code == 0
+        assert path.read_bytes() != b"mine"
+
+
+def command(*arguments: object, **streams) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **streams.pop("env", {})}
+    line = [sys.executable, "-m", "SPASegmentLib.cli.main", *map(str, arguments)]
+    return subprocess.run(line, capture_output=True, timeout=200, check=False, env=environment, **streams)
+
+
+def test_a_reader_that_stops_reading_is_no_error_and_the_mask_is_written(a_ct, a_model, tmp_path):
+    line = [sys.executable, "-m", "SPASegmentLib.cli.main", "segment", str(a_ct), *map(str, AT)]
+    line += ["--model", str(a_model), "--out", str(tmp_path / "m.nrrd")]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+    assert (tmp_path / "m.nrrd").exists()
+
+
+def test_a_closed_standard_input_is_no_terminal(a_ct, a_model):
+    ran = command("segment", a_ct, *AT, "--model", a_model, preexec_fn=lambda: os.close(0))
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert b"Approved: " in ran.stdout
+
+
+@pytest.mark.parametrize("home", ["/proc/1", "/nonexistent"])
+def test_a_home_folder_that_cannot_be_written_is_no_matter(a_ct, a_model, tmp_path, home):
+    env = {"HOME": home, "XDG_CONFIG_HOME": "", "XDG_CACHE_HOME": "", "MPLCONFIGDIR": ""}
+    report = ("--report", tmp_path / "r")
+    ran = command("segment", a_ct, *AT, "--model", a_model, *report, env=env, stdin=subprocess.DEVNULL)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+
+
+def test_no_home_folder_at_all_is_said_in_a_sentence(run, monkeypatch):
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", staticmethod(nowhere))
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
+    monkeypatch.setattr("platformdirs.user_data_path", lambda *a, **k: nowhere())
+    ran = run("profile", "list")
+    assert (ran.code, ran.err.count("\n")) in ((0, 0), (1, 1))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names of this system are always text")
+def test_names_that_are_not_utf_8_are_read_and_written(a_ct, a_model, tmp_path):
+    path, out = (tmp_path / os.fsdecode(name) for name in (b"caf\xe9.nrrd", b"m\xe9.nii.gz"))
+    path.write_bytes(a_ct.read_bytes())
+    ran = command("segment", path, *AT, "--model", a_model, "--out", out, stdin=subprocess.DEVNULL)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert out.exists()
+
+
+def test_the_seed_in_voxels_is_said_to_count_as_stored(run, segment):
+    assert "as stored in the file" in " ".join(run("segment", "--help").out.replace("│", "").split())
+    assert re.search(r"Seed: voxel \d+ \d+ \d+ as stored in the file, RAS ", segment().out)
+
+
 class Terminal:
     """The command on a pseudo terminal."""
 
@@ -399,6 +517,65 @@ def test_on_a_terminal_the_user_is_asked_and_shown_a_picture(a_ct, a_model, tmp_
     record = json.loads((tmp_path / "n.json").read_text())
     assert [i["answer"] for i in record["iterations"]] == ["picked 1", "none of these", "approved"]
     assert not picture.parent.exists(), "pictures nobody asked for do not stay"
+
+
+def test_on_a_terminal_points_are_placed_and_existing_files_asked_about(a_ct, a_model, tmp_path):
+    volume = sitk.ReadImage(str(a_ct))
+    i, j, k = seed_voxel(volume)
+    x, y, z = volume.TransformIndexToPhysicalPoint((i - 9, j, k))
+    out = tmp_path / "m.nrrd"
+    out.write_text("mine")
+    arguments = ("segment", a_ct, *AT, "--model", a_model, "--out", out)
+    terminal = Terminal(*arguments)
+    terminal.until("Overwrite it? [y/N] ")
+    terminal.type("")
+    terminal.until("was left as it is")
+    assert (terminal.code(), out.read_text()) == (1, "mine")
+    terminal = Terminal(*arguments)
+    terminal.until("Overwrite it? [y/N] ")
+    terminal.type("y")
+    terminal.until("Enter approve: ")
+    for line, words in (
+        ("?", "a point outside the object"),
+        ("+ 1 2", "is no point"),
+        ("+ ijk 50 100 3", "lies on slice 3"),
+        (f"+ ijk {i + 2} {j - 1} {k}", "Iteration 2"),
+        (f"- {-x} {-y} {z}", "Iteration 3"),
+    ):
+        terminal.type(line)
+        assert words in terminal.until("Enter approve: ")
+    terminal.type("")
+    terminal.until("Approved: ")
+    assert terminal.code() == 0
+    mask = sitk.ReadImage(str(out))
+    assert (mask[i + 2, j - 1, k], mask[i - 9, j, k]) == (1, 0)
+
+
+def test_on_a_terminal_the_series_is_asked_for(a_model, tmp_path):
+    for uid, count in (("1.2.1", 3), ("1.2.2", 2)):
+        for n in range(count):
+            image = sitk.GetImageFromArray(make_sample_volume(0).array[75 + n])
+            for key, value in (
+                *(
+                    ("0020|000e", uid),
+                    ("0020|0013", str(n)),
+                    ("0008|0060", "CT"),
+                    ("0008|0018", f"{uid}.{n}"),
+                ),
+                *(("0020|0032", f"0\\0\\{2 * n}"), ("0020|0037", "1\\0\\0\\0\\1\\0")),
+            ):
+                image.SetMetaData(key, value)
+            writer = sitk.ImageFileWriter()
+            writer.KeepOriginalImageUIDOn()
+            writer.SetFileName(str(tmp_path / f"{uid}.{n}.dcm"))
+            writer.Execute(image)
+    terminal = Terminal("segment", tmp_path, "--seed-ijk", 50, 100, 0, "--model", a_model)
+    assert "2  CT, 2 images of 200 x 200" in terminal.until("Enter for 1, q quit: ")
+    terminal.type("2")
+    terminal.until("Enter approve: ")
+    terminal.type("q")
+    terminal.until("no mask was written")
+    assert terminal.code() == 1
 
 
 def test_quitting_the_dialogue_writes_nothing(a_ct, a_model, tmp_path):

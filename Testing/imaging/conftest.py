@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from SPASegmentLib.imaging.types import Volume
 
+sys.path.insert(0, str(Path(__file__).with_name("support")))  # made-up DICOM files
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from SPASegmentLib.imaging import zoom
-from SPASegmentLib.imaging.types import PointPrompt, Region
+from SPASegmentLib.imaging.types import Region
 from SPASegmentLib.inference.choices import alternatives, best_expected, supports
 from SPASegmentLib.inference.config import DEFAULT
 from SPASegmentLib.inference.hypotheses import Hypotheses

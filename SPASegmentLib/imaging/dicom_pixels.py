@@ -1,0 +1,141 @@
+"""The voxel values of DICOM frames: decoded, and scaled by the slope and intercept each frame states."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import SimpleITK as sitk  # noqa: N813
+from pydicom.dataset import FileMetaDataset
+from pydicom.pixels import apply_modality_lut
+from pydicom.uid import UID
+
+from SPASegmentLib.errors import InputError
+from SPASegmentLib.imaging.decoding import decodable, without_warnings
+from SPASegmentLib.imaging.dicom_headers import Frame, is_inverted, numbers_of, warnings_off
+from SPASegmentLib.imaging.headers import damaged
+
+_DESCRIBING = (
+    *("Rows", "Columns", "SamplesPerPixel", "NumberOfFrames", "BitsAllocated", "BitsStored", "HighBit"),
+    *("PixelRepresentation", "PlanarConfiguration"),
+)
+
+
+def frame_values(path: Path, header: Any, frames: list[Frame]) -> list[np.ndarray]:
+    """(J, I) values, or (J, I, 3) colours, of frames of one file; integers stay integers.
+
+    Slope and intercept are those of each frame's own groups. Grey pictures of MONOCHROME1 are inverted, as
+    they are meant to be seen; values that are quantities, such as HU, are not.
+    Raises InputError where the pixels cannot be decoded.
+    """
+    if frames[0].components not in (1, 3):
+        raise InputError(
+            f"{path} has {frames[0].components} components per pixel; export grey or RGB images."
+        )
+    try:
+        with warnings_off():
+            if frames[0].components == 3:
+                return _colours(path, frames)
+            stored = _stored(header)
+            columns, rows = frames[0].size
+            stored = stored.reshape(-1, rows, columns)
+            return [_scaled(header, stored[frame.index], frame) for frame in frames]
+    except (OSError, MemoryError, InputError):
+        raise
+    except Exception as error:  # decoders raise many kinds for damaged pixels
+        raise damaged(path, "DICOM") from error
+
+
+def together(planes: list[np.ndarray]) -> np.ndarray:
+    """(K, J, I[, C]) of planes, integers in the smallest type of 16 bits or more that holds them."""
+    array = np.stack(planes)
+    if array.dtype.kind == "i" and array.dtype.itemsize > 2:
+        low, high = int(array.min()), int(array.max())
+        if low >= -(2**15) and high < 2**15:
+            return array.astype(np.int16)
+        if low >= -(2**31) and high < 2**31:
+            return array.astype(np.int32)
+    return array
+
+
+def _colours(path: Path, frames: list[Frame]) -> list[np.ndarray]:
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("GDCMImageIO")
+    with without_warnings(), decodable(path) as readable:
+        reader.SetFileName(str(readable))
+        array = sitk.GetArrayFromImage(reader.Execute())
+    columns, rows = frames[0].size
+    array = array.reshape(-1, rows, columns, 3)
+    return [array[frame.index] for frame in frames]
+
+
+def _stored(header: Any) -> np.ndarray:
+    """The stored values of all frames, before any scaling."""
+    syntax = header.file_meta.TransferSyntaxUID
+    array = (
+        _decoded(header, syntax) if syntax.is_compressed and not syntax.is_deflated else header.pixel_array
+    )
+    unused = array.dtype.itemsize * 8 - int(header.BitsStored)
+    if unused > 0 and int(header.BitsAllocated) == array.dtype.itemsize * 8:
+        array = (array << unused) >> unused  # bits beyond those stored may hold an overlay
+    return array
+
+
+def _decoded(header: Any, syntax: UID) -> np.ndarray:
+    """Compressed pixels, decoded by GDCM from a file that holds nothing else, so that nothing is scaled."""
+    bare = pydicom.Dataset()
+    for keyword in _DESCRIBING:
+        if keyword in header:
+            setattr(bare, keyword, header[keyword].value)
+    bare.PhotometricInterpretation = "MONOCHROME2"
+    bare.SOPClassUID, bare.SOPInstanceUID = UID("1.2.840.10008.5.1.4.1.1.7"), UID("1.2.3")
+    if int(header.get("NumberOfFrames", 1) or 1) > 1:
+        bare.SOPClassUID = UID(f"1.2.840.10008.5.1.4.1.1.7.{2 if header.BitsAllocated == 8 else 3}")
+    bare["PixelData"] = header["PixelData"]
+    bare["PixelData"].is_undefined_length = True
+    bare.file_meta = FileMetaDataset()
+    bare.file_meta.TransferSyntaxUID = syntax
+    bare.file_meta.MediaStorageSOPClassUID = bare.SOPClassUID
+    bare.file_meta.MediaStorageSOPInstanceUID = bare.SOPInstanceUID
+    with tempfile.TemporaryDirectory(prefix="spasegment-") as folder:
+        path = Path(folder) / "pixels.dcm"
+        bare.save_as(path, enforce_file_format=True)
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(str(path))
+        reader.SetImageIO("GDCMImageIO")
+        with without_warnings():
+            return sitk.GetArrayFromImage(reader.Execute())
+
+
+def _scaled(header: Any, stored: np.ndarray, frame: Frame) -> np.ndarray:
+    if is_inverted(header):
+        stored = _inverted(header, stored)
+    if "ModalityLUTSequence" in header:
+        return np.asarray(apply_modality_lut(stored, header))
+    slope, intercept = _scaling(header, frame.index)
+    if slope == 1 and intercept == 0:
+        return stored if stored.dtype.itemsize == 1 else stored.astype(np.int64)
+    if slope.is_integer() and intercept.is_integer():
+        return stored.astype(np.int64) * int(slope) + int(intercept)
+    return stored.astype(np.float64) * slope + intercept
+
+
+def _inverted(header: Any, stored: np.ndarray) -> np.ndarray:
+    bits = int(header.BitsStored)
+    ends = -1 if int(header.PixelRepresentation) else 2**bits - 1
+    return (ends - stored.astype(np.int64)).astype(stored.dtype)
+
+
+def _scaling(header: Any, index: int) -> tuple[float, float]:
+    """Slope and intercept: of the frame's own group, of the group all frames share, or of the header."""
+    sources = [header]
+    for sequence, at in (("SharedFunctionalGroupsSequence", 0), ("PerFrameFunctionalGroupsSequence", index)):
+        groups = header.get(sequence)
+        if groups and at < len(groups):
+            sources[:0] = list(groups[at].get("PixelValueTransformationSequence") or [])[:1]
+    slope = next((n[0] for n in (numbers_of(s, "RescaleSlope") for s in sources) if n), 1.0)
+    intercept = next((n[0] for n in (numbers_of(s, "RescaleIntercept") for s in sources) if n), 0.0)
+    return (slope if slope != 0 else 1.0), intercept
