@@ -149,6 +149,8 @@ class SceneInteraction:
     def volume_chosen(self) -> None:
         """Another volume: its slices are worked on from now on."""
         self.requests.stop()
+        self._target.choose_volume(self._selection.volume)
+        self._know_volume()
         self.trail.current = None
         self.look(None)
 
@@ -187,6 +189,7 @@ class SceneInteraction:
         self.requests.stop()
         self.requests.stop_request()
         self.trail.clear()
+        self._know_volume()
         for work in works:
             self.trail.begin(work)
             node = self._scene.GetNodeByID(work.node_id)
@@ -196,8 +199,11 @@ class SceneInteraction:
             point, work.opening = work.opening, None
             if point is not None and work is current:
                 self.requests.open(work, point)
+        self.trail.current = None
+        if current is None or current.view.volume_id != self.trail.volume_id:
+            return
         self.trail.current = current
-        if current is not None and current.opening is None:
+        if current.opening is None:
             self._navigation.go(current)
 
     def close(self) -> None:
@@ -289,6 +295,10 @@ class SceneInteraction:
         engine = self.requests.engine
         if mask is not None and engine is not None and not work.stale and work is self.trail.current:
             self._neighbours.encode(work, mask, engine)
+
+    def _know_volume(self) -> None:
+        volume = self._selection.volume
+        self.trail.volume_id = volume.GetID() if volume is not None else ""
 
     def _volume_of(self, work: Work) -> Any:
         node = self._scene.GetNodeByID(work.view.volume_id)

@@ -44,7 +44,7 @@ def make_screen(
         iteration=session.iteration if session else 0,
         seconds=seconds,
         enabled=_enabled(work, current),
-        warnings=_warnings(current),
+        warnings=_warnings(current, target),
         profile=profile.name if profile is not None else None,
         profile_images=profile.n_images if profile is not None else 0,
         learn=settings.learn,
@@ -101,11 +101,11 @@ def _seeds(current: Work | None) -> tuple[tuple[float, float, float, bool], ...]
     return tuple((float(r), float(a), float(s), positive) for (r, a, s), positive in places)
 
 
-def _warnings(current: Work | None) -> tuple[str, ...]:
-    if current is None:
-        return ()
-    proposal = current.proposal
-    said = [*current.doubts, *current.view.image.warnings, *(proposal.warnings if proposal else ())]
+def _warnings(current: Work | None, target: Target) -> tuple[str, ...]:
+    said = [target.doubt] if target.doubt else []
+    if current is not None:
+        proposal = current.proposal
+        said += [*current.doubts, *current.view.image.warnings, *(proposal.warnings if proposal else ())]
     return tuple(dict.fromkeys(said))
 
 

@@ -34,7 +34,7 @@ MENU = {
     },
     **{"any_key": 6, "nonsense": 3, "scroll": 6, "turn": 3, "choose_segment": 2, "new_segment": 0.6},
     **{"paint": 2, "profile": 1.5, "exchange": 1, "learn": 1, "samples": 1, "window": 1, "layout": 0.6},
-    **{"leave_and_come_back": 0.4, "new_volume": 2, "some_volume": 1.5, "delete_volume": 0.3},
+    **{"leave_and_come_back": 0.4, "new_volume": 2, "some_volume": 3, "delete_volume": 0.3},
     **{"delete_segment": 0.6, "delete_segmentation": 0.3, "close_scene": 0.12},
 }
 """Action -> how often it is done."""
@@ -232,7 +232,7 @@ class RandomUser:
     def new_volume(self) -> None:
         self._places = [pair for pair in self._places if pair[0].GetScene() is not None]
         if len(self._places) < 2:
-            node, ras = scenarios.rotated_volume()
+            node, ras = scenarios.rotated_volume(coarse=bool(self._places))
             self._places.append((node, ras))
             self.user.choose_volume(node)
 
