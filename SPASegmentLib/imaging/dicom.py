@@ -14,7 +14,7 @@ import SimpleITK as sitk  # noqa: N813
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.decoding import without_warnings
 from SPASegmentLib.imaging.headers import Limits, check_claim, check_header, damaged
-from SPASegmentLib.imaging.types import IntensityWindow
+from SPASegmentLib.imaging.types import UNSIZED, IntensityWindow
 
 UNEVEN = 0.05
 """Slice gaps may differ from their median by this share before slices count as missing."""
@@ -26,7 +26,7 @@ _NO_IMAGES = tuple(
     for part in ("9.", "11.", "66.5", "88.", "104.", "481.3", "481.5", "481.8")
 )
 """SOP classes of waveforms, presentation states, meshes, reports, documents, contours and plans."""
-NO_SIZE = "The file states no pixel size: pixels are taken as 1 mm wide."
+NO_SIZE = f"The file states no pixel size: pixels {UNSIZED}"
 
 Geometry = tuple[np.ndarray | None, str | None, IntensityWindow | None, tuple[str, ...]]
 Series = tuple[np.ndarray, np.ndarray, str | None, IntensityWindow | None, tuple[str, ...]]

@@ -23,7 +23,7 @@ from SPASegmentLib.imaging.headers import (
     no_position,
     unreadable,
 )
-from SPASegmentLib.imaging.types import IntensityWindow, Volume
+from SPASegmentLib.imaging.types import UNSIZED, IntensityWindow, Volume
 from SPASegmentLib.imaging.voxels import clean_voxels
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -123,7 +123,7 @@ def _read_picture(path: Path, name: str, kind: str, stated: Stated, limits: Limi
         array, printed = decode_picture(path, _READERS[kind], check)
     except RuntimeError as error:
         raise _refusal(path, kind, str(error)) from error
-    warnings: tuple[str, ...] = (f"A {kind} picture states no size in mm: pixels are taken as 1 mm wide.",)
+    warnings: tuple[str, ...] = (f"A {kind} picture states no size in mm: pixels {UNSIZED}",)
     if "JPEG data" in printed:
         warnings += ("The JPEG file is damaged in places: look at the picture before trusting it.",)
     return _volume(path, name, _three_axes(array, components[0]), LPS_TO_RAS, None, None, warnings)
@@ -252,7 +252,7 @@ def _geometry_warnings(path: Path, kind: str, stated: Stated, matrix: np.ndarray
     if kind == "NIfTI" and not stated.oriented:
         warnings.append("The file states no position in the patient: its axes are taken as L, P, S.")
     if not stated.has_spacing:
-        warnings.append("The file states no voxel size: voxels are taken as 1 mm wide.")
+        warnings.append(f"The file states no voxel size: voxels {UNSIZED}")
     if stated.sform is not None:
         lengths = np.linalg.norm(stated.sform[:3, :3], axis=0)
         if not (lengths > 0).all():

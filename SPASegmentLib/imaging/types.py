@@ -8,6 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
+UNSIZED = "are taken as 1 mm wide."
+"""How the warning ends where a file states no size of its pixels; areas in mm2 mean nothing then."""
+
 
 @dataclass(frozen=True)
 class IntensityWindow:
