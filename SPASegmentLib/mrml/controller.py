@@ -228,7 +228,7 @@ class Controller:
 
     @safe
     def cancel(self) -> None:
-        """Stop computing; nothing is changed."""
+        """Drop the step that waits for the one before, or else stop computing; nothing is changed."""
         self._work.cancel()
 
     @safe
@@ -355,6 +355,7 @@ class Controller:
         """Draw what is worked on, and tell the listeners of a new screen."""
         if self.closed:
             return
+        self.messages.guarded(self._work.go_on)
         self.messages.guarded(self._work.show)
         screen = make_screen(
             self._work, self._target, self._settings, self._profiles, self._holder, self.messages.said

@@ -13,6 +13,7 @@ from SPASegmentLib.mrml.work import Work
 
 LOADING = "Loading the model; this takes a few seconds, Esc cancels."
 COMPUTING = "Computing; Esc cancels."
+QUEUED = "{name} comes after this one; Esc drops it."
 APPROVED = "{how}; Up carries the object to the next slice, Backspace takes it back."
 
 
@@ -58,6 +59,8 @@ def make_screen(
 
 
 def _status(work: SceneInteraction, current: Work | None) -> tuple[str, Tone]:
+    if work.queued is not None:
+        return QUEUED.format(name=work.queued.name), "busy"
     if work.waiting:
         return LOADING, "busy"
     if not work.has_volume:

@@ -29,6 +29,15 @@ LIVE = 4
 """Sessions kept whole; older ones are kept as logs and computed again when they are needed."""
 SEED_FIRST = "Click a seed on the object first."
 STILL_COMPUTING = "The last step is still being computed; wait for it or cancel it first."
+
+
+class StillComputingError(StepError):
+    """A step has to wait for the one before."""
+
+    def __init__(self) -> None:
+        super().__init__(STILL_COMPUTING)
+
+
 KEPT = 1000
 """Works kept at all; what was approved on older ones stays, but is not undone here any more."""
 
@@ -239,9 +248,9 @@ class Trail:
 
 
 def session_of(work: Work) -> Session:
-    """The session of a work. Raises StepError where its first proposal is still being computed."""
+    """The session of a work. Raises StillComputingError where its first proposal is awaited."""
     if work.session is None:
-        raise StepError(STILL_COMPUTING)
+        raise StillComputingError
     return work.session
 
 

@@ -80,7 +80,8 @@ class RandomUser:
         self._do(lambda: self.user.panel.act(action), kind if kind in SETTLED else "", action)
 
     def _do(self, act, kind: str, name: str) -> None:
-        if kind and (self._waiting or self.random.random() < SETTLED[kind]):
+        waits = kind == "approve" and self.user.screen.busy  # else of a proposal that is not drawn yet
+        if kind and (self._waiting or waits or self.random.random() < SETTLED[kind]):
             self._settle()
         digits = (
             name[-1] if name.startswith("takeButton") else str(int(name[-1]) + 1) if "take:" in name else ""
