@@ -18,6 +18,7 @@ from SPASegmentLib.errors import SPASegmentError
 from SPASegmentLib.mrml.controller import Controller
 from SPASegmentLib.mrml.keys import ALSO, KEYS
 from SPASegmentLib.mrml.layout import LARGE, SMALL, link_views
+from SPASegmentLib.mrml.seeds import Seed, SeedPoints
 from SPASegmentLib.viewer import page
 from SPASegmentLib.viewer.downloads import has_voxels, read_slicer_segmentation, write_slicer_segmentation
 from SPASegmentLib.viewer.keys import strokes
@@ -66,6 +67,8 @@ class Viewer:
         self.link = link_views(self.app.scene, self.large.node.GetID(), small_ids)
         for pane in (self.large, *self.small):
             pane.resized.append(self.link.update)
+        self.points = SeedPoints(self.app.scene)
+        self.points.node.SetLocked(True)  # a click on a point is a click on the image
         self.controller = Controller(
             self.app.scene,
             model=options.model,
@@ -210,8 +213,16 @@ class Viewer:
 
     def _on_click(self, ras: tuple[float, float, float], positive: bool) -> None:
         if self.volume is not None:
-            self._clicked = ras
+            positive = positive and not self.server.state.excluding
+            self.exclude(False)
+            if positive:
+                self._clicked = ras
             self.controller.seed(ras, positive=positive, slice_node=self.large.node)
+
+    def exclude(self, on: bool) -> None:
+        """Whether the next click marks what does not belong; only where there is a proposal to correct."""
+        with self.server.state as state:
+            state.excluding = on and self.controller.screen.recommendation is not None
 
     def zoom(self) -> None:
         """Look at the object closely, or at the whole slice again."""
@@ -230,6 +241,8 @@ class Viewer:
             state.profiles = list(screen.profiles)
             state.profile = screen.profile or ""
             state.learn = screen.learn
+            state.excluding = state.excluding and screen.recommendation is not None
+        self.points.show([Seed(seed[:3], seed[3]) for seed in screen.seeds])
         if (screen.cards, screen.iteration) != self._drawn:
             self._drawn = (screen.cards, screen.iteration)
             for pane in (self.large, *self.small):

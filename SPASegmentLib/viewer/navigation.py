@@ -343,7 +343,8 @@ def observe_clicks(large: Pane, navigation: Navigation, clicked: OnClick) -> Non
     def moved(_caller: Any, _event: str) -> None:
         navigation.touched()
 
-    interactor.AddObserver("LeftButtonPressEvent", pressed)
+    # Before Slicer's own tools, to which Ctrl with the left button means something else.
+    interactor.AddObserver("LeftButtonPressEvent", pressed, 10.0)
     interactor.AddObserver("RightButtonPressEvent", moved, 10.0)
     interactor.AddObserver("MiddleButtonPressEvent", moved, 10.0)
     interactor.AddObserver("MouseWheelForwardEvent", turned, 10.0)

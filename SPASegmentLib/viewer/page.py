@@ -45,6 +45,7 @@ STATE: dict[str, Any] = {
     "slice_text": "",
     "letters": ["", "", "", ""],
     "cursor": None,
+    "excluding": False,
     "show_3d": False,
     "has_surface": False,
     # what is happening
