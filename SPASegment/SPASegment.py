@@ -7,6 +7,7 @@ annotations are types.
 import sys
 
 import slicer
+import vtk
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
@@ -86,6 +87,10 @@ class SPASegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
+        self.addObserver(scene, scene.NodeAddedEvent, self.onNodeAdded)
+        self.addObserver(scene, scene.NodeRemovedEvent, self.onNodeRemoved)
+        # Before the selectors hear of it: they choose another node by themselves.
+        self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self.onNodeAboutToBeRemoved, priority=100.0)
         if getattr(self.parent, "isEntered", False):
             self.enter()  # reloaded while it is open: Slicer does not say so again
 
@@ -129,6 +134,23 @@ class SPASegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """A scene was read, after closing the one before or in addition to it."""
         if self.panel is not None:
             self.panel.scene_read()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def onNodeAdded(self, caller, event, node) -> None:
+        """A node was added; of a volume there may be but the one."""
+        if self.panel is not None and node is not None and node.IsA("vtkMRMLScalarVolumeNode"):
+            self.panel.volume_added()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def onNodeAboutToBeRemoved(self, caller, event, node) -> None:
+        """A node is about to be removed."""
+        if self.panel is not None:
+            self.panel.scene.node_leaves(node)
+
+    def onNodeRemoved(self, caller, event) -> None:
+        """A node was removed."""
+        if self.panel is not None:
+            self.panel.scene.node_left()
 
 
 class SPASegmentLogic(ScriptedLoadableModuleLogic):

@@ -95,6 +95,7 @@ class Panel:
         if self.controller is None:
             return
         self._adopt()
+        self.scene.choose_the_only_volume()
         if self.settings.own_layout:
             self.views.show_own_layout(True)
         self.choose_views()
@@ -109,7 +110,7 @@ class Panel:
         self._entered = False
         self.shortcuts.remove()
         self.views.stop_placing()
-        self.views.show_own_layout(False)
+        self.views.hand_over(self.scene.volume)
         self.queue.hurry(False)
 
     def close(self) -> None:
@@ -142,9 +143,15 @@ class Panel:
         self.views.forget()
         if self._entered and self.controller is not None:
             self._adopt()
+            self.scene.choose_the_only_volume()
             self.choose_views()
             self.views.follow()
             self.render(self.controller.screen)
+
+    def volume_added(self) -> None:
+        """A volume is being added; chosen once it is there, if it is the only one."""
+        if self._entered and self.controller is not None:
+            self.queue.post(self.scene.choose_the_only_volume)
 
     def scene_read(self) -> None:
         """A scene was read, in place of the one before or in addition to it: go on from what it holds."""
@@ -280,6 +287,8 @@ class Panel:
 
     def _sentence(self, screen) -> str:
         """What to do next; the controller does not know that a click must be announced here."""
+        if self.views.placing is False:
+            return _("Click on what does not belong to the object, in a slice view; Esc ends placing.")
         seedless = screen.tone == "hint" and screen.recommendation is None and not screen.busy
         if not seedless or self.scene.volume is None:
             return screen.status

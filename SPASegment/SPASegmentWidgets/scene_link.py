@@ -25,6 +25,7 @@ class SceneLink:
         self._pushing = False
         self._pushed: dict[str, object] = {}
         self._state = ""
+        self._leaving = None
 
     @property
     def volume(self):
@@ -80,20 +81,63 @@ class SceneLink:
             return
         self._pushing = True
         try:
-            segmentation = self.parameters.segmentation
+            self._push_volume(controller)
+            segmentation, before = self.parameters.segmentation, self._pushed.get("segmentation")
+            if segmentation is not None and before is not None and self._is_gone(before):
+                segmentation = self.parameters.segmentation = controller.segmentation
             if self._changed("segmentation", segmentation):
                 self._ui.segmentSelector.setCurrentNode(segmentation)
                 controller.set_segmentation(segmentation)
             self._push_segment(controller)
-            volume = self.parameters.volume
-            if self._changed("volume", volume):
-                controller.set_volume(volume)
-                self._volume_chosen(volume)
         finally:
             self._pushing = False
         editor = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentEditorNode")
         if self._changed("editor", editor):
             controller.set_editor_node(editor)
+
+    def _push_volume(self, controller) -> None:
+        """Another volume brings its own segmentation along, where no other was chosen together with it.
+
+        When a node is removed its selector goes on to another one by itself, which nobody has chosen.
+        """
+        volume, before = self.parameters.volume, self._pushed.get("volume")
+        if volume is not before and before is not None and self._is_gone(before):
+            self._pushed["volume"] = None
+            if volume is not None:
+                self.parameters.volume = None
+            return
+        chosen = self.parameters.segmentation
+        if not self._changed("volume", volume):
+            return
+        controller.set_volume(volume)
+        if volume is not None and (chosen is None or chosen is self._pushed.get("segmentation")):
+            self.parameters.segmentation = controller.segmentation
+        self._volume_chosen(volume)
+
+    def _is_gone(self, node) -> bool:
+        return node is self._leaving or node.GetScene() is None
+
+    def node_leaves(self, node) -> None:
+        """A node is about to be removed. To be told before the selectors are."""
+        self._leaving = node
+
+    def node_left(self) -> None:
+        """It is removed."""
+        left, self._leaving = self._leaving, None
+        if left is not None and self.parameters is not None and self.parameters.volume is None:
+            self._ui.volumeSelector.setCurrentNode(None)
+
+    def choose_the_only_volume(self) -> None:
+        """Where no volume is chosen and the scene has but one, that is the one."""
+        if self.parameters is None or self.volume is not None or slicer.mrmlScene.IsBatchProcessing():
+            return
+        volumes = [
+            node
+            for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+            if not node.IsA("vtkMRMLLabelMapVolumeNode") and not node.GetHideFromEditors()
+        ]
+        if len(volumes) == 1 and volumes[0].GetImageData() is not None:
+            self.parameters.volume = volumes[0]
 
     def _push_segment(self, controller) -> None:
         selector, segment = self._ui.segmentSelector, self.parameters.segment

@@ -83,6 +83,26 @@ class Views(VTKObservationMixin):
             self._unlink()
             manager.setLayout(self._layout_before or node.SlicerLayoutFourUpView)
 
+    def hand_over(self, volume) -> None:
+        """Show the views of before at the place and zoom of the large one, each in its own orientation."""
+        if not self.own_layout:
+            return
+        large, manager = self._large, slicer.app.layoutManager()
+        self.show_own_layout(False)
+        if large is None or large.GetScene() is None or volume is None:
+            return
+        centre = [large.GetSliceToRAS().GetElement(row, 3) for row in range(3)]
+        across = min(large.GetFieldOfView()[:2])
+        for name in manager.sliceViewNames():
+            logic = manager.sliceWidget(name).sliceLogic()
+            if logic.GetSliceCompositeNode().GetBackgroundVolumeID() is None:
+                logic.GetSliceCompositeNode().SetBackgroundVolumeID(volume.GetID())
+            node = logic.GetSliceNode()
+            width, height, depth = node.GetFieldOfView()
+            scale = across / max(min(width, height), 1e-6)
+            node.SetFieldOfView(width * scale, height * scale, depth)
+            node.JumpSliceByCentering(*centre)
+
     def chosen(self) -> tuple[object, list]:
         """The large slice node and the small ones; outside the own layout the first view that is shown."""
         from SPASegmentLib.mrml import layout

@@ -36,6 +36,14 @@ def view(
     ] = False,
     model: Annotated[str, typer.Option(metavar="NAME_OR_PATH", help="See `spasegment models`.")] = "compact",
     device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.auto,
+    window: Annotated[
+        tuple[float, float] | None,
+        typer.Option(
+            metavar="LOW HIGH",
+            help="Intensities that are black and white, on the screen and for the model.",
+            show_default=False,
+        ),
+    ] = None,
     max_upload_mb: Annotated[
         int, typer.Option("--max-upload-mb", min=1, help="Largest upload the page may send.")
     ] = 1024,
@@ -62,6 +70,7 @@ def view(
         port=port,
         browser=browser,
         max_upload=max_upload_mb * MEGABYTE,
+        window=window,
     )
     _check(options)
     screen = console()
@@ -82,8 +91,12 @@ def view(
 def _check(options: ViewerOptions) -> None:
     """Refuse what cannot be, before anything is loaded."""
     from SPASegmentLib.errors import InputError
+    from SPASegmentLib.network.registry import find_model
     from SPASegmentLib.viewer.server import free_port
 
+    find_model(options.model)
+    if options.window is not None and not options.window[0] < options.window[1]:
+        raise InputError("The window's first intensity must lie below its second one.")
     for path in options.volumes:
         if not path.exists():
             raise InputError(f"There is no file or folder {path}; check the path.")

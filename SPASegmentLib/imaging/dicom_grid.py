@@ -21,7 +21,7 @@ SAME_DIRECTION = 5e-3
 """Direction cosines of one volume's slices may differ by this much: scanners compute and round them anew."""
 SAME_SPACING = 1e-3
 _SAME_PLACE = 1e-3  # mm
-NO_SIZE = "The file states no pixel size: pixels are taken as 1 mm wide."
+NO_SIZE = f"The file states no pixel size: pixels {UNSIZED}"
 NO_POSITION = "The series states no position in the patient: slices are in the order of their number."
 
 

@@ -26,7 +26,7 @@ from SPASegmentLib.imaging.headers import (
     unreadable,
 )
 from SPASegmentLib.imaging.nifti import are_colours, open_nifti
-from SPASegmentLib.imaging.types import IntensityWindow, Volume
+from SPASegmentLib.imaging.types import UNSIZED, IntensityWindow, Volume
 from SPASegmentLib.imaging.voxels import clean_voxels
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -143,7 +143,7 @@ def _read_picture(path: Path, name: str, kind: str, stated: Stated, limits: Limi
         array, printed = decode_picture(path, _READERS[kind], check)
     except RuntimeError as error:
         raise _refusal(path, kind, str(error)) from error
-    warnings: tuple[str, ...] = (f"A {kind} picture states no size in mm: pixels are taken as 1 mm wide.",)
+    warnings: tuple[str, ...] = (f"A {kind} picture states no size in mm: pixels {UNSIZED}",)
     if "JPEG data" in printed:
         warnings += ("The JPEG file is damaged in places: look at the picture before trusting it.",)
     if stated.is_grey and components[0] > 1:
@@ -282,7 +282,7 @@ def _geometry_warnings(stated: Stated) -> tuple[str, ...]:
     """What was assumed about sizes."""
     warnings = []
     if not stated.has_spacing:
-        warnings.append("The file states no voxel size: voxels are taken as 1 mm wide.")
+        warnings.append(f"The file states no voxel size: voxels {UNSIZED}")
     return tuple(warnings)
 
 

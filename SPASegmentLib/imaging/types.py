@@ -11,6 +11,8 @@ import numpy as np
 
 _RIGHT_ANGLE = 2e-4
 """Largest cosine between the axes of an sform that ITK prefers to a qform."""
+UNSIZED = "are taken as 1 mm wide."
+"""How the warning ends where a file states no size of its pixels; areas in mm2 mean nothing then."""
 
 
 @dataclass(frozen=True)

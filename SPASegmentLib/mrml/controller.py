@@ -101,16 +101,24 @@ class Controller:
 
     @safe
     def set_volume(self, node: Any) -> None:
-        """The volume to segment, or None."""
-        if node is self._selection.volume and node is not None:
+        """The volume to segment, or None. Its masks go to its own segmentation."""
+        if node is self._selection.volume:
             return
         self.messages.say("", "hint")
         self._selection.choose_volume(node)
         self._work.volume_chosen()
 
+    @property
+    def segmentation(self) -> Any:
+        """The segmentation node that the chosen volume's masks go to, or None where one is yet to be made."""
+        return self._target.segmentation
+
     @safe
     def set_segmentation(self, node: Any) -> None:
-        """The segmentation that approved masks go to; None: one is made when it is needed."""
+        """The segmentation the chosen volume's masks go to from now on; None: its own, made when needed.
+
+        Choosing a volume chooses its own, so choose the volume first.
+        """
         if node is not None and not (hasattr(node, "IsA") and node.IsA("vtkMRMLSegmentationNode")):
             raise InputError("This is no segmentation; choose another one.")
         if node is not self._target.segmentation:
@@ -220,7 +228,7 @@ class Controller:
 
     @safe
     def cancel(self) -> None:
-        """Stop computing; nothing is changed."""
+        """Drop the step that waits for the one before, or else stop computing; nothing is changed."""
         self._work.cancel()
 
     @safe
@@ -347,6 +355,7 @@ class Controller:
         """Draw what is worked on, and tell the listeners of a new screen."""
         if self.closed:
             return
+        self.messages.guarded(self._work.go_on)
         self.messages.guarded(self._work.show)
         screen = make_screen(
             self._work, self._target, self._settings, self._profiles, self._holder, self.messages.said

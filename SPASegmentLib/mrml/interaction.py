@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from SPASegmentLib.errors import SeedError, StepError
@@ -22,12 +22,30 @@ from SPASegmentLib.mrml.settings import InteractionSettings
 from SPASegmentLib.mrml.target import Target, is_alive
 from SPASegmentLib.mrml.undo import UndoRedo
 from SPASegmentLib.mrml.volumes import array_of
-from SPASegmentLib.mrml.work import SEED_FIRST, STILL_COMPUTING, SlicePosition, Trail, Work, session_of
+from SPASegmentLib.mrml.work import (
+    SEED_FIRST,
+    SlicePosition,
+    StillComputingError,
+    Trail,
+    Work,
+    session_of,
+)
 from SPASegmentLib.mrml.worker import Worker
 
 if TYPE_CHECKING:
     from SPASegmentLib.inference.session import Session
     from SPASegmentLib.mrml.screen import Tone
+
+
+@dataclass(frozen=True, eq=False)
+class Queued:
+    """A step that comes after the one computed now. name: in words. work, proposal: on the screen then."""
+
+    name: str
+    step: Callable[[], None]
+    work: Work | None
+    proposal: object
+
 
 MOST_STEPS = 40
 """Points on one slice; each keeps a proposal in memory."""
@@ -51,6 +69,7 @@ class SceneInteraction:
         self._scene, self._selection, self._target, self._settings = scene, selection, target, settings
         self._say = say
         self.trail = Trail()
+        self.queued: Queued | None = None
         self._display = ProposalDisplay(scene)
         self._neighbours = NeighbourEncoding(worker)
         self._learning = ProfileLearning(worker, holder, profiles, say)
@@ -89,22 +108,37 @@ class SceneInteraction:
 
     def seed(self, ras: Sequence[float], positive: bool, slice_node: Any) -> None:
         """The seed, or a further point, at world RAS in mm."""
+        self.queued = None
         volume, node, at = self._selection.needed_volume(), self._selection.view(slice_node), checked_ras(ras)
         self.requests.with_engine(lambda: self._seed(volume, node, at, positive))
 
     def pick(self, k: int) -> None:
         """A new proposal from candidate k. A step that is still being computed gives way."""
-        work, session = self._open()
-        self._ask(work, session.cancel().pick(k))
+
+        def step() -> None:
+            work, session = self._open()
+            self._ask(work, session.cancel().pick(k))
+
+        self._now_or_next(f"Alternative {k + 1}", step)
 
     def none_of_these(self) -> None:
         """A new proposal without what is shown."""
-        work, session = self._open()
-        self._ask(work, session.cancel().none_of_these())
+
+        def step() -> None:
+            work, session = self._open()
+            self._ask(work, session.cancel().none_of_these())
+
+        self._now_or_next("None of these", step)
 
     def finish(self, candidate: int | None) -> None:
         """Approve the recommendation, or take a candidate as it is."""
+        name = "Approval" if candidate is None else f"Taking alternative {candidate + 1}"
+        self._now_or_next(name, lambda: self._finish(candidate))
+
+    def _finish(self, candidate: int | None) -> None:
         work, session = self._open()
+        if work.computing:
+            raise StillComputingError
         session = replace(session, learn=self._settings.learn)
         finished = session.approve() if candidate is None else session.take(candidate)
         self._target.write(finished.result().mask, work, self._volume_of(work), self.trail.on(work.key))
@@ -114,20 +148,44 @@ class SceneInteraction:
         self._look_ahead(work)
 
     def cancel(self) -> None:
-        """Stop whatever is computed for the user."""
+        """Drop the step that waits; where none does, stop whatever is computed for the user."""
+        if self.queued is not None:
+            self.queued = None
+            return
         self._undo.cancel()
 
     def undo(self) -> None:
         """One step back; from the beginning of a slice to the slice before."""
+        self.queued = None
         self._undo.undo()
 
     def redo(self) -> None:
         """Bring back the step undone last; forward over slices."""
-        self._undo.redo()
+        self._now_or_next("Redo", self._undo.redo)
 
     def next_slice(self, steps: int) -> None:
         """Go on along the view; the object's middle is the seed there."""
-        self._navigation.on(steps)
+        self._now_or_next("The next slice", lambda: self._navigation.on(steps))
+
+    def _now_or_next(self, name: str, step: Callable[[], None]) -> None:
+        """Do a step, or once what is computed for the slice on the screen is there."""
+        self.queued = None
+        work = self.trail.current
+        try:
+            if work is None and self.waiting:
+                raise StillComputingError
+            step()
+        except StillComputingError:
+            self.queued = Queued(name, step, work, work.proposal if work is not None else None)
+
+    def go_on(self) -> None:
+        """Do the step that waits, once nothing is computed; drop it where what it waited for did not come."""
+        if self.queued is None or self.computing:
+            return
+        queued, self.queued, work = self.queued, None, self.trail.current
+        if work is None or work.proposal in (None, queued.proposal) or queued.work not in (None, work):
+            return
+        queued.step()
 
     def recolor(self, colors: Any) -> None:
         """Draw in other colours (`overlays.OverlayColors`)."""
@@ -149,6 +207,9 @@ class SceneInteraction:
     def volume_chosen(self) -> None:
         """Another volume: its slices are worked on from now on."""
         self.requests.stop()
+        self.queued = None
+        self._target.choose_volume(self._selection.volume)
+        self._know_volume()
         self.trail.current = None
         self.look(None)
 
@@ -186,7 +247,9 @@ class SceneInteraction:
         """Take up saved works; the current one is shown, and computed again."""
         self.requests.stop()
         self.requests.stop_request()
+        self.queued = None
         self.trail.clear()
+        self._know_volume()
         for work in works:
             self.trail.begin(work)
             node = self._scene.GetNodeByID(work.node_id)
@@ -196,8 +259,11 @@ class SceneInteraction:
             point, work.opening = work.opening, None
             if point is not None and work is current:
                 self.requests.open(work, point)
+        self.trail.current = None
+        if current is None or current.view.volume_id != self.trail.volume_id:
+            return
         self.trail.current = current
-        if current is not None and current.opening is None:
+        if current.opening is None:
             self._navigation.go(current)
 
     def close(self) -> None:
@@ -265,7 +331,7 @@ class SceneInteraction:
         if work is None or (work.session is None and work.opening is None and work.log is None):
             raise StepError(SEED_FIRST if self.has_volume else "Choose a volume to begin.")
         if work.opening is not None or work.session is None:
-            raise StepError(STILL_COMPUTING)
+            raise StillComputingError
         if work.empty:
             raise StepError(SEED_FIRST)
         return work, work.session
@@ -289,6 +355,10 @@ class SceneInteraction:
         engine = self.requests.engine
         if mask is not None and engine is not None and not work.stale and work is self.trail.current:
             self._neighbours.encode(work, mask, engine)
+
+    def _know_volume(self) -> None:
+        volume = self._selection.volume
+        self.trail.volume_id = volume.GetID() if volume is not None else ""
 
     def _volume_of(self, work: Work) -> Any:
         node = self._scene.GetNodeByID(work.view.volume_id)

@@ -36,7 +36,7 @@ TOOLTIPS: dict[str, str] = {
     "redo": "Bring back the step that was undone last.",
     "next_slice": "Go to the next slice and carry the object over.",
     "previous_slice": "Go to the previous slice and carry the object over.",
-    "cancel": "Stop computing; nothing is changed.",
+    "cancel": "Drop the step that waits, or stop computing; nothing is changed.",
 }
 """One sentence per action, without its key."""
 

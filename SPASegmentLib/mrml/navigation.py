@@ -15,7 +15,7 @@ from SPASegmentLib.mrml.selection import SceneSelection
 from SPASegmentLib.mrml.settings import InteractionSettings
 from SPASegmentLib.mrml.slicing import cut_view
 from SPASegmentLib.mrml.volumes import array_of
-from SPASegmentLib.mrml.work import SEED_FIRST, STILL_COMPUTING, Trail, Work
+from SPASegmentLib.mrml.work import SEED_FIRST, StillComputingError, Trail, Work
 
 
 class SliceNavigation:
@@ -82,11 +82,11 @@ class SliceNavigation:
             return
         mask = work.approved()
         if mask is None and work.session is None:
-            raise StepError(STILL_COMPUTING if work.computing else SEED_FIRST)
+            raise StillComputingError if work.computing else StepError(SEED_FIRST)
         if mask is None:
             proposal = work.proposal
             if proposal is None:
-                raise StepError(STILL_COMPUTING)
+                raise StillComputingError
             mask = proposal.recommendation
         self._carry(work, mask, steps)
 

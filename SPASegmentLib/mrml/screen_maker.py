@@ -13,6 +13,7 @@ from SPASegmentLib.mrml.work import Work
 
 LOADING = "Loading the model; this takes a few seconds, Esc cancels."
 COMPUTING = "Computing; Esc cancels."
+QUEUED = "{name} comes after this one; Esc drops it."
 APPROVED = "{how}; Up carries the object to the next slice, Backspace takes it back."
 
 
@@ -44,7 +45,7 @@ def make_screen(
         iteration=session.iteration if session else 0,
         seconds=seconds,
         enabled=_enabled(work, current),
-        warnings=_warnings(current),
+        warnings=_warnings(current, target),
         profile=profile.name if profile is not None else None,
         profile_images=profile.n_images if profile is not None else 0,
         learn=settings.learn,
@@ -58,6 +59,8 @@ def make_screen(
 
 
 def _status(work: SceneInteraction, current: Work | None) -> tuple[str, Tone]:
+    if work.queued is not None:
+        return QUEUED.format(name=work.queued.name), "busy"
     if work.waiting:
         return LOADING, "busy"
     if not work.has_volume:
@@ -101,11 +104,11 @@ def _seeds(current: Work | None) -> tuple[tuple[float, float, float, bool], ...]
     return tuple((float(r), float(a), float(s), positive) for (r, a, s), positive in places)
 
 
-def _warnings(current: Work | None) -> tuple[str, ...]:
-    if current is None:
-        return ()
-    proposal = current.proposal
-    said = [*current.doubts, *current.view.image.warnings, *(proposal.warnings if proposal else ())]
+def _warnings(current: Work | None, target: Target) -> tuple[str, ...]:
+    said = [target.doubt] if target.doubt else []
+    if current is not None:
+        proposal = current.proposal
+        said += [*current.doubts, *current.view.image.warnings, *(proposal.warnings if proposal else ())]
     return tuple(dict.fromkeys(said))
 
 

@@ -46,9 +46,9 @@ class SeedPoints:
         display.SetSelectedColor(*POSITIVE)
         display.SetColor(*NEGATIVE)
         display.SetActiveColor(1.0, 1.0, 1.0)
-        display.SetGlyphTypeFromString("CrossDot2D")
-        display.SetUseGlyphScale(False)
-        display.SetGlyphSize(4.0)
+        display.SetGlyphTypeFromString("ThickCross2D")
+        display.SetUseGlyphScale(True)
+        display.SetGlyphScale(3.0)  # percent of the view: as large however far it is zoomed
         display.SetPointLabelsVisibility(False)
         display.SetVisibility3D(False)
         return node

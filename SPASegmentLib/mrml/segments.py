@@ -25,7 +25,19 @@ from SPASegmentLib.mrml.grid import (
 from SPASegmentLib.mrml.segment_undo import BeforeChange, Part, SegmentationUndo, SegmentChange
 from SPASegmentLib.mrml.volumes import volume_of_node
 
-__all__ = ["SegmentChange", "SegmentWriter", "SegmentationUndo", "ensure_segment", "ensure_segmentation"]
+__all__ = [
+    "SegmentChange",
+    "SegmentWriter",
+    "SegmentationUndo",
+    "add_segmentation",
+    "ensure_segment",
+    "ensure_segmentation",
+    "geometry_of",
+    "segmentation_of",
+    "use_with",
+]
+_USED_WITH = "SPASegment.segmentation"
+"""Role of a volume node's reference to the segmentation its masks go to."""
 
 
 class SegmentWriter:
@@ -183,18 +195,44 @@ class SegmentWriter:
         return seen_from(voxels, box.start, own, slab, grid)
 
 
-def ensure_segmentation(scene: Any, volume_node: Any, name: str) -> Any:
-    """The segmentation node of that name, or a new one on the volume's grid and under its transforms."""
-    found = scene.GetNodesByClassByName("vtkMRMLSegmentationNode", name)
+def segmentation_of(volume_node: Any) -> Any:
+    """A volume's own segmentation: the one it was used with last, else the first on its geometry, else None.
+
+    Told by references between nodes, never by names, which volumes may share.
+    """
+    chosen = volume_node.GetNodeReference(_USED_WITH)
+    if chosen is not None and chosen.IsA("vtkMRMLSegmentationNode"):
+        return chosen
+    found = volume_node.GetScene().GetNodesByClass("vtkMRMLSegmentationNode")
     found.UnRegister(None)
-    if found.GetNumberOfItems():
-        return found.GetItemAsObject(0)
-    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+    nodes = (found.GetItemAsObject(n) for n in range(found.GetNumberOfItems()))
+    return next((n for n in nodes if not n.GetHideFromEditors() and geometry_of(n) is volume_node), None)
+
+
+def geometry_of(segmentation_node: Any) -> Any:
+    """The volume node on whose grid a segmentation was made, or None where that is not known."""
+    return segmentation_node.GetNodeReference(segmentation_node.GetReferenceImageGeometryReferenceRole())
+
+
+def use_with(segmentation_node: Any, volume_node: Any) -> None:
+    """Remember in the scene that a volume's masks go to this segmentation."""
+    if volume_node.GetNodeReference(_USED_WITH) is not segmentation_node:
+        volume_node.SetNodeReferenceID(_USED_WITH, segmentation_node.GetID())
+
+
+def ensure_segmentation(scene: Any, volume_node: Any, name: str) -> Any:
+    """The volume's own segmentation (`segmentation_of`), or a new one of that name."""
+    node = segmentation_of(volume_node)
+    return node if node is not None else add_segmentation(scene, volume_node, name)
+
+
+def add_segmentation(scene: Any, volume_node: Any, name: str) -> Any:
+    """A new segmentation node on the volume's grid and under its transforms."""
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(name))
     node.CreateDefaultDisplayNodes()
-    if volume_node is not None:
-        transform = volume_node.GetParentTransformNode()
-        node.SetAndObserveTransformNodeID(transform.GetID() if transform is not None else None)
-        node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)  # through both transforms
+    transform = volume_node.GetParentTransformNode()
+    node.SetAndObserveTransformNodeID(transform.GetID() if transform is not None else None)
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)  # through both transforms
     return node
 
 

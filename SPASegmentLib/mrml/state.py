@@ -170,6 +170,7 @@ def from_state(
     volume = scene.GetNodeByID(state.volume) if state.volume else None
     if volume is not None:
         selection.choose_volume(volume)
+        target.choose_volume(volume)
     segmentation = scene.GetNodeByID(state.segmentation) if state.segmentation else None
     if segmentation is not None and segmentation.IsA("vtkMRMLSegmentationNode"):
         target.choose_segmentation(segmentation)

@@ -8,12 +8,20 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from SPASegmentLib.errors import StepError
+from SPASegmentLib.errors import InputError, StepError
 from SPASegmentLib.imaging.geometry import Slab, SlicePlane
 from SPASegmentLib.imaging.view_slices import ViewSlice
 from SPASegmentLib.mrml.grid import Grid, labelmap_of, read_box, slab_of
 from SPASegmentLib.mrml.segment_undo import BeforeChange, Part, SegmentChange
-from SPASegmentLib.mrml.segments import SegmentWriter, ensure_segment, ensure_segmentation
+from SPASegmentLib.mrml.segments import (
+    SegmentWriter,
+    ensure_segment,
+    ensure_segmentation,
+    geometry_of,
+    segmentation_of,
+    use_with,
+)
+from SPASegmentLib.mrml.volumes import ijk_to_ras_of, to_world_of
 from SPASegmentLib.mrml.work import Work
 
 SEGMENT_NAME = "SPASegment"
@@ -32,6 +40,7 @@ class Target:
 
     def __init__(self, scene: Any) -> None:
         self._scene = scene
+        self._volume: Any = None
         self._segmentation: Any = None
         self._segment = self._name = ""
         self._editor: Any = None
@@ -56,9 +65,30 @@ class Target:
         """ID or name, as it was chosen."""
         return self._segment or None
 
+    def choose_volume(self, node: Any) -> None:
+        """Another volume: its own segmentation takes its masks. A segment is found in it by name only."""
+        self._volume = node
+        if node is not None:
+            self._segmentation = segmentation_of(node)
+            self._segment = self._name
+
     def choose_segmentation(self, node: Any) -> None:
-        """The node to write to; None: a new one is made when a mask is approved."""
+        """The node the chosen volume's masks go to; None: its own, made when a mask is approved."""
         self._segmentation = node
+        if node is not None and is_alive(self._volume):
+            use_with(node, self._volume)
+
+    @property
+    def doubt(self) -> str:
+        """A sentence where the chosen segmentation is on another volume's grid; else ""."""
+        node, volume = self.segmentation, self._volume
+        other = geometry_of(node) if node is not None else None
+        if other is None or not is_alive(volume) or other is volume or _same_grid(other, volume):
+            return ""
+        return (
+            f"{node.GetName()} has the voxels of {other.GetName()}: masks of {volume.GetName()} are rounded"
+            " to them."
+        )
 
     def choose_segment(self, id_or_name: str | None) -> None:
         """The segment to write to; a name that is not there yet is given to a new segment."""
@@ -73,6 +103,8 @@ class Target:
         """A node is about to go."""
         if node is self._segmentation:
             self._segmentation = None
+        if node is self._volume:
+            self._volume = self._segmentation = None
         if node is self._editor:
             self._editor = None
 
@@ -88,7 +120,7 @@ class Target:
 
     def forget_all(self) -> None:
         """The scene is closed."""
-        self._segmentation, self._kept = None, []
+        self._volume, self._segmentation, self._kept = None, None, []
 
     def write(self, mask: np.ndarray, work: Work, volume_node: Any, others: list[Work]) -> None:
         """Write an approved mask; what was approved before on this slice in this segment stays.
@@ -167,12 +199,14 @@ class Target:
         return work.voxels[1]
 
     def _ready(self, volume_node: Any) -> tuple[Any, str]:
+        """Segmentation and segment for a volume's masks, made where there are none."""
         if not is_alive(volume_node):
             raise StepError("The volume is gone; choose a volume.")
+        if volume_node is not self._volume:
+            self.choose_volume(volume_node)
         if self.segmentation is None:
-            self._segmentation = ensure_segmentation(
-                self._scene, volume_node, f"{volume_node.GetName()} segmentation"
-            )
+            name = f"{volume_node.GetName()} segmentation"
+            self.choose_segmentation(ensure_segmentation(self._scene, volume_node, name))
         if self._found() is None:
             self._segment = ensure_segment(self._segmentation, self._name or SEGMENT_NAME)
             self._found()
@@ -199,6 +233,15 @@ class Target:
         if node is None or node.GetSegmentation().GetSegment(segment_id) is None:
             raise StepError(_GONE)
         return node
+
+
+def _same_grid(one: Any, other: Any) -> bool:
+    """Whether two volume nodes have the same voxels of the world."""
+    try:
+        grids = [to_world_of(node) @ ijk_to_ras_of(node) for node in (one, other)]
+    except InputError:
+        return False
+    return bool(np.allclose(*grids, atol=1e-4))
 
 
 def trimmed(view: ViewSlice, used: np.ndarray) -> tuple[ViewSlice, tuple[slice, slice]]:

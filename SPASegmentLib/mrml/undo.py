@@ -10,7 +10,7 @@ from SPASegmentLib.mrml.inference_requests import InferenceRequests
 from SPASegmentLib.mrml.navigation import SliceNavigation
 from SPASegmentLib.mrml.profile_controller import ProfileLearning
 from SPASegmentLib.mrml.target import Target
-from SPASegmentLib.mrml.work import STILL_COMPUTING, Trail, Work, session_of
+from SPASegmentLib.mrml.work import StillComputingError, Trail, Work, session_of
 
 if TYPE_CHECKING:
     from SPASegmentLib.mrml.screen import Tone
@@ -56,7 +56,7 @@ class UndoRedo:
         """Bring back the step undone last; forward over slices. Raises StepError."""
         work = self._trail.current
         if work is not None and work.computing:
-            raise StepError(STILL_COMPUTING)
+            raise StillComputingError
         if work is not None and work.can_redo:
             self._requests.revived(work, self._redo_step)
             return

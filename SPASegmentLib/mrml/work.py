@@ -29,6 +29,15 @@ LIVE = 4
 """Sessions kept whole; older ones are kept as logs and computed again when they are needed."""
 SEED_FIRST = "Click a seed on the object first."
 STILL_COMPUTING = "The last step is still being computed; wait for it or cancel it first."
+
+
+class StillComputingError(StepError):
+    """A step has to wait for the one before."""
+
+    def __init__(self) -> None:
+        super().__init__(STILL_COMPUTING)
+
+
 KEPT = 1000
 """Works kept at all; what was approved on older ones stays, but is not undone here any more."""
 
@@ -164,11 +173,15 @@ class Work:
 
 
 class Trail:
-    """Works in the order they were begun. Undo walks back over it, redo forward."""
+    """Works in the order they were begun. Undo walks back over those of the chosen volume, redo forward.
+
+    volume_id: of the chosen volume node, "" for none.
+    """
 
     def __init__(self) -> None:
         self._works: list[Work] = []
         self.current: Work | None = None
+        self.volume_id = ""
 
     def __iter__(self) -> Iterator[Work]:
         return iter(tuple(self._works))
@@ -209,17 +222,20 @@ class Trail:
 
     def before(self) -> Work | None:
         """The work undo goes to when nothing is left to undo in the current one."""
-        works = self._works
-        if self.current is None:
-            return next((work for work in reversed(works) if not work.empty), None)
-        at = works.index(self.current)
-        return next((work for work in reversed(works[:at]) if not work.empty), None)
+        works = self._here()
+        if self.current in works:
+            works = works[: works.index(self.current)]
+        return next((work for work in reversed(works) if not work.empty), None)
 
     def after(self) -> Work | None:
         """The work redo goes to when nothing is left to redo in the current one."""
-        works = self._works
+        works = self._here()
         start = works.index(self.current) + 1 if self.current in works else 0
         return next((work for work in works[start:] if work.empty and work.can_redo), None)
+
+    def _here(self) -> list[Work]:
+        """Those of the chosen volume."""
+        return [work for work in self._works if work.view.volume_id == self.volume_id]
 
     def rest(self) -> None:
         """Keep the latest sessions whole, and logs of the others."""
@@ -232,9 +248,9 @@ class Trail:
 
 
 def session_of(work: Work) -> Session:
-    """The session of a work. Raises StepError where its first proposal is still being computed."""
+    """The session of a work. Raises StillComputingError where its first proposal is awaited."""
     if work.session is None:
-        raise StepError(STILL_COMPUTING)
+        raise StillComputingError
     return work.session
 
 

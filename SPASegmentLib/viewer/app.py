@@ -15,19 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from SPASegmentLib.errors import SPASegmentError
-from SPASegmentLib.imaging.headers import Limits
 from SPASegmentLib.mrml.controller import Controller
 from SPASegmentLib.mrml.keys import ALSO, KEYS
 from SPASegmentLib.mrml.layout import LARGE, SMALL, link_views
+from SPASegmentLib.mrml.seeds import Seed, SeedPoints
 from SPASegmentLib.viewer import page
 from SPASegmentLib.viewer.downloads import has_voxels, read_slicer_segmentation, write_slicer_segmentation
 from SPASegmentLib.viewer.keys import strokes
 from SPASegmentLib.viewer.navigation import Navigation, observe_clicks
 from SPASegmentLib.viewer.open_volumes import OpenVolume, OpenVolumes
-from SPASegmentLib.viewer.options import MEGABYTE, ViewerOptions
+from SPASegmentLib.viewer.opening import VolumeOpening
+from SPASegmentLib.viewer.options import ViewerOptions
 from SPASegmentLib.viewer.resume import Kept, Memory, what_is_lost
 from SPASegmentLib.viewer.surface import Surface
-from SPASegmentLib.viewer.uploads import UPLOADS_KEPT
 from SPASegmentLib.viewer.views import logic_of, slice_pane, three_d_pane
 from SPASegmentLib.viewer.volumes import (
     Choice,
@@ -42,10 +42,6 @@ logger = logging.getLogger(__name__)
 
 LARGE_STREAM, SOLID_STREAM = "spa-large", "spa-3d"
 SMALL_STREAMS = tuple(f"spa-small-{k}" for k in range(1, 5))
-MEMORY_FOR_UPLOADS = 1024 * MEGABYTE
-"""Bytes of voxels all open uploads may have at least, however small each one sent may be."""
-MOST_UNPACKED = 100
-"""Bytes of voxels one byte of an upload may become, where there are many: scans are packed 2 to 20 times."""
 KEEP_EVERY = 0.7
 """Seconds the interaction may be ahead of what is kept for a restart."""
 
@@ -71,6 +67,8 @@ class Viewer:
         self.link = link_views(self.app.scene, self.large.node.GetID(), small_ids)
         for pane in (self.large, *self.small):
             pane.resized.append(self.link.update)
+        self.points = SeedPoints(self.app.scene)
+        self.points.node.SetLocked(True)  # a click on a point is a click on the image
         self.controller = Controller(
             self.app.scene,
             model=options.model,
@@ -84,8 +82,12 @@ class Viewer:
         for choice in [*(file_choice(path) for path in options.volumes), *built_in_samples()]:
             self.library.add(choice)
         self.open_volumes = OpenVolumes(self.app.scene, [self.large.node.GetID(), self.solid.node.GetID()])
-        self.model_window: tuple[float, float] | None = None
-        self._held_by_uploads = 0
+        self.opening = VolumeOpening(
+            self.open_volumes, self.library, self._bring, self.job, options.max_upload
+        )
+        self._first_wish = self.opening.wish()
+        self._shown: OpenVolume | None = None
+        self._jobs: dict[object, str] = {}
         self._keep_timer: asyncio.TimerHandle | None = None
         self._kept_masks: dict[str, int] = {}
         self._offer: Kept | None = None
@@ -105,10 +107,12 @@ class Viewer:
 
     async def start(self) -> None:
         """Show the first volume and the profile asked for; offer to resume where something was kept."""
-        self.model_window = await asyncio.to_thread(_window_of, self.options.model)
+        self.navigation.model_window = await asyncio.to_thread(_window_of, self.options.model)
+        if self.options.window is not None:
+            self.choose_window("manual", self.options.window)
         self.controller.prepare()
         self.controller.refresh_profiles()
-        await self.open(next(iter(self.library.choices)))
+        await self.open(next(iter(self.library.choices)), self._first_wish)
         if self.options.profile is not None:
             self.controller.set_profile(self.options.profile)
         kept = self.memory.read() if self.memory is not None else None
@@ -131,25 +135,25 @@ class Viewer:
     @property
     def volume(self) -> Any:
         """The volume node on the screen, or None."""
-        return self.open_volumes.current.node if self.open_volumes.current is not None else None
+        return self._shown.node if self._shown is not None else None
 
     @property
     def segmentation(self) -> Any:
         """Its segmentation node, or None."""
-        return self.open_volumes.current.segmentation if self.open_volumes.current is not None else None
+        return self._shown.segmentation if self._shown is not None else None
 
     @property
     def choice(self) -> Choice | None:
         """Which entry of the list is on the screen."""
-        return self.open_volumes.current.choice if self.open_volumes.current is not None else None
+        return self._shown.choice if self._shown is not None else None
 
-    async def open(self, key: str) -> None:
+    async def open(self, key: str, wish: int | None = None) -> None:
         """Read and show an entry of the list; a refusal leaves what is shown. Raises nothing."""
         choice = self.library.choices.get(key)
         if choice is None:
             return
         try:
-            await self.show(choice)
+            await self.opening.show(choice, wish)
         except SPASegmentError as error:
             self.complain(str(error))
             with self.server.state as state:
@@ -159,64 +163,45 @@ class Viewer:
 
     async def open_upload(self, path: Path, title: str) -> None:
         """Read and show what was sent. Raises InputError for what is no volume."""
-        folder = path if path.is_dir() else path.parent.parent
-        choice = file_choice(path, key=f"upload:{folder.name}", label=title, limits=self._upload_limits)
-        await self.show(choice)
-        self.library.add(choice)
+        self._end_job("upload")
+        choice, shown = await self.opening.show_upload(path, title)
         with self.server.state as state:
             state.volumes = self.library.items()
-
-    def _upload_limits(self) -> Limits:
-        """What one more upload may take of this computer's memory."""
-        most = max(UPLOADS_KEPT * self.options.max_upload, MEMORY_FOR_UPLOADS)
-        return Limits(ratio=MOST_UNPACKED, decoded=most - self._held_by_uploads)
+        if not shown:
+            self.complain(f"{choice.label} was read and is in the list of volumes; choose it there.")
 
     def spare_upload(self) -> str | None:
         """Close the oldest upload that is not on the screen and holds nothing approved; its ID, or None."""
-        for key, choice in self.library.choices.items():
-            opened = self.open_volumes.find(key)
-            if not choice.is_upload or choice is self.choice:
-                continue
-            if opened is not None and has_voxels(opened.segmentation):
-                continue
-            self.open_volumes.remove(key)
-            del self.library.choices[key]
-            with self.server.state as state:
-                state.volumes = self.library.items()
-            self.complain(f"{choice.label} was closed to make room for another upload.")
-            return key.removeprefix("upload:")
-        return None
-
-    async def show(self, choice: Choice) -> None:
-        """Show a choice, read where it is not open yet. Raises InputError where it cannot be read."""
-        opened = self.open_volumes.find(choice.key)
-        if opened is None:
-            self._held_by_uploads = self.open_volumes.free_uploads()
-            with self.job(f"Reading {choice.label}…"):
-                volume = await asyncio.to_thread(choice.load)
-            opened = self.open_volumes.put(choice, volume)
-        self._bring(opened)
+        choice = self.opening.spare_upload(self.choice)
+        if choice is None:
+            return None
+        with self.server.state as state:
+            state.volumes = self.library.items()
+        self.complain(f"{choice.label} was closed to make room for another upload.")
+        return choice.key.removeprefix("upload:")
 
     def _bring(self, opened: OpenVolume) -> None:
-        """Work on this volume from now on."""
-        self._clicked = None
+        """Work on this volume from now on; it is as it was left."""
+        leaves = self._shown
+        if leaves is not None and leaves is not opened:
+            leaves.seen, leaves.segment = self.navigation.seen(), self.controller.screen.segment
+        self._clicked, self._shown = None, opened
         self.surface.hide()
         self.open_volumes.bring_forward(opened)
-        self.navigation.show(opened.node)
+        choice = opened.choice
+        self.navigation.show(opened)
         self.controller.set_volume(opened.node)
         self.controller.set_segmentation(opened.segmentation)
-        if self.controller.screen.segment is None:
-            self.controller.set_segment("Nodule" if opened.choice.places else "Segment")
-        choice = opened.choice
-        self.navigation.set_window(choice.window if opened.is_ct else "auto", self.model_window)
-        if choice.places:
+        self.controller.set_segment(opened.segment or ("Nodule" if choice.places else "Segment"))
+        if choice.places and opened.seen is None:
             self.navigation.visit(choice.places[0].ras)
         with self.server.state as state:
             state.volumes, state.volume = self.library.items(), choice.key
             state.places = [place.name for place in choice.places]
             state.image_warnings = list(opened.warnings)
-            state.is_ct, state.show_3d, state.problem = opened.is_ct, False, ""
+            state.show_3d, state.problem = False, ""
             state.cursor = None
+            state.screen = page.shown(self.controller.screen, sized=opened.is_sized)
         self.refresh()
 
     # The controller
@@ -228,8 +213,16 @@ class Viewer:
 
     def _on_click(self, ras: tuple[float, float, float], positive: bool) -> None:
         if self.volume is not None:
-            self._clicked = ras
+            positive = positive and not self.server.state.excluding
+            self.exclude(False)
+            if positive:
+                self._clicked = ras
             self.controller.seed(ras, positive=positive, slice_node=self.large.node)
+
+    def exclude(self, on: bool) -> None:
+        """Whether the next click marks what does not belong; only where there is a proposal to correct."""
+        with self.server.state as state:
+            state.excluding = on and self.controller.screen.recommendation is not None
 
     def zoom(self) -> None:
         """Look at the object closely, or at the whole slice again."""
@@ -244,10 +237,12 @@ class Viewer:
 
     def _on_screen(self, screen: Any) -> None:
         with self.server.state as state:
-            state.screen = page.shown(screen)
+            state.screen = page.shown(screen, sized=self._shown is None or self._shown.is_sized)
             state.profiles = list(screen.profiles)
             state.profile = screen.profile or ""
             state.learn = screen.learn
+            state.excluding = state.excluding and screen.recommendation is not None
+        self.points.show([Seed(seed[:3], seed[3]) for seed in screen.seeds])
         if (screen.cards, screen.iteration) != self._drawn:
             self._drawn = (screen.cards, screen.iteration)
             for pane in (self.large, *self.small):
@@ -267,6 +262,14 @@ class Viewer:
             state.segment = self.controller.screen.segment or ""
             state.has_surface = has_voxels(self.segmentation)
         self.navigation.tell()
+
+    def choose_window(self, name: str, by_hand: tuple[float, float] | None = None) -> None:
+        """Show intensities in a window of `navigation.PRESET_NAMES`; one set by hand is the model's, too.
+
+        by_hand: (low, high). Raises InputError for what is no window.
+        """
+        self.controller.set_window(by_hand if name == "manual" else None)
+        self.navigation.set_window(name, by_hand)
 
     def name_segment(self, name: str) -> None:
         """Work on the structure of this name, a new one where there is none."""
@@ -304,19 +307,31 @@ class Viewer:
 
     @contextmanager
     def job(self, words: str) -> Iterator[None]:
-        """Say that something takes a while."""
+        """Say that something takes a while; of several jobs the one begun last is named."""
+        own = object()
+        self._jobs[own] = words
         with self.server.state as state:
             state.job, state.job_share, state.problem = words, None, ""
         try:
             yield
         finally:
-            with self.server.state as state:
-                state.job, state.job_share = "", None
+            self._end_job(own)
+
+    def _end_job(self, which: object) -> None:
+        self._jobs.pop(which, None)
+        with self.server.state as state:
+            state.job, state.job_share = next(reversed(self._jobs.values()), ""), None
 
     def uploading(self, name: str, share: float) -> None:
         """Show how much of an upload has arrived. share: in [0, 1]."""
+        words = self._jobs["upload"] = f"Sending {name}…"
         with self.server.state as state:
-            state.job, state.job_share, state.problem = f"Sending {name}…", min(max(share, 0.0), 1.0), ""
+            state.job, state.job_share, state.problem = words, min(max(share, 0.0), 1.0), ""
+
+    def upload_failed(self, sentence: str) -> None:
+        """An upload has ended without a volume, or with something to say about it."""
+        self._end_job("upload")
+        self.complain(sentence)
 
     def pages_changed(self, count: int) -> None:
         """Say on every page that others show and change the same."""
@@ -336,7 +351,7 @@ class Viewer:
     def complain(self, sentence: str) -> None:
         """Say what went wrong, in one sentence, until it is dismissed."""
         with self.server.state as state:
-            state.problem, state.job, state.job_share = sentence, "", None
+            state.problem = sentence
 
     # Keeping and resuming
 
@@ -416,7 +431,8 @@ class Viewer:
         try:
             for key in (*kept.others, kept.volume):
                 if key in self.library.choices:
-                    await self.show(self.library.choices[key])
+                    if not await self.opening.show(self.library.choices[key]):
+                        return
                     self._load_masks(self.memory)
         except SPASegmentError as error:
             self.complain(str(error))
@@ -427,7 +443,7 @@ class Viewer:
 
     def _load_masks(self, memory: Memory) -> None:
         """The approved voxels of the volume on the screen, where there are any."""
-        opened = self.open_volumes.current
+        opened = self._shown
         if opened is not None and memory.masks(opened.name).exists():
             read_slicer_segmentation(opened.segmentation, memory.masks(opened.name))
             opened.segmentation.SetReferenceImageGeometryParameterFromVolumeNode(opened.node)

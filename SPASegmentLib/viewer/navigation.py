@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from SPASegmentLib.errors import InputError
+from SPASegmentLib.mrml.volumes import array_of, ijk_to_ras_of
 from SPASegmentLib.viewer.views import REST_SECONDS, Pane
+
+if TYPE_CHECKING:
+    from SPASegmentLib.viewer.open_volumes import OpenVolume
+
+Window = tuple[float, float]
 
 PRESETS = {"lung": (-1350.0, 150.0), "soft": (-160.0, 240.0), "bone": (-450.0, 1550.0)}
 """Low and high in Hounsfield units."""
@@ -18,7 +27,12 @@ PRESET_NAMES = {
     "bone": "Bone",
     "auto": "Automatic",
     "model": "As the model sees it",
+    "manual": "By hand",
 }
+ORIENTATIONS = ("Sagittal", "Coronal", "Axial")
+"""In the order of the axes R, A, S that they lie across."""
+THICK = 1.5
+"""Slices so many times as thick as their pixels are wide are looked at as they were acquired."""
 CLOSE_UP = 52.0
 """mm across when a place is visited."""
 ROOM = 4.5
@@ -27,38 +41,74 @@ CURSOR_STEP, CURSOR_STRIDE = 0.6, 4.0
 """Percent of the view one keystroke moves the cross, alone and with Shift."""
 
 
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """How a volume was looked at. slice_to_ras: (4, 4). window: its name, and intensities set by hand."""
+
+    orientation: str
+    slice_to_ras: np.ndarray
+    field_of_view: tuple[float, ...]
+    origin: tuple[float, ...]
+    window: str
+
+
 class Navigation:
-    """The large view's place in the volume. `rest` is called when it has moved, for what may follow later."""
+    """The large view's place in the volume, and its window. model_window: the model's for a CT, or None."""
 
     def __init__(self, server: Any, logic: Any, large: Pane, small: tuple[Pane, ...]) -> None:
         """logic: the large view's slice logic."""
         self._server, self._logic = server, logic
         self._large, self._small = large, small
-        self._volume: Any = None
+        self._opened: OpenVolume | None = None
         self._told: tuple[Any, ...] = ()
+        self._frame: Callable[[], None] | None = None
+        self._by_hand: Window | None = None
+        self.model_window: Window | None = None
         large.view.modified.connect(self._on_moved)
+        large.resized.append(self._frame_again)
 
     @property
     def node(self) -> Any:
         """The large view's slice node."""
         return self._large.node
 
-    def show(self, volume: Any) -> None:
-        """Show a volume node in all slice views, whole, in the middle."""
-        self._volume = volume
-        for pane in (self._large, *self._small):
-            pane.view.set_background_volume_id(volume.GetID() if volume else None)
-        if volume is not None:
-            self.orient("Axial")
+    @property
+    def _volume(self) -> Any:
+        return self._opened.node if self._opened is not None else None
 
-    def orient(self, orientation: str) -> None:
-        """Turn the view to Axial, Sagittal or Coronal, along the voxels' own axes, and fit the slice."""
-        if orientation not in ("Axial", "Sagittal", "Coronal") or self._volume is None:
+    def show(self, opened: OpenVolume) -> None:
+        """Show a volume in all slice views: as it was left, or else whole and in the middle."""
+        self._opened = opened
+        for pane in (self._large, *self._small):
+            pane.view.set_background_volume_id(opened.node.GetID())
+        with self._server.state as state:
+            state.is_ct, state.flat = opened.is_ct, opened.is_flat
+            state.unit = "mm²" if opened.is_sized else "px"
+        seen: Seen | None = opened.seen
+        self.orient(seen.orientation if seen is not None else _opening_orientation(opened.node), anew=True)
+        if seen is not None:
+            self.node.GetSliceToRAS().DeepCopy(seen.slice_to_ras.ravel())
+            self.node.SetXYZOrigin(*seen.origin)
+            self.node.SetFieldOfView(*seen.field_of_view)
+            self.node.UpdateMatrices()
+            self._frame = None
+        first = "manual" if self._by_hand is not None else opened.choice.window if opened.is_ct else "auto"
+        self.set_window(seen.window if seen is not None else first, self._by_hand)
+
+    def seen(self) -> Seen:
+        """How the volume is looked at now."""
+        node, state = self.node, self._server.state
+        matrix = array_of(node.GetSliceToRAS())
+        return Seen(state.orientation, matrix, node.GetFieldOfView(), node.GetXYZOrigin(), str(state.window))
+
+    def orient(self, orientation: str, *, anew: bool = False) -> None:
+        """Turn the view along the voxels' own axes, and fit the slice. anew: in the middle of the volume."""
+        if orientation not in ORIENTATIONS or self._volume is None:
             return
-        before = self.centre()
+        before = None if anew else self.centre()
         self.node.SetOrientation(orientation)
         self._logic.RotateSliceToLowestVolumeAxes(False)
-        self._logic.FitSliceToBackground()
+        self._fit()
         with self._server.state as state:
             state.orientation = orientation
         if before is not None and self._inside(before):
@@ -70,21 +120,40 @@ class Navigation:
         """(3,) RAS in mm of the middle of the large view."""
         if self._volume is None:
             return None
-        matrix = self.node.GetSliceToRAS()
-        return np.array([matrix.GetElement(row, 3) for row in range(3)])
+        return array_of(self.node.GetSliceToRAS())[:3, 3]
 
     def jump(self, ras: Any) -> None:
         """Show the slice through a point, without moving the picture."""
         self.node.JumpSliceByOffsetting(*map(float, ras))
 
+    def touched(self) -> None:
+        """The user has zoomed or moved the picture: it is not framed anew when the view changes its size."""
+        self._frame = None
+
+    def _fit(self) -> None:
+        self._logic.FitSliceToBackground()
+        self._frame = self._logic.FitSliceToBackground
+
+    def _frame_again(self) -> None:
+        """The view has another size, at first the page's own: what was framed is framed again."""
+        if self._frame is not None and self._volume is not None:
+            offset = self.node.GetSliceOffset()
+            self._frame()
+            self._logic.SetSliceOffset(offset)
+            self.tell()
+
     def visit(self, ras: Any, across: float = CLOSE_UP) -> None:
         """Look at a point closely. across: mm the view's shorter side shows, at least."""
+        self._centre_on(ras, across)
+        self._frame = partial(self._centre_on, ras, across)
+        self._logic.SnapSliceOffsetToIJK()
+        self.tell()
+
+    def _centre_on(self, ras: Any, across: float) -> None:
         self.node.JumpSliceByCentering(*map(float, ras))
         width, height, depth = self.node.GetFieldOfView()
         scale = across / max(min(width, height), 1e-6)
         self.node.SetFieldOfView(width * scale, height * scale, depth)
-        self._logic.SnapSliceOffsetToIJK()
-        self.tell()
 
     def zoom(self, ras: Any, area: float) -> None:
         """Look at an object of so many mm2 around a point, or at the whole slice where that is so already."""
@@ -92,7 +161,7 @@ class Navigation:
         across = max(ROOM * 2 * math.sqrt(max(area, 1.0) / math.pi), 25.0)
         if ras is None or min(width, height) < 1.15 * across:
             offset = self.node.GetSliceOffset()
-            self._logic.FitSliceToBackground()
+            self._fit()
             self._logic.SetSliceOffset(offset)
             self.tell()
         else:
@@ -100,26 +169,40 @@ class Navigation:
 
     def slide(self, offset: float) -> None:
         """Show the slice at this offset in mm; the small views follow when it rests."""
+        if self._volume is None:
+            return
         self.hold_small()
-        self._logic.SetSliceOffset(float(offset))
+        low, high, _step = self._range()
+        self._logic.SetSliceOffset(min(max(float(offset), low), high))
         self.tell()
 
     def scroll(self, steps: int) -> None:
         """Move by slices without carrying anything over."""
-        low, high, step = self._range()
-        self.slide(min(max(self.node.GetSliceOffset() + steps * step, low), high))
+        if self._volume is not None:
+            self.slide(self.node.GetSliceOffset() + steps * self._range()[2])
 
     def hold_small(self) -> None:
         """Let the small views wait until the large one rests."""
         for pane in self._small:
             pane.render.hold(REST_SECONDS)
 
-    def set_window(self, name: str, model_window: tuple[float, float] | None) -> None:
-        """Show intensities in a preset's window, the model's own, or one that fits the volume."""
-        display = self._volume.GetScalarVolumeDisplayNode() if self._volume is not None else None
-        if display is None or name not in PRESET_NAMES:
+    def set_window(self, name: str, by_hand: Window | None = None) -> None:
+        """Show intensities in a preset's window, the model's, one set by hand, or one that fits the volume.
+
+        by_hand: (low, high) for "manual". Raises InputError for what is no window.
+        """
+        if name not in PRESET_NAMES:
             return
-        chosen = model_window if name == "model" else PRESETS.get(name)
+        if name == "manual":
+            if by_hand is None or not (np.isfinite(by_hand).all() and by_hand[0] < by_hand[1]):
+                raise InputError("The window's first intensity must lie below its second one.")
+            self._by_hand = by_hand
+        else:
+            self._by_hand = None
+        display = self._volume.GetScalarVolumeDisplayNode() if self._volume is not None else None
+        if display is None or display.IsA("vtkMRMLVectorVolumeDisplayNode"):
+            return
+        chosen = {"model": self.model_window, "manual": by_hand}.get(name, PRESETS.get(name))
         if chosen is None:
             display.SetAutoWindowLevel(True)
         else:
@@ -127,6 +210,7 @@ class Navigation:
             display.SetWindowLevelMinMax(*chosen)
         with self._server.state as state:
             state.window = name if chosen is not None else "auto"
+            state.window_low, state.window_high = display.GetWindowLevelMin(), display.GetWindowLevelMax()
         self.tell()
 
     def at(self, x: float, y: float) -> tuple[float, float, float]:
@@ -161,18 +245,19 @@ class Navigation:
             return
         low, high, step = self._range()
         offset = self.node.GetSliceOffset()
-        told = (low, high, step, round(offset, 3), self._letters(), self._window_text())
+        letters = self._letters() if self._opened is not None and self._opened.has_sides else [""] * 4
+        window, seen = self._window_text(), self._model_sees()
+        told = (low, high, step, round(offset, 3), letters, window, seen, self._volume.GetID())
         if told == self._told:
             return
         self._told = told
-        count = round((high - low) / step) + 1 if step > 0 else 1
-        number = min(max(round((offset - low) / step) + 1, 1), count) if step > 0 else 1
+        count = round((high - low) / step) + 1
+        number = min(max(round((offset - low) / step) + 1, 1), count)
         with self._server.state as state:
             state.slice_min, state.slice_max, state.slice_step = low, high, step
-            state.slice_at = offset
-            state.slice_text = f"{number} of {count}  ·  {offset:.1f} mm"
-            state.letters = self._letters()
-            state.window_text = self._window_text()
+            state.slice_at, state.slice_count = offset, count
+            state.slice_text = f"{number} of {count}" + (f"  ·  {offset:.1f} mm" if count > 1 else "")
+            state.letters, state.window_text, state.model_sees = letters, window, seen
 
     def _on_moved(self, _view: Any) -> None:
         if self._volume is not None and round(self.node.GetSliceOffset(), 3) != (self._told or [0] * 4)[3]:
@@ -180,8 +265,13 @@ class Navigation:
             self.tell()
 
     def _range(self) -> tuple[float, float, float]:
-        low, high = self._large.view.get_slice_range()
-        return low, high, self._large.view.get_slice_step()
+        """Offsets in mm of the first and the last slice along the view, and from one to the next."""
+        matrix, normal = ijk_to_ras_of(self._volume), array_of(self.node.GetSliceToRAS())[:3, 2]
+        along = normal @ matrix[:3, :3]
+        axis = int(np.argmax(np.abs(along)))
+        first = float(normal @ matrix[:3, 3])
+        last = first + float(along[axis]) * (self._volume.GetImageData().GetDimensions()[axis] - 1)
+        return min(first, last), max(first, last), float(abs(along[axis]))
 
     def _inside(self, ras: np.ndarray) -> bool:
         bounds = [0.0] * 6
@@ -200,7 +290,35 @@ class Navigation:
         display = self._volume.GetScalarVolumeDisplayNode()
         if display is None or display.IsA("vtkMRMLVectorVolumeDisplayNode"):
             return ""
-        return f"W {display.GetWindow():.0f}  L {display.GetLevel():.0f}"
+        return _told_window(display.GetWindowLevelMin(), display.GetWindowLevelMax())
+
+    def _model_sees(self) -> str:
+        """In which window the model sees the slice, where that is not the one shown."""
+        display = self._volume.GetScalarVolumeDisplayNode()
+        if display is None or display.IsA("vtkMRMLVectorVolumeDisplayNode") or self._by_hand is not None:
+            return ""
+        if self._opened is not None and self._opened.is_ct and self.model_window is not None:
+            shown = (display.GetWindowLevelMin(), display.GetWindowLevelMax())
+            same = np.allclose(shown, self.model_window, atol=0.5)
+            return "" if same else f"the model sees {_told_window(*self.model_window)}"
+        return "the model fits it to each slice" if display.GetAutoWindowLevel() else ""
+
+
+def _told_window(low: float, high: float) -> str:
+    width, level = high - low, (high + low) / 2
+    digits = 0 if width >= 20 else 3
+    return f"W {width:.{digits}f}  L {level:.{digits}f}"
+
+
+def _opening_orientation(volume: Any) -> str:
+    """As the slices were acquired where they are thick, or are but one picture; else axial."""
+    matrix = ijk_to_ras_of(volume)[:3, :3]
+    sizes = np.array(volume.GetImageData().GetDimensions())
+    lengths = np.linalg.norm(matrix, axis=0)
+    across = int(np.argmin(sizes)) if sizes.min() == 1 else int(np.argmax(lengths))
+    if sizes.min() > 1 and lengths[across] < THICK * np.median(lengths):
+        return "Axial"
+    return ORIENTATIONS[int(np.argmax(np.abs(matrix[:, across])))]
 
 
 def _letter(direction: list[float]) -> str:
@@ -222,6 +340,12 @@ def observe_clicks(large: Pane, navigation: Navigation, clicked: OnClick) -> Non
     def turned(_caller: Any, _event: str) -> None:
         navigation.hold_small()
 
-    interactor.AddObserver("LeftButtonPressEvent", pressed)
+    def moved(_caller: Any, _event: str) -> None:
+        navigation.touched()
+
+    # Before Slicer's own tools, to which Ctrl with the left button means something else.
+    interactor.AddObserver("LeftButtonPressEvent", pressed, 10.0)
+    interactor.AddObserver("RightButtonPressEvent", moved, 10.0)
+    interactor.AddObserver("MiddleButtonPressEvent", moved, 10.0)
     interactor.AddObserver("MouseWheelForwardEvent", turned, 10.0)
     interactor.AddObserver("MouseWheelBackwardEvent", turned, 10.0)

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from SPASegmentLib.imaging.types import Volume
+from SPASegmentLib.imaging.slicing import is_ct
+from SPASegmentLib.imaging.types import UNSIZED, Volume
 from SPASegmentLib.viewer.downloads import has_voxels
 from SPASegmentLib.viewer.volumes import (
     Choice,
@@ -23,7 +24,13 @@ MOST_OPEN = 4
 
 @dataclass(eq=False)
 class OpenVolume:
-    """A volume in the scene. name: stands for its choice in node IDs and file names. size: bytes."""
+    """A volume in the scene.
+
+    name: stands for its choice in node IDs and file names. is_ct: by the file or by its values. size: bytes.
+    is_sized: whether its file states how large pixels are. is_flat: whether it is one picture.
+    has_sides: whether it lies in a patient, and left and right mean something. seen: how it was looked at
+    when another volume took its place. segment: name of the structure worked on then.
+    """
 
     choice: Choice
     node: Any
@@ -32,6 +39,11 @@ class OpenVolume:
     is_ct: bool
     size: int
     warnings: tuple[str, ...] = ()
+    is_sized: bool = True
+    is_flat: bool = False
+    has_sides: bool = True
+    seen: Any = None
+    segment: str | None = None
 
 
 class OpenVolumes:
@@ -63,8 +75,19 @@ class OpenVolumes:
         segmentation = add_segmentation_node(self._scene, node, name)
         segmentation.GetDisplayNode().SetViewNodeIDs(self._views)
         segmentation.GetDisplayNode().SetVisibility3D(False)
-        is_ct, size = volume.modality == "CT", volume.array.nbytes
-        opened = OpenVolume(choice, node, segmentation, name, is_ct, size, volume.warnings)
+        flat, sized = 1 in volume.shape, not any(UNSIZED in sentence for sentence in volume.warnings)
+        opened = OpenVolume(
+            choice,
+            node,
+            segmentation,
+            name,
+            is_ct(volume),
+            volume.array.nbytes,
+            volume.warnings,
+            is_sized=sized,
+            is_flat=flat,
+            has_sides=sized or not flat or volume.modality is not None,
+        )
         self._open[choice.key] = opened
         return opened
 

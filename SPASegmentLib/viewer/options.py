@@ -8,6 +8,8 @@ from pathlib import Path
 
 USUAL_PORT = 8765
 LOCAL = "127.0.0.1"
+EVERYWHERE = ("0.0.0.0", "::")
+"""Hosts that mean all addresses of this computer, and are none."""
 MEGABYTE = 2**20
 
 
@@ -17,7 +19,7 @@ class ViewerOptions:
 
     volumes: files or DICOM folders; none means the built-in sample. host: address to listen at. port: None
     for the usual one, or a free one where it is taken. browser: open the page. max_upload: bytes one upload
-    may have.
+    may have. window: intensities (low, high) that are black and white, on the screen and for the model.
     """
 
     volumes: tuple[Path, ...] = ()
@@ -28,6 +30,7 @@ class ViewerOptions:
     port: int | None = None
     browser: bool = True
     max_upload: int = 1024 * MEGABYTE
+    window: tuple[float, float] | None = None
 
     @property
     def is_local(self) -> bool:

@@ -31,14 +31,21 @@ STATE: dict[str, Any] = {
     "is_ct": False,
     "window": "model",
     "window_text": "",
+    "window_low": 0.0,
+    "window_high": 1.0,
+    "model_sees": "",
+    "flat": False,
+    "unit": "mm²",
     "orientation": "Axial",
     "slice_min": 0.0,
     "slice_max": 1.0,
     "slice_step": 1.0,
     "slice_at": 0.0,
+    "slice_count": 1,
     "slice_text": "",
     "letters": ["", "", "", ""],
     "cursor": None,
+    "excluding": False,
     "show_3d": False,
     "has_surface": False,
     # what is happening
@@ -91,8 +98,11 @@ def stopped(unkept: str) -> str:
     return (ASSETS / "stopped.html").read_text(encoding="utf-8").replace("{words}", words)
 
 
-def shown(screen: Any) -> dict[str, Any]:
-    """A controller's screen as the page draws it; pictures stay here, the page has live views."""
+def shown(screen: Any, *, sized: bool = True) -> dict[str, Any]:
+    """A controller's screen as the page draws it; pictures stay here, the page has live views.
+
+    sized: whether pixels have a size; areas are numbers of pixels else.
+    """
     return {
         "status": screen.status,
         "tone": screen.tone,
@@ -101,13 +111,16 @@ def shown(screen: Any) -> dict[str, Any]:
         "progress": screen.progress,
         "iteration": screen.iteration,
         "seconds": screen.seconds,
-        "cards": [_card(card) for card in screen.cards],
-        "recommendation": None if screen.recommendation is None else _card(screen.recommendation),
+        "cards": [_card(card, sized) for card in screen.cards],
+        "recommendation": None if screen.recommendation is None else _card(screen.recommendation, sized),
         "enabled": sorted(screen.enabled),
         "warnings": list(screen.warnings),
     }
 
 
-def _card(card: Any) -> dict[str, Any]:
+def _card(card: Any, sized: bool) -> dict[str, Any]:
     assert is_dataclass(card) and not isinstance(card, type)
-    return {key: value for key, value in asdict(card).items() if key != "thumbnail"}
+    told = {key: value for key, value in asdict(card).items() if key != "thumbnail"}
+    for key in ("name", "meaning"):
+        told[key] = told[key].replace("mm2", "mm²" if sized else "px")
+    return told

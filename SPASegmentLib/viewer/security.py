@@ -11,10 +11,9 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from SPASegmentLib.viewer.options import ViewerOptions, is_loopback
+from SPASegmentLib.viewer.options import EVERYWHERE, ViewerOptions, is_loopback
 
 COOKIE = "spasegment-viewer"
-EVERYWHERE = ("0.0.0.0", "::")
 PAGES = ("/", "/index.html")
 POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import os
 import signal
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from SPASegmentLib.errors import InputError, SPASegmentError
-from SPASegmentLib.viewer.options import USUAL_PORT, ViewerOptions
+from SPASegmentLib.viewer.options import EVERYWHERE, USUAL_PORT, ViewerOptions
 
 if TYPE_CHECKING:
     from SPASegmentLib.viewer.app import Viewer
@@ -64,7 +65,12 @@ class Service:
         self.viewer: Viewer = Viewer(
             self.trame, self.options, memory=Memory(self.options) if self._keep else None
         )
-        self.uploads = Uploads(self.options.max_upload, self.viewer.open_upload, self.viewer.spare_upload)
+        self.uploads = Uploads(
+            self.options.max_upload,
+            self.viewer.open_upload,
+            self.viewer.spare_upload,
+            self.viewer.opening.upload_begins,
+        )
         bind_triggers(self.trame, self.viewer)
         restrict(self.trame, self.viewer.pages_changed)
         self.trame.controller.on_server_bind.add(self._add_routes)
@@ -87,7 +93,8 @@ class Service:
             raise InputError(
                 f"The viewer could not listen at {self.options.host}:{port}; choose another --port."
             )
-        host = f"[{self.options.host}]" if ":" in self.options.host else self.options.host
+        host = address_for_others(self.options.host)
+        host = f"[{host}]" if ":" in host else host
         self.address = f"http://{host}:{port}/index.html?token={self.guard.token}"
         await self.viewer.start()
 
@@ -220,6 +227,19 @@ def _no_arguments() -> Any:
         yield
     finally:
         sys.argv = before
+
+
+def address_for_others(host: str) -> str:
+    """What others type to reach a server that listens at `host`; of all addresses the one it goes out by."""
+    if host not in EVERYWHERE:
+        return host
+    family, elsewhere = (socket.AF_INET6, "2001:db8::1") if ":" in host else (socket.AF_INET, "192.0.2.1")
+    with socket.socket(family, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+        probe.connect((elsewhere, 9))  # sends nothing; says by which address one would leave this computer
+        own = str(probe.getsockname()[0])
+        if not ipaddress.ip_address(own).is_unspecified:
+            return own
+    return socket.gethostname().lower()
 
 
 def free_port(options: ViewerOptions) -> int:

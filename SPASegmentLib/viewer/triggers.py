@@ -33,7 +33,8 @@ def bind_triggers(server: Any, viewer: Viewer) -> None:
     bind("orient", lambda name: viewer.navigation.orient(_text(name)))
     bind("slide", lambda offset: viewer.navigation.slide(_number(offset)))
     bind("scroll", lambda steps: viewer.navigation.scroll(int(_number(steps))))
-    bind("set_window", lambda name: viewer.navigation.set_window(_text(name), viewer.model_window))
+    bind("set_window", lambda name: viewer.choose_window(_text(name)))
+    bind("set_window_by_hand", lambda low, high: _set_window(viewer, _number(low), _number(high)))
     bind("name_segment", lambda name: viewer.name_segment(_text(name)))
     bind("choose_profile", lambda name: viewer.choose_profile(_text(name)))
     bind("create_profile", lambda name: viewer.create_profile(_text(name)))
@@ -43,9 +44,10 @@ def bind_triggers(server: Any, viewer: Viewer) -> None:
     bind("move_cursor", lambda x, y, far: viewer.navigation.move_cursor(int(x), int(y), bool(far)))
     bind("zoom", viewer.zoom)
     bind("seed_at_cursor", lambda negative: viewer.seed_at_cursor(bool(negative)))
+    bind("exclude", lambda on: viewer.exclude(bool(on)))
     bind("resume", lambda wanted: viewer.resume(bool(wanted)))
     bind("uploading", lambda name, share: viewer.uploading(_text(name), _number(share)))
-    bind("upload_failed", lambda sentence: viewer.complain(_text(sentence)))
+    bind("upload_failed", lambda sentence: viewer.upload_failed(_text(sentence)))
     bind("dismiss", lambda: viewer.complain(""))
     bind("show_help", viewer.toggle_help)
 
@@ -68,6 +70,10 @@ def _go_to(viewer: Viewer, index: Any) -> None:
     at = int(_number(index))
     if 0 <= at < len(places):
         viewer.navigation.visit(places[at].ras)
+
+
+def _set_window(viewer: Viewer, low: float, high: float) -> None:
+    viewer.choose_window("manual", (low, high))
 
 
 def _act(viewer: Viewer, action: Any) -> None:

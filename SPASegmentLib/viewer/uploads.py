@@ -36,13 +36,20 @@ class Uploads:
     """Receives files and hands each complete upload to `opened`, which raises InputError to refuse it."""
 
     def __init__(
-        self, max_bytes: int, opened: Opened, spare: Callable[[], str | None] = lambda: None
+        self,
+        max_bytes: int,
+        opened: Opened,
+        spare: Callable[[], str | None] = lambda: None,
+        begun: Callable[[str], None] = lambda name: None,
     ) -> None:
-        """max_bytes: of one upload. spare: closes an upload nobody needs and returns its ID, or None."""
+        """max_bytes: of one upload. spare: closes an upload nobody needs and returns its ID, or None.
+
+        begun: told the ID of an upload whose first file arrives.
+        """
         sweep()
         self.folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
         self._max, self._most = max_bytes, UPLOADS_KEPT * max_bytes
-        self._opened, self._spare = opened, spare
+        self._opened, self._spare, self._begun = opened, spare, begun
         self._held: dict[str, int] = {}
         self._files: dict[str, int] = {}
         self._complete: set[str] = set()
@@ -97,6 +104,8 @@ class Uploads:
         if self._files[name] > MOST_FILES:
             self.forget(name)
             raise InputError(f"More than {MOST_FILES} files were sent; choose one volume or one series.")
+        if name not in self._held:
+            self._begun(name)
         self._held.setdefault(name, 0)
         whole = False
         try:

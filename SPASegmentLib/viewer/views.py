@@ -81,7 +81,7 @@ class Pane:
         self.name, self.view = name, view
         self.resized: list[Callable[[], None]] = []
         server.state.setdefault(f"{name}_cursor", "default")
-        window = _Window(self, server.state)
+        self.window = window = _Window(self, server.state)
         self._scheduler = RcaImageRenderScheduler(
             window,
             rca_encoder=RcaImageEncoder.TURBO_JPEG,

@@ -160,11 +160,15 @@ def short_hash(text: str) -> str:
 
 
 def _readable(array: np.ndarray) -> np.ndarray:
-    """The voxels in a type VTK has."""
+    """The voxels in a type that VTK has and draws: of 64-bit whole numbers it draws nothing."""
     if array.dtype == bool:
         return array.astype(np.uint8)
     if array.dtype == np.float16:
         return array.astype(np.float32)
+    if array.dtype.kind in "iu" and array.dtype.itemsize == 8:
+        bounds = np.iinfo(np.int32)
+        fits = array.size and bounds.min <= array.min() and array.max() <= bounds.max
+        return array.astype(np.int32 if fits else np.float64)
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 

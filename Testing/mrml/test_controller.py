@@ -98,14 +98,48 @@ def test_cancelling_a_seed_leaves_no_trace(a_controller):
     )
 
 
-def test_approving_while_a_pick_is_computed_is_refused_in_words_and_the_pick_goes_on(a_controller):
+def test_a_key_pressed_while_a_pick_is_computed_comes_after_it(a_controller):
     a_controller.click()
     a_controller.controller.pick(1)
     a_controller.controller.approve()
-    assert a_controller.controller.screen.status == (
-        "The last step is still being computed; wait for it or cancel it first."
-    )
-    assert a_controller.settle().iteration == 2
+    screen = a_controller.controller.screen
+    assert (screen.status, screen.tone) == ("Approval comes after this one; Esc drops it.", "busy")
+    assert a_controller.settle().tone == "done"
+    assert a_controller.work.session.iteration == 2 and a_controller.work.finished
+
+
+def test_a_key_pressed_before_the_first_proposal_is_there_comes_after_it(a_controller):
+    controller = a_controller.open(engine=None)  # the model is loaded with the seed
+    a_controller.controller.close()
+    controller.seed(a_controller.nodules[0])
+    controller.act("take:0")
+    assert controller.screen.status.startswith("Taking alternative 1 comes after this one")
+    controller.act("pick:1")
+    assert controller.screen.status.startswith("Alternative 2 comes after this one"), "one step waits"
+    assert controller.wait(180)
+    assert controller.screen.iteration == 2 and controller.screen.cards
+
+
+def test_esc_drops_the_step_that_waits_and_then_what_is_computed(a_controller):
+    first = a_controller.click()
+    a_controller.controller.pick(1)
+    a_controller.controller.approve()
+    a_controller.controller.cancel()
+    assert a_controller.controller.screen.status == "Computing; Esc cancels."
+    a_controller.controller.cancel()
+    assert a_controller.settle().cards == first.cards and not a_controller.work.finished
+    a_controller.controller.pick(1)
+    a_controller.controller.approve()
+    a_controller.controller.cancel()
+    assert a_controller.settle().iteration == 2 and not a_controller.work.finished
+
+
+def test_a_step_that_waits_for_what_never_comes_is_dropped(a_controller):
+    a_controller.controller.seed(a_controller.nodules[0])
+    a_controller.controller.approve()
+    a_controller.controller.undo()
+    assert a_controller.settle().cards == ()
+    a_controller.click()
     assert not a_controller.work.finished
 
 

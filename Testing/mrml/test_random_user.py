@@ -23,6 +23,7 @@ class RandomActions:
         self.did: Counter[str] = Counter()
         self.said: Counter[str] = Counter()
         self.approvals = self.checked = 0
+        self.coarse = None
         self.reset()
 
     def reset(self) -> None:
@@ -69,6 +70,7 @@ class RandomActions:
         "edit_volume": 0.15,
         "close_scene": 0.1,
         "another_volume": 0.6,
+        "switch_volume": 0.8,
         "reopen": 0.2,
     }
 
@@ -181,6 +183,19 @@ class RandomActions:
             self.key()
         self.bench.controller.set_volume(self.bench.volume)
 
+    def switch_volume(self) -> None:
+        """To one of the same name on a coarser grid, and back."""
+        from slicer_volumes import add_volume_node
+
+        from SPASegmentLib.imaging.types import Volume
+
+        if self.coarse is None or self.coarse.GetScene() is None:
+            chest, matrix = self.bench.chest, self.bench.chest.ijk_to_ras.copy()
+            matrix[:3, :3] = matrix[:3, :3] @ np.diag([1.0, 2.0, 1.0])
+            volume = Volume(chest.array[:, ::2].copy(), matrix, modality="CT", name=chest.name)
+            self.coarse = add_volume_node(self.bench.scene, volume)
+        self.bench.controller.set_volume(self.random.choice([self.coarse, self.bench.volume]))
+
     def delete_segmentation(self) -> None:
         for node in self.segmentations():
             self.bench.scene.RemoveNode(node)
@@ -216,6 +231,8 @@ class RandomActions:
         """Every approved mask that was not undone is in its segment, save where a later slice crosses it."""
         from slicer_volumes import voxels_of
 
+        from SPASegmentLib.imaging.geometry import paste_mask
+
         assert self.bench.controller.wait(60)
         works = [w for w in self.bench.controller._work.trail if w.finished and w.target and not w.stale]
         for work in works:
@@ -224,8 +241,10 @@ class RandomActions:
                 continue  # the user deleted it
             if any(other.key != work.key and crosses(other, work) for other in works):
                 continue
-            held = voxels_of(node, work.target[1], self.bench.chest)
-            missing = int((self.bench.on_grid(work.approved(), work.view) & ~held).sum())
+            view = work.view
+            held = voxels_of(node, work.target[1], view.volume)  # fails on any other grid
+            mask = paste_mask(view.in_plane_order(work.approved()), view.voxel_plane, view.volume)
+            missing = int((mask & ~held).sum())
             assert missing == 0, f"{missing} voxels lost: {work.key} of {[w.key for w in works]}"
             self.checked += 1
 

@@ -25,6 +25,7 @@ from SPASegmentLib.imaging.geometry import paste_mask  # noqa: E402
 from SPASegmentLib.mrml.segments import (  # noqa: E402
     SegmentationUndo,
     SegmentWriter,
+    add_segmentation,
     ensure_segment,
     ensure_segmentation,
 )
@@ -394,8 +395,10 @@ def test_a_segmentation_of_surfaces_is_refused(slicer_app, a_volume_node, segmen
         SegmentWriter(segmentation, segment, a_volume_node)
 
 
-def test_names_are_found_again(slicer_app, a_volume_node, segmentation):
-    assert ensure_segmentation(slicer_app.scene, a_volume_node, "findings") is segmentation
+def test_a_volumes_segmentation_is_found_again_and_so_are_names_of_segments(
+    slicer_app, a_volume_node, segmentation
+):
+    assert ensure_segmentation(slicer_app.scene, a_volume_node, "another name") is segmentation
     first = ensure_segment(segmentation, "nodule")
     assert ensure_segment(segmentation, "nodule") == first
     assert ensure_segment(segmentation, "other") != first
@@ -403,7 +406,7 @@ def test_names_are_found_again(slicer_app, a_volume_node, segmentation):
 
 def test_new_segments_take_their_colours_in_one_order(slicer_app, a_volume_node):
     def colours(name: str) -> list[tuple[float, ...]]:
-        node = ensure_segmentation(slicer_app.scene, a_volume_node, name)
+        node = add_segmentation(slicer_app.scene, a_volume_node, name)
         made = [node.GetSegmentation().GetSegment(ensure_segment(node, f"part {k}")) for k in range(5)]
         return [segment.GetColor() for segment in made]
 

@@ -12,6 +12,7 @@ import traceback
 from pathlib import Path
 
 import slicer
+import vtk
 
 HERE = Path(__file__).resolve().parent
 RESULTS = Path(os.environ["SPASEGMENT_RESULTS"])
@@ -19,12 +20,38 @@ sys.path.insert(0, str(HERE / "support"))
 
 
 def screenshot(name):
-    """The main window as it is, at 1280x800."""
+    """The main window as it is, at 1280x800, and each slice view by itself; returns the views' files.
+
+    A grab leaves black what is drawn by OpenGL, so the views are read from their own windows.
+    """
+    import qt
+
     slicer.app.processEvents()
     slicer.util.forceRenderAllViews()
     slicer.app.processEvents()
-    picture = slicer.util.mainWindow().grab()
+    window, manager = slicer.util.mainWindow(), slicer.app.layoutManager()
+    picture = window.grab()
+    painter = qt.QPainter(picture)
+    files = []
+    for number, tag in enumerate(manager.sliceViewNames()):
+        view = manager.sliceWidget(tag).sliceView()
+        if not view.visible:
+            continue
+        reader = vtk.vtkWindowToImageFilter()
+        reader.SetInput(view.renderWindow())
+        reader.ReadFrontBufferOff()
+        reader.Update()
+        writer = vtk.vtkPNGWriter()
+        files.append(f"{name}-view{number}.png")
+        writer.SetFileName(str(RESULTS.parent / files[-1]))
+        writer.SetInputConnection(reader.GetOutputPort())
+        writer.Write()
+        at = view.mapTo(window, qt.QPoint(0, 0))
+        drawn = qt.QPixmap(str(RESULTS.parent / files[-1]))
+        painter.drawPixmap(at.x(), at.y(), view.width, view.height, drawn)
+    painter.end()
     picture.save(str(RESULTS.parent / f"{name}.png"))
+    return files
 
 
 def main():
@@ -55,13 +82,13 @@ def main():
         user.choose_volume(node)
         scenarios.look(user, "axial", ras)
         user.seed(ras)
-        screenshot("own-layout")
+        results["views"] = {"own-layout": screenshot("own-layout")}
         results["width"] = slicer.util.mainWindow().width
         user.click("layoutButton")
         shown, _small = user.panel.views.chosen()
         shown.JumpSliceByOffsetting(*ras)
         user.wait()
-        screenshot("four-up")
+        results["views"]["four-up"] = screenshot("four-up")
         user.click("layoutButton")
 
     def editors_undo(user, folder):
@@ -105,6 +132,7 @@ def main():
             )
             for plane in scenarios.PLANES
         },
+        "two volumes": with_panel(scenarios.two_volumes),
         "random_user": with_panel(
             lambda user, folder: scenarios.random_user(user, folder, actions=actions, seed=7)
         ),

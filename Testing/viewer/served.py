@@ -46,6 +46,7 @@ def write_truth(service: server.Service, path: Path) -> None:
         "offsets": [node.GetSliceOffset() for node in nodes],
         "views": [list(node.GetFieldOfView()) for node in nodes],
         "segments": list(masks),
+        "points": [list(seed) for seed in viewer.controller.screen.seeds],
         "nodes": viewer.app.scene.GetNumberOfNodes(),
     }
     part = path.with_name("part.npz")

@@ -17,6 +17,8 @@
     if (code === "Space" && !ctrl && state().get("cursor")) return ["seed_at_cursor", event.shiftKey];
     if (!ctrl && (code === "PageUp" || code === "PageDown")) return ["scroll", code === "PageUp" ? 1 : -1];
     if (code === "KeyZ" && !ctrl) return ["zoom"];
+    if (code === "KeyX" && !ctrl) return ["exclude", !state().get("excluding")];
+    if (code === "Escape" && state().get("excluding")) return ["exclude", false];
     if (event.key === "?") return ["show_help"];
     const found = (state().get("keys") || []).find(
       (key) => key.code === code && key.shift === event.shiftKey && key.ctrl === ctrl);

@@ -191,7 +191,8 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         for node in nodes:
             self._box.addItem(node.GetName())
         wanted = self._current if self._current in nodes else None
-        if wanted is None and nodes and not self.noneEnabled:
+        jumps = self._current is not None and bool(nodes)  # as the real one does
+        if wanted is None and nodes and (jumps or not self.noneEnabled):
             wanted = nodes[0]
         if wanted or self.noneEnabled:  # else the real one goes on naming the segment that is gone
             self._choose(wanted)

@@ -61,6 +61,7 @@ class Approval:
 
     def __init__(self, key: Key, drawn: Drawn, before: np.ndarray, after: np.ndarray) -> None:
         self.key, self.normal, self.point = key, drawn.normal, drawn.point
+        self.shape = drawn.sure.shape
         self.sure, self.maybe = np.flatnonzero(drawn.sure), np.flatnonzero(drawn.maybe)
         self.gained, self.lost = np.flatnonzero(after & ~before), np.flatnonzero(before & ~after)
         self.claim = self.sure
@@ -81,7 +82,7 @@ class Oracle:
         self.approvals: list[Approval] = []
         self.voxels: Held = {}
         self._approved_before = False
-        self._grid: tuple[np.ndarray, tuple] | None = None
+        self._grids: dict[str, tuple[np.ndarray, tuple]] = {}
         self.compared = self.approved = self.undone = self.redone = 0
 
     # What is seen
@@ -90,7 +91,7 @@ class Oracle:
         """(K, J, I) bool of every segment of the user's."""
         found = {}
         for node in _nodes("vtkMRMLSegmentationNode"):
-            if not node.GetHideFromEditors() and self._grid is not None:
+            if not node.GetHideFromEditors():
                 for identity in node.GetSegmentation().GetSegmentIDs():
                     found[node.GetID(), identity] = self._read(node, identity)
         return found
@@ -99,8 +100,8 @@ class Oracle:
         """The recommendation that is shown, or candidate 0-3 as its view has it; None where there is none."""
         screen = self._user.screen
         node = next((n for n in _nodes("vtkMRMLSegmentationNode") if n.GetName() == OVERLAYS), None)
-        self._know_the_grid()
-        if screen.recommendation is None or node is None or self._grid is None:
+        volume = self._user.ui.volumeSelector.currentNode()
+        if screen.recommendation is None or node is None or volume is None:
             return None
         if not node.GetNthDisplayNode(0).GetVisibility():
             return None
@@ -110,7 +111,7 @@ class Oracle:
                 return None
             change = node.GetBinaryLabelmapInternalRepresentation(f"{candidate + 1} added, outline")
             parts += [(change, 1, True), (change, 2, False)]
-        return Drawn(parts, *self._grid)
+        return Drawn(parts, *_grid_of(volume))
 
     def target(self) -> Key | None:
         """The segment that is chosen."""
@@ -131,15 +132,13 @@ class Oracle:
         drawn: what an approval was of. just: nothing has happened since. Raises LostVoxelsError for what
         cannot be explained.
         """
-        self._know_the_grid()
         before, now = self.voxels, self.look()
         gone = before.keys() - now.keys()
         if gone and did != "delete":
             raise LostVoxelsError(f"the segments {sorted(gone)} went with {did or 'nothing done'}")
         for approval in [one for one in self.approvals if one.key in gone]:
             approval.certain, approval.key = False, ("", approval.key[1])
-        shape = self._grid[1] if self._grid is not None else (0,)
-        was = {key: before.get(key, np.zeros(shape, bool)) for key in now}
+        was = {key: before.get(key, np.zeros_like(held)) for key, held in now.items()}
         changed = [key for key in now if not np.array_equal(was[key], now[key])]
         self.compared += len(now)
         if did == "approve" and drawn is not None and self._user.screen.recommendation is None:
@@ -157,6 +156,8 @@ class Oracle:
         if key is None or any(other != key for other in changed):
             raise LostVoxelsError(f"an approval into {key} changed {_told(was, now, changed)}")
         before, after = was[key], now[key]
+        if after.shape != drawn.sure.shape:
+            raise LostVoxelsError(f"an approval went into {key}, which is on another volume's grid")
         approval = Approval(key, drawn, before, after)
         kept = np.zeros_like(before)
         for one in self._others(approval):
@@ -235,7 +236,8 @@ class Oracle:
         if key is None or changed != [key]:
             return False
         gained, lost = now[key] & ~was[key], was[key] & ~now[key]
-        for approval in [one for one in self.approvals if one.key[0] == ""]:
+        lost_with = [one for one in self.approvals if one.key[0] == "" and one.shape == now[key].shape]
+        for approval in lost_with:
             beside = gained.copy()
             beside.flat[approval.maybe] = False
             if now[key].flat[approval.sure].all() and not beside.any():
@@ -259,13 +261,16 @@ class Oracle:
         planes = [slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS()) for node in _nodes("vtkMRMLSliceNode")]
         return any(approval.is_on(plane[:3, 2], plane[:3, 3], slack=1.0) for plane in planes)
 
-    def _know_the_grid(self) -> None:
-        volume = self._user.ui.volumeSelector.currentNode()
-        if self._grid is None and volume is not None:
-            self._grid = _matrix(volume.GetIJKToRASMatrix), slicer.util.arrayFromVolume(volume).shape
+    def _grid(self, segmentation) -> tuple[np.ndarray, tuple]:
+        """Of the volume a segmentation was made for, also once that is deleted."""
+        known, identity = self._grids, segmentation.GetID()
+        volume = segmentation.GetNodeReference(segmentation.GetReferenceImageGeometryReferenceRole())
+        if volume is not None:
+            known[identity] = _grid_of(volume)
+        return known[identity]
 
     def _read(self, node, identity: str) -> np.ndarray:
-        grid, shape = self._grid
+        grid, shape = self._grid(node)
         held = np.zeros(shape, bool)
         image = node.GetBinaryLabelmapInternalRepresentation(identity)
         if image is None or image.IsEmpty():
@@ -324,6 +329,11 @@ def _in(parts: list[tuple[object, int, bool]], x: np.ndarray, y: np.ndarray) -> 
         hit[inside] = cells[row[inside], col[inside]] == label
         held = held | hit if added else held & ~hit
     return held
+
+
+def _grid_of(volume) -> tuple[np.ndarray, tuple]:
+    """(4, 4) voxel to RAS, and (K, J, I)."""
+    return _matrix(volume.GetIJKToRASMatrix), slicer.util.arrayFromVolume(volume).shape
 
 
 def _matrix(give) -> np.ndarray:

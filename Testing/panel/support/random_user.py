@@ -34,7 +34,7 @@ MENU = {
     },
     **{"any_key": 6, "nonsense": 3, "scroll": 6, "turn": 3, "choose_segment": 2, "new_segment": 0.6},
     **{"paint": 2, "profile": 1.5, "exchange": 1, "learn": 1, "samples": 1, "window": 1, "layout": 0.6},
-    **{"leave_and_come_back": 0.4, "new_volume": 2, "some_volume": 1.5, "delete_volume": 0.3},
+    **{"leave_and_come_back": 0.4, "new_volume": 2, "some_volume": 3, "delete_volume": 0.3},
     **{"delete_segment": 0.6, "delete_segmentation": 0.3, "close_scene": 0.12},
 }
 """Action -> how often it is done."""
@@ -80,7 +80,8 @@ class RandomUser:
         self._do(lambda: self.user.panel.act(action), kind if kind in SETTLED else "", action)
 
     def _do(self, act, kind: str, name: str) -> None:
-        if kind and (self._waiting or self.random.random() < SETTLED[kind]):
+        waits = kind == "approve" and self.user.screen.busy  # else of a proposal that is not drawn yet
+        if kind and (self._waiting or waits or self.random.random() < SETTLED[kind]):
             self._settle()
         digits = (
             name[-1] if name.startswith("takeButton") else str(int(name[-1]) + 1) if "take:" in name else ""
@@ -232,7 +233,7 @@ class RandomUser:
     def new_volume(self) -> None:
         self._places = [pair for pair in self._places if pair[0].GetScene() is not None]
         if len(self._places) < 2:
-            node, ras = scenarios.rotated_volume()
+            node, ras = scenarios.rotated_volume(coarse=bool(self._places))
             self._places.append((node, ras))
             self.user.choose_volume(node)
 

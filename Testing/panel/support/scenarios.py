@@ -17,10 +17,11 @@ PLANES = ("axial", "sagittal", "coronal", "oblique")
 _PRESETS = {"axial": "Axial", "sagittal": "Sagittal", "coronal": "Coronal", "oblique": "Axial"}
 
 
-def rotated_volume():
+def rotated_volume(*, coarse: bool = False):
     """A CT-like volume rotated by 12 degrees, 96 x 80 x 40 voxels of 0.8 x 0.9 x 2 mm, with two objects.
 
-    Returns the node and the middle of the first object in RAS.
+    coarse: every second column and row of it, under the same name. Returns the node and the middle of the
+    first object in RAS.
     """
     rng = np.random.default_rng(3)
     k, j, i = np.mgrid[:40, :80, :96].astype(float)
@@ -35,6 +36,10 @@ def rotated_volume():
     turn.Translate(12.0, -30.0, 55.0)
     turn.RotateWXYZ(12.0, 1.0, 2.0, 3.0)
     turn.Scale(-0.8, -0.9, 2.0)
+    if coarse:
+        array = array[:, ::2, ::2]
+        turn.Scale(2.0, 2.0, 1.0)
+        centre[:2] /= 2
     matrix = slicer.util.arrayFromVTKMatrix(turn.GetMatrix())
     node = slicer.util.addVolumeFromArray(
         np.clip(array, -1024, 3071).astype(np.int16), matrix, "rotated chest"
@@ -122,6 +127,29 @@ def clinician(user, folder: Path, plane: str) -> None:
     assert user.screen.profile_images == 2
     user.press("undoButton")
     assert (user.voxels() == first).all(), user.status
+
+
+def two_volumes(user, folder: Path) -> None:
+    """Approve on two volumes of one name and other grids: each keeps what was drawn on it, to the voxel."""
+    from oracle import Oracle
+
+    held, oracle = {}, Oracle(user)
+    for coarse in (False, True):
+        volume, ras = rotated_volume(coarse=coarse)
+        user.choose_volume(volume)
+        look(user, "axial", ras)
+        user.seed(ras)
+        assert user.screen.recommendation is not None, user.status
+        oracle.check()
+        drawn = oracle.drawn()
+        user.press("approveButton")
+        oracle.check("approve", drawn)
+        assert user.voxels().any(), user.status
+        held[volume] = (user.ui.segmentationSelector.currentNode(), user.voxels())
+    for volume, (segmentation, voxels) in held.items():
+        user.choose_volume(volume)
+        assert user.ui.segmentationSelector.currentNode() is segmentation
+        assert (user.voxels() == voxels).all()
 
 
 def _lies_on_the_slice(user, volume, voxels: np.ndarray, ras: tuple, area: float, plane: str) -> None:
