@@ -17,9 +17,11 @@ from SPASegmentLib.inference.messages import (
     Candidate,
     Description,
     Feedback,
+    ModelInfo,
     Proposal,
     ProposalRequest,
 )
+from SPASegmentLib.network.mixture import Mixture
 from SPASegmentLib.service.wire import ArrayRecord, Arrays, WireError, WireRecord, pack, unpack
 
 LARGEST_SIDE = 16_384
@@ -141,6 +143,25 @@ class AskedWire(WireRecord):
     request: RequestWire
 
 
+class ModelWire(WireRecord):
+    """`ModelInfo`."""
+
+    name: Annotated[str, StringConstraints(max_length=200)]
+    hash: Digest
+    components: Annotated[int, Field(ge=1, le=4096)]
+    trained_on: Sentence
+    modalities: Annotated[tuple[Sentence, ...], Field(max_length=100)]
+    window: tuple[Number, Number] | None
+
+
+class MixtureWire(WireRecord):
+    """`Mixture`."""
+
+    log_weights: ArrayRecord
+    means: ArrayRecord
+    variances: ArrayRecord
+
+
 FORMS: tuple[tuple[type, type[WireRecord]], ...] = (
     (PointPrompt, PointWire),
     (Region, RegionWire),
@@ -151,6 +172,8 @@ FORMS: tuple[tuple[type, type[WireRecord]], ...] = (
     (Proposal, ProposalWire),
     (Answered, AnsweredWire),
     (ProposalRequest, RequestWire),
+    (ModelInfo, ModelWire),
+    (Mixture, MixtureWire),
 )
 """What of ours is read by which record; both have the same fields."""
 
@@ -160,7 +183,7 @@ FORMS: tuple[tuple[type, type[WireRecord]], ...] = (
 
 def encode_image(image: SliceImage) -> bytes:
     """A slice as bytes; equal slices give equal bytes. Its identity on a server is their SHA-256."""
-    return pack("slice", image)
+    return pack("slice", image, crop=False)
 
 
 def identity(data: bytes) -> str:
@@ -175,7 +198,7 @@ def decode_image(data: bytes) -> SliceImage:
     """
     record, arrays = unpack("slice", data, SliceWire)
     pixels = _plane(arrays, record.pixels, "pixels")
-    if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3):
+    if pixels.ndim == 3 and pixels.shape[2] != 3:
         raise WireError(f"A slice must be (H, W) or (H, W, 3), not {pixels.shape}.")
     if not 0 < min(pixels.shape[:2]) <= max(pixels.shape[:2]) <= LARGEST_SIDE:
         raise WireError(f"A slice of {pixels.shape[:2]} pixels is not taken.")
@@ -319,6 +342,29 @@ def _feedback(record: FeedbackWire, arrays: Arrays, components: int) -> Feedback
         recommendation=arrays.take(record.recommendation, "recommendation", ("uint8",), grid),
         log_shares=arrays.take(record.log_shares, "log_shares", ("float64",), (len(clusters), components)),
     )
+
+
+# Models
+
+
+def encode_mixture(mixture: Mixture) -> bytes:
+    """A model's mixture as bytes."""
+    return pack("mixture", mixture)
+
+
+def decode_mixture(data: bytes) -> Mixture:
+    """A model's mixture of its bytes. Raises WireError for anything else."""
+    record, arrays = unpack("mixture", data, MixtureWire)
+    try:
+        found = Mixture(
+            log_weights=arrays.take(record.log_weights, "log_weights", ("float64",), (None,)),
+            means=arrays.take(record.means, "means", ("float64",), (None, None)),
+            variances=arrays.take(record.variances, "variances", ("float64",), (None, None)),
+        )
+    except InputError as error:
+        raise WireError(str(error)) from error
+    arrays.check_used()
+    return found
 
 
 # What stays at home

@@ -28,6 +28,8 @@ LARGEST_RECORD = 4 * MEGABYTE
 MEDIA_TYPE = "application/vnd.spasegment"
 _LEVEL = 1
 _ENTRY = "spasegment"
+_WORTH_CROPPING = 4096
+"""Elements from which on zeros around an array are left out: a probability map is mostly zeros."""
 _FRAME = b"\x28\xb5\x2f\xfd"
 _DTYPES = ("bool", "uint8", "int32", "int64", "float32", "float64")
 
@@ -42,14 +44,19 @@ class WireRecord(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+Length = Annotated[int, Field(ge=0, le=2**20)]
+
+
 class ArrayRecord(WireRecord):
     """Where an array of a record stands.
 
-    bits: its shape where it is Boolean and packed to bits, else None.
+    bits: its shape where it is Boolean and packed to bits, else None. box: (row, col, H, W) where it is the
+    part from there on of an (H, W) array that is zero elsewhere, else None.
     """
 
     at: int = Field(ge=0, le=100_000)
-    bits: Annotated[tuple[int, ...], Field(max_length=3)] | None = None
+    bits: Annotated[tuple[Length, ...], Field(max_length=3)] | None = None
+    box: tuple[Length, Length, Length, Length] | None = None
 
 
 Record = TypeVar("Record", bound=WireRecord)
@@ -58,8 +65,9 @@ Record = TypeVar("Record", bound=WireRecord)
 class Arrays:
     """The arrays of a body; each is taken once, checked."""
 
-    def __init__(self, held: dict[str, np.ndarray]) -> None:
-        self._held = held
+    def __init__(self, held: dict[str, np.ndarray], most: int = LARGEST_BODY) -> None:
+        """most: bytes that packed arrays may have altogether, once they are unpacked."""
+        self._held, self._left = held, most
 
     def rank(self, place: ArrayRecord) -> int:
         """Axes of the array at a place; 0 where there is none."""
@@ -77,7 +85,13 @@ class Arrays:
         if array is None:
             raise WireError(f"The body lacks the array {what}.")
         if place.bits is not None:
+            self._spend(math.prod(place.bits))
             array = _unpacked(array, place.bits, what)
+        if place.box is not None:
+            if tuple(shape) != place.box[2:]:
+                raise WireError(f"The array {what} is a part of another shape than {tuple(shape)}.")
+            self._spend(math.prod(place.box[2:]) * array.itemsize)
+            array = _placed(array, place.box, what)
         if array.dtype.name not in dtypes:
             raise WireError(f"The array {what} holds {array.dtype.name} where {' or '.join(dtypes)} belongs.")
         fits = len(array.shape) == len(shape) and all(
@@ -91,16 +105,25 @@ class Arrays:
         array.flags.writeable = False
         return array
 
+    def _spend(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            raise WireError("The body's packed arrays are more than what is taken.")
+
     def check_used(self) -> None:
         """Raise WireError where an array is left that no record names."""
         if self._held:
             raise WireError("The body has arrays that nothing in it names.")
 
 
-def pack(kind: str, value: Any) -> bytes:
-    """A dataclass (or record of plain values and arrays) as safetensors bytes."""
+def pack(kind: str, value: Any, *, crop: bool = True) -> bytes:
+    """A dataclass (or record of plain values and arrays) as safetensors bytes.
+
+    crop: leave out the zeros around maps, which only a reader that knows their shape can take.
+    Raises TypeError or ValueError for what the protocol has no form for.
+    """
     arrays: list[np.ndarray] = []
-    record = json.dumps(_plain(value, arrays), separators=(",", ":"), ensure_ascii=False)
+    record = json.dumps(_plain(value, arrays, crop), separators=(",", ":"), ensure_ascii=False)
     named = {str(at): np.ascontiguousarray(array) for at, array in enumerate(arrays)}
     # One entry only: safetensors writes several in any order, and equal values are to give equal bytes.
     return safetensors.numpy.save(named, metadata={_ENTRY: f"{PROTOCOL} {kind}\n{record}"})
@@ -166,16 +189,16 @@ def _decompressor() -> zstandard.ZstdDecompressor:
     return zstandard.ZstdDecompressor(max_window_size=2**27)
 
 
-def _plain(value: Any, arrays: list[np.ndarray]) -> Any:
+def _plain(value: Any, arrays: list[np.ndarray], crop: bool) -> Any:
     """A value as JSON takes it; arrays go into the list."""
     if isinstance(value, np.ndarray):
-        return _stored(value, arrays)
+        return _stored(value, arrays, crop)
     if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name), arrays) for field in fields(value)}
+        return {field.name: _plain(getattr(value, field.name), arrays, crop) for field in fields(value)}
     if isinstance(value, dict):
-        return {str(name): _plain(entry, arrays) for name, entry in value.items()}
+        return {str(name): _plain(entry, arrays, crop) for name, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(entry, arrays) for entry in value]
+        return [_plain(entry, arrays, crop) for entry in value]
     if isinstance(value, np.generic):
         return value.item()
     if value is None or isinstance(value, bool | int | float | str):
@@ -183,19 +206,41 @@ def _plain(value: Any, arrays: list[np.ndarray]) -> Any:
     raise TypeError(f"the protocol has no form for {type(value).__name__}")
 
 
-def _stored(array: np.ndarray, arrays: list[np.ndarray]) -> dict[str, Any]:
+def _stored(array: np.ndarray, arrays: list[np.ndarray], crop: bool) -> dict[str, Any]:
     if array.dtype.name not in _DTYPES:
         raise TypeError(f"the protocol has no form for arrays of {array.dtype}")
-    if array.dtype != bool:
-        arrays.append(array)
-        return {"at": len(arrays) - 1}
-    arrays.append(np.packbits(array))
-    return {"at": len(arrays) - 1, "bits": list(array.shape)}
+    place: dict[str, Any] = {"at": len(arrays)}
+    if array.dtype == bool:
+        place["bits"] = list(array.shape)
+        array = np.packbits(array)
+    elif crop and array.ndim == 2 and array.dtype == np.float32 and array.size >= _WORTH_CROPPING:
+        rows, cols = _filled(array)
+        place["box"] = [rows.start, cols.start, *array.shape]
+        array = array[rows, cols]
+    arrays.append(array)
+    return place
+
+
+def _filled(array: np.ndarray) -> tuple[slice, slice]:
+    """The rows and columns between which not all bits are zero."""
+    is_set = np.ascontiguousarray(array).view(np.uint32) != 0
+    found = [np.flatnonzero(is_set.any(axis=axis)) for axis in (1, 0)]
+    rows, cols = (slice(int(at[0]), int(at[-1]) + 1) if len(at) else slice(0, 0) for at in found)
+    return rows, cols
+
+
+def _placed(part: np.ndarray, box: tuple[int, int, int, int], what: str) -> np.ndarray:
+    row, col, height, width = box
+    if part.ndim != 2 or row + part.shape[0] > height or col + part.shape[1] > width:
+        raise WireError(f"The array {what} is a part that does not fit its whole.")
+    whole = np.zeros((height, width), part.dtype)
+    whole[row : row + part.shape[0], col : col + part.shape[1]] = part
+    return whole
 
 
 def _unpacked(array: np.ndarray, shape: tuple[int, ...], what: str) -> np.ndarray:
     count = math.prod(shape)
-    fits = array.dtype == np.uint8 and array.ndim == 1 and min(shape, default=-1) >= 0
+    fits = array.dtype == np.uint8 and array.ndim == 1 and len(shape) > 0
     if not fits or count > 8 * array.size or len(array) != (count + 7) // 8:
         raise WireError(f"The mask {what} has not the length that it states.")
     return np.unpackbits(array, count=count).astype(bool).reshape(shape)

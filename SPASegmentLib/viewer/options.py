@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
+
+from SPASegmentLib.service.addresses import is_loopback
 
 USUAL_PORT = 8765
 LOCAL = "127.0.0.1"
@@ -33,13 +34,3 @@ class ViewerOptions:
     def is_local(self) -> bool:
         """Whether only this computer can reach the page."""
         return is_loopback(self.host)
-
-
-def is_loopback(name: str) -> bool:
-    """Whether a host name is this computer's own for certain: localhost or a loopback address."""
-    if name.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False

@@ -197,6 +197,53 @@ def test_sentences_and_free_text_stay_at_home(a_request):
     assert differences(request, quiet, ignored=("warnings", "modality")) == []
 
 
+@pytest.mark.parametrize("at", [(0, 0), (60, 70), (30, 0)])
+def test_zeros_around_a_map_are_left_out_and_come_back(a_request, at):
+    shape = (70, 80)
+    probability = np.zeros(shape, np.float32)
+    probability[at[0] : at[0] + 9, at[1] : at[1] + 7] = np.random.default_rng(0).random(
+        np.shape(probability[at[0] : at[0] + 9, at[1] : at[1] + 7])
+    )
+    for whole in (probability, np.zeros(shape, np.float32), -np.zeros(shape, np.float32)):
+        proposal = replace(
+            a_request.answered[0].proposal,
+            recommendation=np.zeros(shape, bool),
+            probability=whole,
+            candidates=(),
+        )
+        body = codec.encode_proposal(proposal)
+        assert differences(codec.decode_proposal(body, shape, COMPONENTS), proposal) == []
+    assert len(codec.encode_proposal(replace(proposal, probability=probability))) < 6000
+
+
+@pytest.mark.parametrize("box", [[0, 0, 2**20, 2**20], [69, 0, 70, 80], [0, 0, 80, 70], [-1, 0, 70, 80]])
+def test_a_part_that_does_not_fit_its_whole_is_refused(a_request, box):
+    shape = (70, 80)
+    probability = np.zeros(shape, np.float32)
+    probability[3:6, 3:6] = 1
+    proposal = replace(
+        a_request.answered[0].proposal,
+        recommendation=np.zeros(shape, bool),
+        probability=probability,
+        candidates=(),
+    )
+    body = codec.encode_proposal(proposal)
+    record, arrays = json_and_arrays(body)
+    record["probability"]["box"] = box
+    with pytest.raises(WireError):
+        codec.decode_proposal(repacked(record, arrays, "proposal"), shape, COMPONENTS)
+
+
+def test_many_small_masks_that_unpack_to_much_are_refused():
+    whole = {"at": 0, "box": [0, 0, 8000, 8000]}
+    arrays = wire.Arrays({str(n): np.zeros((0, 0), np.float32) for n in range(9)}, most=600_000_000)
+    taken = [wire.ArrayRecord(**{**whole, "at": n, "box": (0, 0, 8000, 8000)}) for n in range(9)]
+    arrays.take(taken[0], "a", ("float32",), (8000, 8000))
+    arrays.take(taken[1], "b", ("float32",), (8000, 8000))
+    with pytest.raises(WireError, match="more than what is taken"):
+        arrays.take(taken[2], "c", ("float32",), (8000, 8000))
+
+
 # Frames
 
 
@@ -280,8 +327,8 @@ def json_and_arrays(body: bytes) -> tuple[dict, dict[str, np.ndarray]]:
     return json.loads(text.partition("\n")[2]), safetensors.numpy.load(body)
 
 
-def repacked(record: dict, arrays: dict[str, np.ndarray]) -> bytes:
-    return safetensors.numpy.save(arrays, metadata={"spasegment": f"1 slice\n{json.dumps(record)}"})
+def repacked(record: dict, arrays: dict[str, np.ndarray], kind: str = "slice") -> bytes:
+    return safetensors.numpy.save(arrays, metadata={"spasegment": f"1 {kind}\n{json.dumps(record)}"})
 
 
 def test_records_and_plain_values_are_packed_alike():
