@@ -25,11 +25,12 @@ def server_address(text: str, *, insecure: bool = False) -> str:
 
     insecure: also take http to other computers. Raises ServerError for what is no address.
     """
-    text = text.strip().rstrip("/")
+    text = text.strip()
     if "://" not in text:
         text = f"{'http' if is_loopback(_host(f'//{text}')) else 'https'}://{text}"
-    parts = urlsplit(text)
+    text = text.rstrip("/")
     host = _host(text)
+    parts = urlsplit(text if host else "")
     if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment or parts.username:
         raise ServerError(f"{text!r} is no server's address; write it like https://segment.example.org.")
     if parts.scheme == "http" and not is_loopback(host) and not insecure:
