@@ -15,9 +15,11 @@ from SPASegmentLib.cli.shared import (
     Orientation,
     SeedIjk,
     SeedRas,
+    ServerUrl,
     check_outputs,
     console,
     one_seed,
+    open_model,
     warn,
 )
 from SPASegmentLib.words import count_of
@@ -69,6 +71,7 @@ def segment(
         Path | None, typer.Option(metavar="FILE", help="Areas, descriptions and seconds per iteration.")
     ] = None,
     device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.auto,
+    server: ServerUrl = None,
     seed_value: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     profile: Annotated[
         str | None,
@@ -101,10 +104,9 @@ def segment(
     from SPASegmentLib.imaging.files import read_volume
     from SPASegmentLib.imaging.headers import OWN
     from SPASegmentLib.imaging.slicing import cut_slice
-    from SPASegmentLib.inference.local import load_engine
 
     with screen.status("Loading the model..."):
-        engine = load_engine(model, device.value)
+        engine = open_model(model, device.value, server)
     opened = cut_slice(
         read_volume(volume, OWN),
         **seed,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from SPASegmentLib.cli.shared import Device, console
+from SPASegmentLib.cli.shared import Device, ServerUrl, console
 
 if TYPE_CHECKING:
     from SPASegmentLib.viewer.options import ViewerOptions
@@ -36,14 +36,15 @@ def view(
     ] = False,
     model: Annotated[str, typer.Option(metavar="NAME_OR_PATH", help="See `spasegment models`.")] = "compact",
     device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.auto,
+    server: ServerUrl = None,
     max_upload_mb: Annotated[
         int, typer.Option("--max-upload-mb", min=1, help="Largest upload the page may send.")
     ] = 1024,
 ) -> None:
     """Segment in the browser: the whole interaction, without installing 3D Slicer.
 
-    Nothing leaves the computer, only this computer can reach the page unless --host says otherwise, and
-    only who has the printed address, token included, can open it.
+    Nothing leaves the computer but the slices that a --server is to compute, only this computer can reach
+    the page unless --host says otherwise, and only who has the printed address, token included, can open it.
 
     Examples:
 
@@ -51,6 +52,7 @@ def view(
 
     spasegment view chest.nrrd --profile "Dr. A, nodules" --no-browser
     """
+    from SPASegmentLib.service.choice import chosen_server
     from SPASegmentLib.viewer.options import MEGABYTE, ViewerOptions
 
     options = ViewerOptions(
@@ -62,6 +64,7 @@ def view(
         port=port,
         browser=browser,
         max_upload=max_upload_mb * MEGABYTE,
+        server=chosen_server(server),
     )
     _check(options)
     screen = console()

@@ -18,6 +18,7 @@ from SPASegmentLib.imaging.types import SliceImage
 from SPASegmentLib.inference.messages import CancelToken, ModelInfo, Proposal, ProposalRequest
 from SPASegmentLib.network.mixture import Mixture
 from SPASegmentLib.service.addresses import server_address
+from SPASegmentLib.service.choice import PATIENCE
 from SPASegmentLib.service.codec import (
     ModelWire,
     decode_mixture,
@@ -30,8 +31,6 @@ from SPASegmentLib.service.codec import (
 from SPASegmentLib.service.transport import Reached, ServerLostError, Transport, reason, run
 from SPASegmentLib.service.wire import MEDIA_TYPE, PROTOCOL, WireError, compress, decompress
 
-PATIENCE = 10.0
-"""Seconds without a sign of life before a server counts as lost."""
 _REMEMBERED = 256
 """Slices of which this side remembers that the server has them."""
 
@@ -238,4 +237,4 @@ def _headers(named: str) -> dict[str, str]:
     return {"content-type": MEDIA_TYPE, "x-session-id": named}
 
 
-__all__ = ["PATIENCE", "RemoteEngine", "ServerLostError", "check", "connect", "try_connection"]
+__all__ = ["RemoteEngine", "ServerLostError", "check", "connect", "try_connection"]

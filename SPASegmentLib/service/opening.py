@@ -6,41 +6,21 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from SPASegmentLib.errors import ServerError, SPASegmentError
 from SPASegmentLib.imaging.types import SliceImage
 from SPASegmentLib.inference.messages import CancelToken, Engine, ModelInfo, Proposal, ProposalRequest
-from SPASegmentLib.service.client import PATIENCE, RemoteEngine, ServerLostError, connect
+from SPASegmentLib.service.choice import ServerChoice
+from SPASegmentLib.service.client import RemoteEngine, ServerLostError, connect
 
 logger = logging.getLogger(__name__)
 
-ADDRESS_VARIABLE = "SPASEGMENT_SERVER"
-KEY_VARIABLE = "SPASEGMENT_SERVER_KEY"
 AUTHORITY_VARIABLE = "SPASEGMENT_SERVER_CA"
 INSECURE_VARIABLE = "SPASEGMENT_SERVER_INSECURE"
 AGAIN_SECONDS = 30.0
 """How long the local model stands in before the server is tried again."""
-
-
-@dataclass(frozen=True)
-class ServerChoice:
-    """A server to use. key: kept out of what is shown. fall_back: go on with the local model without it."""
-
-    address: str
-    key: str | None = None
-    fall_back: bool = True
-    patience: float = PATIENCE
-
-    def __repr__(self) -> str:
-        return f"ServerChoice({self.address!r})"
-
-
-def chosen_server(address: str | None = None) -> ServerChoice | None:
-    """The server of an address, or of SPASEGMENT_SERVER; its key is in SPASEGMENT_SERVER_KEY. None: none."""
-    named = address or os.environ.get(ADDRESS_VARIABLE)
-    return ServerChoice(named, os.environ.get(KEY_VARIABLE) or None) if named else None
 
 
 class StandInEngine:
@@ -106,17 +86,41 @@ class StandInEngine:
                 f"{_without_stop(lost)}; the model {local.model.name} of this computer is another than the "
                 "server's, so it cannot go on."
             ) from lost
-        logger.warning("The server %s is lost; computing here.", self._remote.address)
+        logger.info("The server %s is lost; computing here.", self._remote.address)
         self._local = local
 
     def _sentence(self) -> str:
         return f"The server {self._remote.address} does not answer, so this was computed on this computer."
 
 
-def open_engine(
-    server: ServerChoice, model: str | Path, load: Callable[[], Engine], say: Callable[[str], None]
-) -> Engine:
-    """The server's engine, or the local one where the server is lost from the start; `say` then says so.
+class LocalInsteadEngine:
+    """The local model where there was no server from the start; every proposal says so."""
+
+    def __init__(self, local: Engine, sentence: str) -> None:
+        self._local, self._sentence = local, sentence
+
+    @property
+    def model(self) -> ModelInfo:
+        """The model that answers."""
+        return self._local.model
+
+    @property
+    def device(self) -> str:
+        """Where it computes."""
+        return str(getattr(self._local, "device", "this computer"))
+
+    def propose(self, request: ProposalRequest, cancel: CancelToken | None = None) -> Proposal:
+        """See `Engine.propose`."""
+        answer = self._local.propose(request, cancel)
+        return replace(answer, warnings=(*answer.warnings, self._sentence))
+
+    def base_mixture(self) -> object:
+        """See `LocalEngine.base_mixture`."""
+        return self._local.base_mixture()  # type: ignore[attr-defined]
+
+
+def open_engine(server: ServerChoice, model: str | Path, load: Callable[[], Engine]) -> Engine:
+    """The server's engine, or the local one where the server is lost from the start, as its proposals say.
 
     load: the local model's engine. Raises ServerError and what `load` raises.
     """
@@ -136,8 +140,9 @@ def open_engine(
             local = load()
         except ImportError as error:
             raise ServerError(f"{_without_stop(lost)}; this computer has no model to go on with.") from error
-        say(f"The server {server.address} does not answer, so this computer computes.")
-        return local
+        sentence = f"The server {server.address} does not answer, so this computer computes."
+        logger.info("%s", sentence)
+        return LocalInsteadEngine(local, sentence)
     return StandInEngine(remote, load) if server.fall_back else remote
 
 

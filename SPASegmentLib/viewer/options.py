@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from SPASegmentLib.service.addresses import is_loopback
+from SPASegmentLib.service.choice import ServerChoice
 
 USUAL_PORT = 8765
 LOCAL = "127.0.0.1"
@@ -18,7 +19,7 @@ class ViewerOptions:
 
     volumes: files or DICOM folders; none means the built-in sample. host: address to listen at. port: None
     for the usual one, or a free one where it is taken. browser: open the page. max_upload: bytes one upload
-    may have.
+    may have. server: what computes instead of this computer, or None.
     """
 
     volumes: tuple[Path, ...] = ()
@@ -29,6 +30,7 @@ class ViewerOptions:
     port: int | None = None
     browser: bool = True
     max_upload: int = 1024 * MEGABYTE
+    server: ServerChoice | None = None
 
     @property
     def is_local(self) -> bool:

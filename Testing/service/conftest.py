@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,14 @@ from servers import ServerProcess, running
 
 from SPASegmentLib.inference.local import LocalEngine, load_engine
 from SPASegmentLib.service.server.keys import add_key
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long tests run where they are asked for."""
+    if not os.environ.get("SPASEGMENT_LONG"):
+        for item in items:
+            if item.get_closest_marker("service"):
+                item.add_marker(pytest.mark.skip(reason="takes minutes; set SPASEGMENT_LONG=1"))
 
 
 @pytest.fixture(scope="session")

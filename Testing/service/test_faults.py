@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from functools import partial
@@ -17,8 +16,9 @@ from SPASegmentLib.inference.local import load_engine
 from SPASegmentLib.inference.messages import ProposalRequest
 from SPASegmentLib.inference.session import Session
 from SPASegmentLib.service import opening
+from SPASegmentLib.service.choice import ServerChoice
 from SPASegmentLib.service.client import ServerLostError, connect
-from SPASegmentLib.service.opening import ServerChoice, StandInEngine, open_engine
+from SPASegmentLib.service.opening import StandInEngine, open_engine
 
 
 @pytest.fixture
@@ -129,10 +129,9 @@ def test_the_local_model_goes_on_with_the_session_and_the_server_takes_over_agai
     a_server, a_model, a_local_engine, monkeypatch
 ):
     line = Line(a_server.port)
-    said: list[str] = []
     choice = ServerChoice(f"127.0.0.1:{line.port}", patience=0.5)
-    engine = open_engine(choice, a_model, partial(load_engine, a_model, "cpu"), said.append)
-    assert isinstance(engine, StandInEngine) and said == []
+    engine = open_engine(choice, a_model, partial(load_engine, a_model, "cpu"))
+    assert isinstance(engine, StandInEngine)
     image = a_slice(6)
     session = Session.start(image, engine.model, PointPrompt(48.0, 48.0)).advance(engine)
     line.close()
@@ -154,18 +153,18 @@ def test_the_local_model_goes_on_with_the_session_and_the_server_takes_over_agai
 
 
 def test_without_a_server_from_the_start_this_computer_computes_and_says_so(a_model):
-    said: list[str] = []
     choice = ServerChoice("127.0.0.1:9", patience=0.2)
-    engine = open_engine(choice, a_model, partial(load_engine, a_model, "cpu"), said.append)
-    assert said == ["The server 127.0.0.1:9 does not answer, so this computer computes."]
-    assert engine.propose(ProposalRequest(a_slice(), (PointPrompt(48.0, 48.0),))).recommendation.any()
+    engine = open_engine(choice, a_model, partial(load_engine, a_model, "cpu"))
+    proposal = engine.propose(ProposalRequest(a_slice(), (PointPrompt(48.0, 48.0),)))
+    assert proposal.recommendation.any() and proposal.warnings[-1] == (
+        "The server 127.0.0.1:9 does not answer, so this computer computes."
+    )
 
 
-def test_another_local_model_does_not_go_on(a_server, caplog):
+def test_another_local_model_does_not_go_on(a_server):
     line = Line(a_server.port)
     choice = ServerChoice(f"127.0.0.1:{line.port}", patience=0.3)
-    caplog.set_level(logging.WARNING)
-    engine = open_engine(choice, "tiny", partial(load_engine, "compact", "cpu"), caplog.handler.emit)
+    engine = open_engine(choice, "tiny", partial(load_engine, "compact", "cpu"))
     session = Session.start(a_slice(), engine.model, PointPrompt(48.0, 48.0)).advance(engine)
     line.close()
     with pytest.raises(ServerError, match="compact of this computer is another than the server's"):
@@ -178,7 +177,7 @@ def test_a_computer_without_torch_says_that_it_cannot_go_on(a_server):
     def load():
         raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
-    engine = open_engine(ServerChoice(f"127.0.0.1:{line.port}", patience=0.3), "tiny", load, print)
+    engine = open_engine(ServerChoice(f"127.0.0.1:{line.port}", patience=0.3), "tiny", load)
     line.close()
     with pytest.raises(ServerError, match="this computer has no model to go on with"):
         engine.propose(ProposalRequest(a_slice(), (PointPrompt(48.0, 48.0),)))

@@ -43,6 +43,7 @@ def build_app(core: ServerCore) -> FastAPI:
         openapi_url="/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
     )
     app.add_middleware(_Watch, core=core)
     _add_answers_of_errors(app)

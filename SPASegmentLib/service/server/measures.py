@@ -20,21 +20,26 @@ class Measures:
 
     def __init__(self, core: ServerCore) -> None:
         self._registry = CollectorRegistry()
-        where = {"registry": self._registry}
-        self._requests = Counter("spasegment_requests", "Requests answered", ["path", "status"], **where)
-        self._seconds = Histogram(
-            "spasegment_request_seconds", "Time of a request", ["path"], buckets=_SECONDS, **where
+        here = self._registry
+        self._requests = Counter(
+            "spasegment_requests", "Requests answered", ["path", "status"], registry=here
         )
-        self._bytes = Counter("spasegment_received_bytes", "Bytes of bodies received", **where)
+        self._seconds = Histogram(
+            "spasegment_request_seconds", "Time of a request", ["path"], buckets=_SECONDS, registry=here
+        )
+        self._bytes = Counter("spasegment_received_bytes", "Bytes of bodies received", registry=here)
         self._computing = Histogram(
-            "spasegment_proposal_seconds", "Time of a proposal, waiting included", buckets=_SECONDS, **where
+            "spasegment_proposal_seconds",
+            "Time of a proposal and its waiting",
+            buckets=_SECONDS,
+            registry=here,
         )
         for name, text, value in (
             ("spasegment_waiting", "Proposals that wait", lambda: core.queue.waiting),
             ("spasegment_images", "Slices in memory", lambda: len(core.images)),
             ("spasegment_image_bytes", "Bytes of the slices in memory", lambda: core.images.bytes_held),
         ):
-            Gauge(name, text, **where).set_function(value)
+            Gauge(name, text, registry=here).set_function(value)
 
     def answered(self, path: str, status: int, seconds: float) -> None:
         """Count a request."""
