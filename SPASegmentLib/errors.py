@@ -35,3 +35,7 @@ class StepError(SPASegmentError):
 
 class Cancelled(SPASegmentError):
     """The user cancelled the computation; nothing was changed."""
+
+
+class ServerError(SPASegmentError):
+    """A server that cannot be reached, refuses the request, or answers what cannot be read."""

@@ -20,6 +20,7 @@ ORDER = (
     "inference",
     "reporting",
     "profiles",
+    "service",
     "predictor",
     "mrml",
     "viewer",
@@ -38,6 +39,7 @@ WITHOUT_SLICER = (
     "inference",
     "reporting",
     "profiles",
+    "service",
     "predictor",
     "research",
 )
@@ -98,6 +100,19 @@ def test_the_front_door_draws_nothing() -> None:
 def test_nothing_imports_the_command_line() -> None:
     paths = [*files_of(*ORDER[: ORDER.index("cli")]), *(ROOT / "SPASegment").rglob("*.py")]
     assert breaches(paths, "SPASegmentLib.cli") == []
+
+
+def test_nothing_but_the_command_line_imports_the_server() -> None:
+    inside = set((LIBRARY / "service" / "server").rglob("*.py"))
+    paths = {*LIBRARY.rglob("*.py"), *(ROOT / "SPASegment").rglob("*.py")} - inside - set(files_of("cli"))
+    assert breaches(sorted(paths), "SPASegmentLib.service.server") == []
+
+
+def test_the_servers_client_never_imports_torch_ray_or_fastapi() -> None:
+    inside = set((LIBRARY / "service" / "server").rglob("*.py"))
+    paths = sorted(set(files_of("service")) - inside)
+    assert len(paths) > 3
+    assert breaches(paths, "torch", "ray", "fastapi", "uvicorn", "prometheus_client") == []
 
 
 def test_nothing_but_the_command_line_imports_research() -> None:

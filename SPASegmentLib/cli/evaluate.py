@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from SPASegmentLib.cli.shared import Device, SliceSubset, Split, console
+from SPASegmentLib.cli.shared import Device, ServerUrl, SliceSubset, Split, console, open_model
 from SPASegmentLib.research.datasets.splits import in_split
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ def evaluate(
     ] = False,
     protocol_seed: Annotated[int, typer.Option(min=0, help="Of targets and clicks.")] = 0,
     device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.auto,
+    server: ServerUrl = None,
 ) -> None:
     """Measure models against several raters: Dice by iteration, picks, uncertainty, seconds.
 
@@ -124,7 +125,7 @@ def evaluate(
         raise typer.BadParameter("--target, --transfer and --unseen go by raters; leave them out with any.")
     if transfer_user and not transfer:
         raise typer.BadParameter("--transfer-user says whose profiles --transfer measures; give both.")
-    factories = engine_factories(model or ["compact"], device.value)
+    factories = engine_factories(model or ["compact"], device.value, server)
     if whole_object:
         from SPASegmentLib.research.datasets.object_cases import open_objects
         from SPASegmentLib.research.evaluation.whole_object import evaluate_objects
@@ -189,9 +190,13 @@ def unseen_factories(given: list[str], device: str) -> dict[str, dict[str, Calla
     return {rater: engine_factories(names, device) for rater, names in models.items()}
 
 
-def engine_factories(models: list[str], device: str) -> dict[str, Callable[[], Engine]]:
-    """What makes the engine of each model or rival. Raises InputError and CheckpointError if none does."""
-    from SPASegmentLib.inference.local import load_engine
+def engine_factories(
+    models: list[str], device: str, server: str | None = None
+) -> dict[str, Callable[[], Engine]]:
+    """What makes the engine of each model or rival; a rival is always computed here.
+
+    Raises InputError and CheckpointError if none does.
+    """
     from SPASegmentLib.network.registry import find_model
     from SPASegmentLib.research.systems.registry import rival_factory
     from SPASegmentLib.research.systems.specs import TABLE
@@ -201,10 +206,10 @@ def engine_factories(models: list[str], device: str) -> dict[str, Callable[[], E
     every = ["compact", *TABLE]
     for model in (name for asked in models for name in (every if asked == "all" else [asked])):
         rival = rival_factory(model, device)
-        if rival is None:
+        if rival is None and server is None:
             find_model(model)
         names.append(model if rival is None else rival.name)
-        makers.append(rival or partial(load_engine, model, device))
+        makers.append(rival or partial(open_model, model, device, server, fall_back=False))
     return dict(zip(labels(names), makers, strict=True))
 
 

@@ -19,6 +19,7 @@ from SPASegmentLib.cli import (
     profile,
     sample,
     segment,
+    serve,
     train,
     view,
     wong,
@@ -35,6 +36,8 @@ EXTRAS = {
     "pydicom": "cli",
     "nibabel": "cli",
     "matplotlib": "cli",
+    "httpx": "client",
+    "zstandard": "client",
     "PIL": "research",
     "torchvision": "research",
     "lightning_fabric": "research",
@@ -58,6 +61,7 @@ app.command("compare", no_args_is_help=True)(compare.compare)
 app.add_typer(models.app, name="models")
 app.command("benchmark")(benchmark.benchmark)
 app.command("view")(view.view)
+app.command("serve")(serve.serve)
 app.command("sample", no_args_is_help=True)(sample.sample)
 app.add_typer(profile.app, name="profile")
 app.command("partial", no_args_is_help=True)(partial.partial)

@@ -18,11 +18,13 @@ from SPASegmentLib.cli.shared import (
     SeedIjk,
     SeedRas,
     SeriesOption,
+    ServerUrl,
     TimeOption,
     check_outputs,
     console,
     joined_points,
     one_seed,
+    open_model,
     triple_of,
     warn,
 )
@@ -104,6 +106,7 @@ def segment(
     ] = None,
     force: ForceOption = False,
     device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.auto,
+    server: ServerUrl = None,
     seed_value: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     profile: Annotated[
         str | None,
@@ -166,10 +169,9 @@ def segment(
     from SPASegmentLib.imaging.files import read_volume
     from SPASegmentLib.imaging.headers import OWN
     from SPASegmentLib.imaging.slicing import cut_slice
-    from SPASegmentLib.inference.local import load_engine
 
     with screen.status("Loading the model..."):
-        engine = load_engine(model, device.value)
+        engine = open_model(model, device.value, server)
     opened = cut_slice(
         read_volume(volume, OWN, wanted_of(screen, series, time, resample)),
         **seed,

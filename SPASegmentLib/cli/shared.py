@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Annotated, TypedDict, TypeVar
 
 import typer
 
+from SPASegmentLib.service.choice import ADDRESS_VARIABLE
+
 if TYPE_CHECKING:
     from pydantic import BaseModel
     from rich.console import Console
     from rich.table import Table
+
+    from SPASegmentLib.inference.messages import Engine
 
 Options = TypeVar("Options", bound="BaseModel")
 MASK_SUFFIXES = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii")
@@ -64,6 +68,17 @@ ResampleOption = Annotated[
     ),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite existing files without a question.")]
+
+
+ServerUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--server",
+        metavar="URL",
+        envvar=ADDRESS_VARIABLE,
+        help="A server that computes (see `spasegment serve`); its key is read from SPASEGMENT_SERVER_KEY.",
+    ),
+]
 
 
 class SeedOption(TypedDict):
@@ -135,6 +150,31 @@ def warn(sentences: Iterable[str]) -> None:
     """Show each different warning once, on standard error."""
     for sentence in dict.fromkeys(sentences):
         typer.secho(f"Warning: {sentence}", err=True, fg=typer.colors.YELLOW)
+
+
+def open_model(model: str, device: str, server: str | None, *, fall_back: bool = True) -> Engine:
+    """A model's engine: a server's where one is named, else this computer's.
+
+    fall_back: go on here, and say so, where the server does not answer for ten seconds; else wait for it for
+    ten minutes. Raises CheckpointError, ServerError.
+    """
+    from dataclasses import replace
+
+    from SPASegmentLib.service.choice import chosen_server
+
+    def load() -> Engine:
+        from SPASegmentLib.inference.local import load_engine
+
+        return load_engine(model, device)
+
+    choice = chosen_server(server)
+    if choice is None:
+        return load()
+    from SPASegmentLib.service.opening import open_engine
+
+    if not fall_back:
+        choice = replace(choice, fall_back=False, patience=600.0)
+    return open_engine(choice, model, load)
 
 
 def check_outputs(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from SPASegmentLib.cli.shared import Device, console
+from SPASegmentLib.cli.shared import Device, ServerUrl, console
 
 if TYPE_CHECKING:
     from SPASegmentLib.viewer.options import ViewerOptions
@@ -44,14 +44,15 @@ def view(
             show_default=False,
         ),
     ] = None,
+    server: ServerUrl = None,
     max_upload_mb: Annotated[
         int, typer.Option("--max-upload-mb", min=1, help="Largest upload the page may send.")
     ] = 1024,
 ) -> None:
     """Segment in the browser: the whole interaction, without installing 3D Slicer.
 
-    Nothing leaves the computer, only this computer can reach the page unless --host says otherwise, and
-    only who has the printed address, token included, can open it.
+    Nothing leaves the computer but the slices that a --server is to compute, only this computer can reach
+    the page unless --host says otherwise, and only who has the printed address, token included, can open it.
 
     Examples:
 
@@ -59,6 +60,7 @@ def view(
 
     spasegment view chest.nrrd --profile "Dr. A, nodules" --no-browser
     """
+    from SPASegmentLib.service.choice import chosen_server
     from SPASegmentLib.viewer.options import MEGABYTE, ViewerOptions
 
     options = ViewerOptions(
@@ -71,6 +73,7 @@ def view(
         browser=browser,
         max_upload=max_upload_mb * MEGABYTE,
         window=window,
+        server=chosen_server(server),
     )
     _check(options)
     screen = console()

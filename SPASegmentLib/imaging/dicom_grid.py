@@ -12,6 +12,7 @@ import numpy as np
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.choice import Wanted, choose_time
 from SPASegmentLib.imaging.dicom_headers import NM_VECTORS, Frame
+from SPASegmentLib.imaging.types import UNSIZED
 
 UNEVEN = 0.05
 """Slice gaps may differ from the usual one by this share before slices count as missing."""

@@ -116,7 +116,7 @@ def clean_mask(
 
 
 def outlined(probability: np.ndarray, request: ProposalRequest, cut: float = 0.5) -> np.ndarray:
-    """The recommended mask: a (H, W) probability cut, clean; at least the likeliest spot around a user's seed."""
+    """The recommended mask: a (H, W) probability cut, clean; at least the likeliest spot at a user's seed."""
     mask = clean_mask(probability >= cut, request.placed)
     if mask.any() or request.carried is not None:
         return mask

@@ -26,6 +26,7 @@ from SPASegmentLib.mrml.worker import JobOutcome, SceneCalls, Worker
 if TYPE_CHECKING:
     from SPASegmentLib.inference.messages import Engine
     from SPASegmentLib.profiles.store import ProfileStore
+    from SPASegmentLib.service.choice import ServerChoice
 
 logger = logging.getLogger(__name__)
 
@@ -46,19 +47,22 @@ class Controller:
         engine: Engine | None = None,
         model: str | Path = "compact",
         device: str = "auto",
+        server: ServerChoice | None = None,
         store: ProfileStore | None = None,
         post: Callable[[Callable[[], None]], None],
     ) -> None:
         """engine: one that is ready; else `model` is loaded when needed, on `device` ("auto", "cpu", "cuda").
 
-        store: the profiles, or None for the user's own folder. post(f): run f soon on this thread.
+        server: what computes instead of this computer, or None. store: the profiles, or None for the user's
+        own folder. post(f): run f soon on this thread.
         """
         self.closed = False
         self.messages = UserMessages()
         self._calls = SceneCalls(post, self.messages.guarded, self.refresh)
         self._listeners: list[Callable[[Screen], None]] = []
         self._worker = Worker(self._calls.put)
-        self._holder = EngineHolder(model, device, engine)
+        self._server = server
+        self._holder = EngineHolder(model, device, engine, server)
         self._settings = InteractionSettings()
         self._target = Target(scene)
         self._profiles = ProfileController(self._worker, lambda: self._holder, store, self._reply)
@@ -181,7 +185,7 @@ class Controller:
     @safe
     def set_model(self, name_or_path: str | Path, device: str = "auto") -> None:
         """Another model, from the next seed on; it is loaded when it is first needed."""
-        self._holder = EngineHolder(name_or_path, device)
+        self._holder = EngineHolder(name_or_path, device, server=self._server)
         self._profiles.model_changed()
 
     @safe

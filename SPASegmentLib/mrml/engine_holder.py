@@ -7,14 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from SPASegmentLib.inference.messages import Engine
+    from SPASegmentLib.service.choice import ServerChoice
 
 
 class EngineHolder:
     """One model on one device. `get` is for the worker's thread, `engine` for any."""
 
-    def __init__(self, model: str | Path, device: str, engine: Engine | None = None) -> None:
-        """engine: one that is ready, or None to load `model` ("compact" or a checkpoint's path)."""
-        self.asked, self.device_asked = model, device
+    def __init__(
+        self,
+        model: str | Path,
+        device: str,
+        engine: Engine | None = None,
+        server: ServerChoice | None = None,
+    ) -> None:
+        """engine: one that is ready, or None to load `model` ("compact" or a checkpoint's path).
+
+        server: what computes with that model instead of this computer, or None.
+        """
+        self.asked, self.device_asked, self._server = model, device, server
         self._engine = engine
 
     @property
@@ -34,9 +44,20 @@ class EngineHolder:
         return str(device) if device is not None else self.device_asked
 
     def get(self) -> Engine:
-        """The engine; loads it the first time. Raises CheckpointError where that cannot be done."""
-        if self._engine is None:
-            from SPASegmentLib.inference.local import load_engine
+        """The engine; loads it the first time.
 
-            self._engine = load_engine(self.asked, self.device_asked)
+        Raises CheckpointError where that cannot be done, ServerError where the server refuses.
+        """
+        if self._engine is None:
+            self._engine = self._load() if self._server is None else self._reach(self._server)
         return self._engine
+
+    def _load(self) -> Engine:
+        from SPASegmentLib.inference.local import load_engine
+
+        return load_engine(self.asked, self.device_asked)
+
+    def _reach(self, server: ServerChoice) -> Engine:
+        from SPASegmentLib.service.opening import open_engine
+
+        return open_engine(server, self.asked, self._load)

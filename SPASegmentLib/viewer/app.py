@@ -73,6 +73,7 @@ class Viewer:
             self.app.scene,
             model=options.model,
             device=options.device,
+            server=options.server,
             post=self._post,
         )
         self.controller.set_views(self.large.node, [pane.node for pane in self.small])

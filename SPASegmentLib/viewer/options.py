@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
+
+from SPASegmentLib.service.addresses import is_loopback
+from SPASegmentLib.service.choice import ServerChoice
 
 USUAL_PORT = 8765
 LOCAL = "127.0.0.1"
@@ -20,6 +22,7 @@ class ViewerOptions:
     volumes: files or DICOM folders; none means the built-in sample. host: address to listen at. port: None
     for the usual one, or a free one where it is taken. browser: open the page. max_upload: bytes one upload
     may have. window: intensities (low, high) that are black and white, on the screen and for the model.
+    server: what computes instead of this computer, or None.
     """
 
     volumes: tuple[Path, ...] = ()
@@ -31,18 +34,9 @@ class ViewerOptions:
     browser: bool = True
     max_upload: int = 1024 * MEGABYTE
     window: tuple[float, float] | None = None
+    server: ServerChoice | None = None
 
     @property
     def is_local(self) -> bool:
         """Whether only this computer can reach the page."""
         return is_loopback(self.host)
-
-
-def is_loopback(name: str) -> bool:
-    """Whether a host name is this computer's own for certain: localhost or a loopback address."""
-    if name.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False

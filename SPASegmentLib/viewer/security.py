@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from SPASegmentLib.viewer.options import EVERYWHERE, ViewerOptions, is_loopback
+from SPASegmentLib.service.addresses import is_loopback
+from SPASegmentLib.viewer.options import EVERYWHERE, ViewerOptions
 
 COOKIE = "spasegment-viewer"
 PAGES = ("/", "/index.html")

@@ -1,4 +1,4 @@
-"""A real, tiny, untrained model in a file, and the command run in this process."""
+"""The command run in this process, and a volume for it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import torch
 
 from SPASegmentLib.cli import main as cli
 from SPASegmentLib.cli.sample import write_sample_volume
 from SPASegmentLib.imaging.sample import make_sample_volume
-from SPASegmentLib.network.checkpoint import CheckpointHeader, save_checkpoint
-from SPASegmentLib.network.config import compact_config
-from SPASegmentLib.network.spa import SPANetwork
 
 
 @dataclass(frozen=True)
@@ -37,40 +33,6 @@ def run(capsys: pytest.CaptureFixture[str]):
         return Ran(int(ended.value.code or 0), out, err)
 
     return run_
-
-
-@pytest.fixture(scope="session")
-def a_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint of the compact layout whose weights are set by hand: discs around the points.
-
-    How large a disc is depends on the first number of z alone, so that samples and candidates differ.
-    """
-    torch.manual_seed(4)
-    config = compact_config(
-        channels=32, widths=(8, 8, 16, 32), head_channels=8, decoder_mlp=32, decoder_heads=2, samples=16
-    )
-    network = SPANetwork(config)
-    with torch.no_grad():
-        fusion = network.fusion
-        for layer in (fusion.outline[0], fusion.outline[2], fusion.first, fusion.second, fusion.third):
-            layer.weight.zero_()
-            layer.bias.zero_()
-        spot = fusion.outline[0].in_channels - len(config.planes) + config.planes.index("positive")
-        fusion.outline[0].weight[0, spot, 1, 1] = 1.0
-        fusion.outline[2].weight[0, 0] = 200.0
-        fusion.outline[2].bias[:] = -1.0
-        for layer in (fusion.second, fusion.third):
-            layer.weight[0, 0] = 1.0
-        for number, latent in enumerate(fusion.latents):
-            latent.weight.zero_()
-            latent.weight[0, 0] = float(number == 0)
-        fusion.last.weight.zero_()
-        fusion.last.weight[0, 0] = -15.0
-        fusion.last.bias[:] = 0.8
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    about = {"trained_on": "nothing at all", "modalities": ["CT"], "window": [-1350.0, 150.0]}
-    save_checkpoint(path, network.state_dict(), CheckpointHeader(config.to_dict(), about))
-    return path
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,9 @@ def request(mask: np.ndarray, seed=(100.0, 100.0), spacing=(1.0, 1.0)) -> Propos
 @pytest.mark.parametrize("radius", [3.0, 10.0, 30.0, 60.0])
 def test_the_region_ends_about_three_times_as_wide_as_the_object(radius):
     mask = disc(radius)
-    region = find_regions(request(mask), SPAConfig(), lambda regions: [Sight(mask, 0.9)] * len(regions))[0].region
+    region = find_regions(request(mask), SPAConfig(), lambda regions: [Sight(mask, 0.9)] * len(regions))[
+        0
+    ].region
     assert region.size_mm == pytest.approx(np.clip(2.75 * 2 * radius, 24, 200), rel=0.2)
 
 

@@ -1,0 +1,1 @@
+"""A department's server, and its client. The client needs no torch; the server is in `server/`."""

@@ -1,0 +1,1 @@
+"""The server: only the command `spasegment serve` imports it."""
