@@ -10,7 +10,7 @@ import numpy as np
 
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.choice import Wanted, choose_series, listed
-from SPASegmentLib.imaging.dicom_grid import Grid, grid_of, volumes_of
+from SPASegmentLib.imaging.dicom_grid import FrameGrid, grid_of, volumes_of
 from SPASegmentLib.imaging.dicom_headers import (
     Frame,
     frames_of,
@@ -132,7 +132,7 @@ def _files(frames: list[Frame]) -> int:
     return len({frame.path for frame in frames})
 
 
-def _voxels(where: Path, grid: Grid, headers: dict[Path, Any], limits: Limits) -> np.ndarray:
+def _voxels(where: Path, grid: FrameGrid, headers: dict[Path, Any], limits: Limits) -> np.ndarray:
     """(K, J, I[, C]) in the order of the grid, each file decoded once."""
     columns, rows = grid.frames[0].size
     paths = dict.fromkeys(frame.path for frame in grid.frames)

@@ -27,7 +27,7 @@ NO_POSITION = "The series states no position in the patient: slices are in the o
 
 
 @dataclass(frozen=True, eq=False)
-class Grid:
+class FrameGrid:
     """Frames in the order of their slices. matrix: (4, 4) voxel -> RAS.
 
     shifts: (K, 3) mm along column, row and normal from each frame to its place on the grid, None where all
@@ -68,7 +68,7 @@ def _same_direction(one: Frame, other: Frame) -> bool:
     return bool(np.abs(one.axes - other.axes).max() <= SAME_DIRECTION)
 
 
-def grid_of(where: Path, frames: list[Frame], wanted: Wanted) -> Grid:
+def grid_of(where: Path, frames: list[Frame], wanted: Wanted) -> FrameGrid:
     """The grid of frames of one volume, those of the wanted time only.
 
     Raises InputError where frames are missing, doubled, tilted, of changing pixel size, or need a choice.
@@ -91,7 +91,7 @@ def grid_of(where: Path, frames: list[Frame], wanted: Wanted) -> Grid:
     if len(frames) == 1 and frames[0].step is None:
         warnings.append("The file states no slice thickness: the slice is taken as 1 mm thick.")
     to_ras = np.diag([-1.0, -1.0, 1.0, 1.0])
-    return Grid(frames, to_ras @ matrix, tuple(warnings), shifts, why)
+    return FrameGrid(frames, to_ras @ matrix, tuple(warnings), shifts, why)
 
 
 def _one_spacing(where: Path, frames: list[Frame]) -> tuple[float, float]:
@@ -110,7 +110,7 @@ def _one_spacing(where: Path, frames: list[Frame]) -> tuple[float, float]:
 
 def _unplaced(
     where: Path, frames: list[Frame], wanted: Wanted, spacing: tuple[float, float], warnings: list[str]
-) -> Grid:
+) -> FrameGrid:
     """Frames without a position: in the order of their number, or one of them where they are times."""
     if len(frames) > 1 and all("frame" in one.times for one in frames):
         frames = [frames[choose_time(where, [f"frame {one.number + 1}" for one in frames], wanted)]]
@@ -122,7 +122,7 @@ def _unplaced(
     ordered = sorted(frames, key=lambda one: (one.number, one.path.name, one.index))
     rows, cols = spacing
     matrix = np.diag([-cols, -rows, ordered[0].step or 1.0, 1.0])
-    return Grid(ordered, matrix, (*warnings, NO_POSITION))
+    return FrameGrid(ordered, matrix, (*warnings, NO_POSITION))
 
 
 def _one_time(where: Path, frames: list[Frame], normal: np.ndarray, wanted: Wanted) -> list[Frame]:

@@ -40,7 +40,7 @@ from SPASegmentLib.inference.messages import (
     RegionSamples,
 )
 from SPASegmentLib.inference.region_search import (
-    Found,
+    FoundRegion,
     Sight,
     carried_region,
     find_regions,
@@ -108,7 +108,7 @@ class LocalEngine:
         self.config = network.config
         self._info = info
         self._embeddings: OrderedDict[Any, ImageEmbedding] = OrderedDict()
-        self._regions: OrderedDict[Any, tuple[Found, ...]] = OrderedDict()
+        self._regions: OrderedDict[Any, tuple[FoundRegion, ...]] = OrderedDict()
         self._device_warning: tuple[str, ...] = ()
 
     @property
@@ -177,7 +177,7 @@ class LocalEngine:
             alone = replace(request, points=tuple(p for p in request.points if p.positive)[:1])
         return room_for_points(self._found(alone, cancel)[0].region, request, self.config)
 
-    def _found(self, request: ProposalRequest, cancel: CancelToken | None = None) -> tuple[Found, ...]:
+    def _found(self, request: ProposalRequest, cancel: CancelToken | None = None) -> tuple[FoundRegion, ...]:
         """The regions of the objects that may be meant by the request's points; the likeliest first."""
         key = (self._key(request.image), request.points)
         if key not in self._regions:
@@ -315,13 +315,13 @@ class LocalEngine:
         shown = (steered.candidates, steered.fewer_reason)
         return self._proposal(request, steered.recommendation, steered.probability, shown, feedback)
 
-    def _others(self, request: ProposalRequest) -> tuple[Found, ...]:
+    def _others(self, request: ProposalRequest) -> tuple[FoundRegion, ...]:
         """The regions a click may mean; none once further points or answers say which."""
         if request.answered or request.carried is not None or len(request.points) > 1:
             return ()
         return self._found(request)
 
-    def _samples_of(self, found: Found, request: ProposalRequest) -> RegionSamples:
+    def _samples_of(self, found: FoundRegion, request: ProposalRequest) -> RegionSamples:
         """The components' means in a region that is not the recommended one, as a profile weighs them."""
         assert found.sight is not None and found.sight.means is not None
         weights = np.asarray(found.sight.log_weights)

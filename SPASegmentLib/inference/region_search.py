@@ -42,7 +42,7 @@ Look = Callable[[Sequence[Region]], list[Sight]]
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class FoundRegion:
     """Where an object was found. log_weight: log-probability that it is the one meant, beside the others."""
 
     region: Region
@@ -50,7 +50,7 @@ class Found:
     sight: Sight | None = None
 
 
-def find_regions(request: ProposalRequest, config: SPAConfig, look: Look) -> tuple[Found, ...]:
+def find_regions(request: ProposalRequest, config: SPAConfig, look: Look) -> tuple[FoundRegion, ...]:
     """The region that fits the object under the first positive point and, after it, those of others there.
 
     look: what the network sees in regions. A network that says how good its mask is, is asked at every scale
@@ -73,7 +73,7 @@ def find_regions(request: ProposalRequest, config: SPAConfig, look: Look) -> tup
         if stands_out(image.pixels, sight.mask) >= DEFAULT.stands_out:
             break
     assert best is not None
-    return (Found(best),)
+    return (FoundRegion(best),)
 
 
 def carried_region(request: ProposalRequest, carried: Carried, config: SPAConfig) -> Region:
@@ -106,7 +106,7 @@ def _settle(request: ProposalRequest, config: SPAConfig, look: Look, region: Reg
     return region, sight
 
 
-def _at_every_scale(request: ProposalRequest, config: SPAConfig, look: Look) -> tuple[Found, ...]:
+def _at_every_scale(request: ProposalRequest, config: SPAConfig, look: Look) -> tuple[FoundRegion, ...]:
     """Look around the seed at every scale, fit each region to what is found there; the best comes first.
 
     A click says nothing of how large the object is, and one that lies off its middle leaves a region of the
@@ -126,7 +126,7 @@ def _at_every_scale(request: ProposalRequest, config: SPAConfig, look: Look) -> 
     return _distinct(list(fitted), look(list(fitted)))
 
 
-def _distinct(regions: Sequence[Region], sights: Sequence[Sight]) -> tuple[Found, ...]:
+def _distinct(regions: Sequence[Region], sights: Sequence[Sight]) -> tuple[FoundRegion, ...]:
     """The best region of each object found, the likeliest object first after the best region's own."""
     worth = np.array([sight.worth for sight in sights])
     share = np.exp((worth - worth.max()) / DEFAULT.region_softness)
@@ -142,7 +142,7 @@ def _distinct(regions: Sequence[Region], sights: Sequence[Sight]) -> tuple[Found
             total.append(float(share[index]))
     log_weights = np.log(np.array(total) / sum(total))
     return tuple(
-        Found(regions[k], float(weight), sights[k]) for k, weight in zip(kept, log_weights, strict=True)
+        FoundRegion(regions[k], float(weight), sights[k]) for k, weight in zip(kept, log_weights, strict=True)
     )
 
 

@@ -32,7 +32,7 @@ def pool(radius: float, weight: float = 0.5, grid: int = 64) -> RegionSamples:
     for share in (0.92, 1.0, 1.08):
         axis = (np.arange(grid) - (grid - 1) / 2) * region.size_mm / grid
         distance = np.hypot(axis[:, None], axis[None])
-        maps.append(1 / (1 + np.exp((distance - share * radius) / (0.08 * radius))))
+        maps.append(1 / (1 + np.exp((distance - share * radius) / (0.03 * radius))))
     samples = np.round(np.stack(maps) * 255).astype(np.uint8)
     return RegionSamples(region, samples, np.full(3, np.log(weight / 3)))
 
