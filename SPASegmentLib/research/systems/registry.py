@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from SPASegmentLib.errors import CheckpointError, InputError
 from SPASegmentLib.inference.messages import Engine
-from SPASegmentLib.network.registry import find_model, models_dir
+from SPASegmentLib.network.registry import KNOWN_MODELS, find_model, models_dir
 from SPASegmentLib.research.systems.level_sets import Levels
 from SPASegmentLib.research.systems.loading import SystemFactory, system_path
 from SPASegmentLib.research.systems.specs import SYSTEMS, get_system, system_options
@@ -54,7 +54,7 @@ _WITH_PROMPT = {"candidates": "levels", "mean_loss": 0.0, "candidate_loss": 0.0,
 _PARTS: dict[Part, str] = {
     "mixture": "with z averaged over the components, as in the authors' code",
     "memory": "that knows the last pick alone",
-    "shape": "without the shape part of z",
+    "posterior": "with candidates by K-means of the network's samples, as in the paper",
     "looks": "with the first region around the seed alone",
 }
 
@@ -72,6 +72,12 @@ _ALL = (
             Levels(scale),
         )
         for scale in ("probability", "area", "log-area")
+    ),
+    Rival(
+        "level-set-general",
+        "level sets of general's own map of the click, on its own region",
+        answers="level-set",
+        network="general",
     ),
     Rival(
         "no-interaction", "level-set's network at 0.5, no candidates", _ONE_MAP, "no-interaction", "level-set"
@@ -209,6 +215,8 @@ class RivalFactory:
 
 def _fits(rival: Rival, config: SPAConfig) -> bool:
     """Whether a network of this configuration can answer as the rival does."""
+    if rival.network in {model.name for model in KNOWN_MODELS}:
+        return True
     is_point, sees_picks = config.preference == "point", "picked" in config.planes
     if rival.answers == "mask-prompt":
         return is_point and sees_picks

@@ -66,8 +66,10 @@ class SingleMapEngine(LocalEngine):
         """The network's probabilities on the region's grid: (G', G') float32."""
         history = History(request, region, self.config, self.device)
         prepared = self.network.prepare(self._embed(request, region), history.interaction)
-        logits = self.network.decode_unscaled(prepared, prepared.distribution.means[:, :1])[0, 0]
-        return np.asarray((logits + history.point_logits).sigmoid().cpu().numpy())
+        distribution = prepared.distribution
+        logits = self.network.decode_unscaled(prepared, distribution.means)[0] + history.point_logits
+        weights = distribution.log_weights[0].exp()
+        return np.asarray(torch.einsum("n,nij->ij", weights, logits.sigmoid()).cpu().numpy())
 
     def _show(
         self, request: ProposalRequest, region: Region, cells: np.ndarray, cut: MapThresholds

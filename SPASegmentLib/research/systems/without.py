@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
-from torch import Tensor
 
 from SPASegmentLib.imaging.types import Region
 from SPASegmentLib.inference.history import History
@@ -16,7 +15,7 @@ from SPASegmentLib.inference.region_search import first_region
 from SPASegmentLib.network.mixture import Mixture
 from SPASegmentLib.network.spa import Prepared
 
-Part = Literal["mixture", "memory", "shape", "looks"]
+Part = Literal["mixture", "memory", "posterior", "looks"]
 
 
 class WithoutMixtureEngine(LocalEngine):
@@ -39,11 +38,13 @@ class WithoutMemoryEngine(LocalEngine):
         return super().propose(replace(request, answered=request.answered[-1:]), cancel)
 
 
-class WithoutShapeEngine(LocalEngine):
-    """z without its shape part."""
+class WithoutPosteriorEngine(LocalEngine):
+    """The paper's way (Section 3.3): the mean of the network's samples, candidates by K-means of them."""
 
-    def _shaped(self, logits: Tensor, request: ProposalRequest) -> np.ndarray:
-        return logits.sigmoid().numpy()
+    def _steered(
+        self, request: ProposalRequest, history: History, samples: np.ndarray, components: np.ndarray
+    ) -> Proposal:
+        return self._clustered(request, history, samples, components)
 
 
 class WithoutLooksEngine(LocalEngine):
@@ -56,7 +57,7 @@ class WithoutLooksEngine(LocalEngine):
 _ENGINES: dict[Part, type[LocalEngine]] = {
     "mixture": WithoutMixtureEngine,
     "memory": WithoutMemoryEngine,
-    "shape": WithoutShapeEngine,
+    "posterior": WithoutPosteriorEngine,
     "looks": WithoutLooksEngine,
 }
 
