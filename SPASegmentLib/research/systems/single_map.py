@@ -159,7 +159,7 @@ def _bytes(probabilities: np.ndarray) -> np.ndarray:
     return np.round(probabilities * 255).astype(np.uint8)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class LevelFeedback(Feedback):
     """interval: levels possible when the candidates were shown; kept: what a pick of each leaves of it."""
 
