@@ -112,7 +112,7 @@ class InferenceConfig:
 
     looks: int = 4
     widest_look: float = 2.0
-    scale_step: float = 2**0.5
+    scale_step: float = 2.0
     expected_share: float = 0.25
     cut_off: float = 0.1
     point_margin: float = 0.03
