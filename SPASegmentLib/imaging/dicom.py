@@ -113,11 +113,8 @@ def _chosen(where: Path, volumes: list[list[Frame]], wanted: Wanted) -> tuple[li
     left = [frame for one in same for frame in one]
     if left:
         names = named(sorted({frame.path.name for frame in left}))
-        images = "1 image" if len(left) == 1 else f"{len(left)} images"
-        said.append(
-            f"{images} of the same series with another size or direction do not belong to the volume and "
-            f"were left out: {names}."
-        )
+        images = "1 image was" if len(left) == 1 else f"{len(left)} images were"
+        said.append(f"{images} left out, of the same series but of another size or direction: {names}.")
     return frames, said
 
 

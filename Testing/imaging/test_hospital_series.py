@@ -63,7 +63,7 @@ def test_images_of_a_series_that_do_not_become_one_volume_are_named(tmp_path):
     read = read_volume(tmp_path)
     assert read.shape == (9, 6, 7)
     [said] = read.warnings
-    assert "1 image of the same series" in said and "scout.dcm" in said
+    assert "1 image was left out, of the same series" in said and "scout.dcm" in said
 
 
 @pytest.mark.parametrize("gap", [1.25, 0.625, 2.33])
