@@ -19,7 +19,7 @@ from SPASegmentLib.imaging.dicom_headers import (
     open_header,
     warnings_off,
 )
-from SPASegmentLib.imaging.dicom_pixels import frame_values, together
+from SPASegmentLib.imaging.dicom_pixels import frame_values
 from SPASegmentLib.imaging.headers import Limits, check_claim
 from SPASegmentLib.imaging.resampling import resample_slices
 from SPASegmentLib.imaging.types import IntensityWindow
@@ -141,4 +141,4 @@ def _voxels(where: Path, grid: FrameGrid, headers: dict[Path, Any], limits: Limi
         values = frame_values(path, headers[path], [grid.frames[place] for place in places])
         planes |= dict(zip(places, values, strict=True))
         headers.pop(path)  # its pixels are not needed twice
-    return together([planes[place] for place in range(len(grid.frames))])
+    return np.stack([planes[place] for place in range(len(grid.frames))])

@@ -92,6 +92,12 @@ def test_copies_of_an_instance_count_once(tmp_path):
     assert read.warnings == ()
 
 
+def test_slices_that_an_anonymizer_gave_one_number_are_all_read(tmp_path):
+    for k in range(5):
+        write_slice(tmp_path / f"{k}.dcm", STORED[k], (0, 0, 2.5 * k), SOPInstanceUID="1.2.9")
+    assert_in_place(read_volume(tmp_path), by_tags(tmp_path))
+
+
 def test_a_pixel_size_that_changes_within_a_series_is_refused(tmp_path):
     write_series(tmp_path, 4)
     write_slice(tmp_path / "other.dcm", STORED[4], (-10, -20, -90), spacing=(0.8, 0.9))
