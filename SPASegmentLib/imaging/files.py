@@ -124,9 +124,9 @@ def _read_nifti(path: Path, name: str, stated: Stated, limits: Limits, wanted: W
             "rectangular grid (--resample)."
         )
     array, matrix = resample_sheared(opened.voxels(wanted), opened.matrix)
-    size = " x ".join(str(extent) for extent in array.shape[::-1])
+    voxels = " x ".join(str(extent) for extent in array.shape[::-1])
     said = (
-        f"The file is sheared: it was resampled linearly to a rectangular grid of {size} voxels, and the "
+        f"The file is sheared: it was resampled linearly to a rectangular grid of {voxels} voxels, and the "
         "mask lies on that grid, not on the file's.",
     )
     return _volume(path, name, array, matrix, None, None, opened.warnings + said)
