@@ -34,6 +34,7 @@ from made_dicom import (  # noqa: E402
     write_frames,
     write_slice,
 )
+from made_tiff import write_tiff  # noqa: E402
 
 from SPASegmentLib.errors import InputError  # noqa: E402
 from SPASegmentLib.imaging.choice import ANY, Wanted  # noqa: E402
@@ -167,15 +168,6 @@ def bare(folder: Path) -> Path:
     return folder / "IM0001"
 
 
-def odd_sizes(folder: Path) -> Path:
-    pages = [np.zeros((8, 9), np.uint8), np.zeros((4, 5), np.uint8)]
-    from PIL import Image
-
-    first, second = (Image.fromarray(page) for page in pages)
-    first.save(folder / "pages.tif", save_all=True, append_images=[second])
-    return folder / "pages.tif"
-
-
 def scout(folder: Path) -> None:
     write_slice(folder / "scout.dcm", STORED[0], (0, 0, 0), axes=(0, 1, 0, 0, 0, -1))
 
@@ -301,6 +293,7 @@ ROWS: dict[str, list[tuple[str, Maker] | Row]] = {
         ("Voxel sizes that disagree with the matrix", nifti(np.eye(4) * (0.7, 0.7, 2, 1), (0, 1))),
         ("A skew of 0.0009 in the matrix in use", nifti(SKEWED, (0, 1))),
         ("A skew of 0.2 in the matrix in use", nifti(SHEARED, (0, 1))),
+        ("A skew of 0.2, `--resample`", nifti(SHEARED, (0, 1)), Wanted(resample=True)),
         ("A skew of 0.2 in the matrix not in use", nifti(SHEARED, (1, 1))),
         ("4-D", nifti(np.eye(4), (1, 1), np.stack([VOXELS.T] * 3, -1))),
         ("4-D, `--time 2`", nifti(np.eye(4), (1, 1), np.stack([VOXELS.T] * 3, -1)), Wanted(time=2)),
@@ -337,7 +330,12 @@ ROWS: dict[str, list[tuple[str, Maker] | Row]] = {
         ("PNG of 8 or 16 bits", itk("a.png", STORED[0])),
         ("JPEG", itk("a.jpg", RGB, is_vector=True)),
         ("TIFF of 8, 16 or 32 bits, one page or more", itk("a.tif", STORED)),
-        ("TIFF with pages of two sizes", odd_sizes),
+        ("TIFF in tiles, 8 bits", lambda f: write_tiff(f / "a.tif", [RGB[..., 0]], 16)),
+        ("TIFF in tiles, 16 bits", lambda f: write_tiff(f / "a.tif", [STORED[0]], 16)),
+        (
+            "TIFF with pages of two sizes",
+            lambda f: write_tiff(f / "pages.tif", [RGB[..., 0], RGB[::2, ::2, 0]]),
+        ),
         ("With transparency", itk("a.png", np.dstack([RGB, RGB[..., :1]]), is_vector=True)),
     ],
     "Others": [
