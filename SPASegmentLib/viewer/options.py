@@ -23,7 +23,7 @@ class ViewerOptions:
     volumes: files or DICOM folders; none means the built-in sample. host: address to listen at. port: None
     for the usual one, or a free one where it is taken. browser: open the page. max_upload: bytes one upload
     may have. window: intensities (low, high) that are black and white, on the screen and for the model.
-    server: what computes instead of this computer, or None. wanted: which series and time point of the volumes.
+    server: what computes instead of this computer, or None. wanted: which series and time of the volumes.
     """
 
     volumes: tuple[Path, ...] = ()
