@@ -35,6 +35,15 @@ def graph() -> ModuleType:
     return script("make_import_graph")
 
 
+def test_what_is_read_and_refused_is_what_the_page_lists() -> None:
+    compatibility = script("make_compatibility")
+    written = compatibility.PAGE.read_text(encoding="utf-8")
+    assert written == compatibility.page(), "run python docs/make_compatibility.py"
+    assert written.count("| read |") > 40
+    assert written.count("| choice |") > 7
+    assert written.count("| refused |") > 15
+
+
 def test_the_arrows_of_the_picture_are_the_imports_of_the_code(graph: ModuleType) -> None:
     picture = ElementTree.parse(graph.PICTURE)
     drawn = {tuple((title.text or "").split(" imports ")) for title in picture.iter(f"{SVG}title")}

@@ -148,7 +148,8 @@ def partial(
         if report is not None:
             pictures.complete(session)
     _finish(session, opened, out, json)
-    warn(w for proposal, _ in session.proposals for w in proposal.warnings)
+    later = [w for proposal, _ in session.proposals for w in proposal.warnings]
+    warn(w for w in later if w not in opened.slice.image.warnings)
     for line in _summary(session, out, report, json):
         screen.print(line)
 

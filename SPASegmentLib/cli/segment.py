@@ -183,7 +183,8 @@ def segment(
     taught = _load_profile(profile, engine.model, model)
     for line in _introduction(opened, engine.model, taught):
         screen.print(line)
-    warn([*opened.image.warnings, *_doubts(taught, opened)])
+    warned = [*opened.image.warnings, *_doubts(taught, opened)]
+    warn(warned)
     session = _started(opened, engine.model, taught, seed_value, learn and (is_asked or answers is not None))
     with ExitStack() as stack:
         folder = report
@@ -198,7 +199,8 @@ def segment(
         _finish(session, opened, pictures if report else None, out, json, found)
         if found is not None and report is not None:
             write_montage(found, report / MONTAGE)
-    warn(w for done in session.done if done.proposal for w in done.proposal.warnings)
+    later = [w for done in session.done if done.proposal for w in done.proposal.warnings]
+    warn(w for w in later if w not in warned)
     if taught is not None:
         _teach(taught, session, engine)
     for line in [*_summary(session, out, report, json), *(object_lines(found.object) if found else [])]:

@@ -42,11 +42,12 @@ def prepare_streams() -> None:
     command goes on to write its files. Names of files that are not UTF-8 are printed escaped.
     """
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # else it tells where it keeps its cache
+    is_own = sys.stdout is sys.__stdout__
     if sys.stdin is None:
         sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115
     if sys.stdout is None:
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
-    elif sys.stdout is sys.__stdout__ and os.name == "posix":
+    elif is_own and os.name == "posix":
         own = sys.stdout
         own.flush()
         buffered = io.BufferedWriter(_Outlet(own.fileno()))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from SPASegmentLib.cli.shared import Device, ServerUrl, console
+from SPASegmentLib.cli.shared import Device, ResampleOption, SeriesOption, ServerUrl, TimeOption, console
 
 if TYPE_CHECKING:
     from SPASegmentLib.viewer.options import ViewerOptions
@@ -34,6 +34,9 @@ def view(
         bool,
         typer.Option("--self-check", help="Run one interaction without a browser, say how it went, exit."),
     ] = False,
+    series: SeriesOption = None,
+    time: TimeOption = None,
+    resample: ResampleOption = False,
     model: Annotated[str, typer.Option(metavar="NAME_OR_PATH", help="See `spasegment models`.")] = "compact",
     device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.auto,
     window: Annotated[
@@ -60,6 +63,7 @@ def view(
 
     spasegment view chest.nrrd --profile "Dr. A, nodules" --no-browser
     """
+    from SPASegmentLib.imaging.choice import Wanted
     from SPASegmentLib.service.choice import chosen_server
     from SPASegmentLib.viewer.options import MEGABYTE, ViewerOptions
 
@@ -74,6 +78,7 @@ def view(
         max_upload=max_upload_mb * MEGABYTE,
         window=window,
         server=chosen_server(server),
+        wanted=Wanted(series, time, resample),
     )
     _check(options)
     screen = console()

@@ -19,7 +19,7 @@ from SPASegmentLib.imaging.dicom_headers import (
     open_header,
     warnings_off,
 )
-from SPASegmentLib.imaging.dicom_pixels import frame_values, together
+from SPASegmentLib.imaging.dicom_pixels import frame_values
 from SPASegmentLib.imaging.headers import Limits, check_claim
 from SPASegmentLib.imaging.resampling import resample_slices
 from SPASegmentLib.imaging.types import IntensityWindow
@@ -113,11 +113,8 @@ def _chosen(where: Path, volumes: list[list[Frame]], wanted: Wanted) -> tuple[li
     left = [frame for one in same for frame in one]
     if left:
         names = named(sorted({frame.path.name for frame in left}))
-        images = "1 image" if len(left) == 1 else f"{len(left)} images"
-        said.append(
-            f"{images} of the same series with another size or direction do not belong to the volume and "
-            f"were left out: {names}."
-        )
+        images = "1 image was" if len(left) == 1 else f"{len(left)} images were"
+        said.append(f"{images} left out, of the same series but of another size or direction: {names}.")
     return frames, said
 
 
@@ -144,4 +141,4 @@ def _voxels(where: Path, grid: FrameGrid, headers: dict[Path, Any], limits: Limi
         values = frame_values(path, headers[path], [grid.frames[place] for place in places])
         planes |= dict(zip(places, values, strict=True))
         headers.pop(path)  # its pixels are not needed twice
-    return together([planes[place] for place in range(len(grid.frames))])
+    return np.stack([planes[place] for place in range(len(grid.frames))])

@@ -49,9 +49,10 @@ def volumes_of(frames: Sequence[Frame]) -> list[list[Frame]]:
     apart: dict[tuple[Any, ...], list[list[Frame]]] = {}
     seen = set()
     for frame in frames:
-        if (frame.series, frame.instance, frame.index) in seen:
+        place = None if frame.position is None else tuple(frame.position)
+        if (frame.series, frame.instance, frame.index, place) in seen:
             continue
-        seen.add((frame.series, frame.instance, frame.index))
+        seen.add((frame.series, frame.instance, frame.index, place))
         clusters = apart.setdefault((frame.series, frame.size, frame.components, frame.stack), [])
         fitting = next((one for one in clusters if _same_direction(one[0], frame)), None)
         if fitting is None:
@@ -171,8 +172,13 @@ def _times_apart(places: list[list[Frame]]) -> tuple[list[str], list[list[Frame]
         if used and len(set(found[0])) == len(found[0]) and all(one == found[0] for one in found):
             labels = [_words(used, [one.times.get(name) for name in used]) for one in sets[0]]
             return labels, sets
-    sets = [sorted(place, key=lambda one: (one.number, one.path.name, one.index)) for place in places]
+    sets = [sorted(place, key=_in_time) for place in places]
     return [f"image {number}" for number in range(1, len(places[0]) + 1)], sets
+
+
+def _in_time(frame: Frame) -> tuple[str, int, str]:
+    """Where nothing else is stated: by number, or from file to file where each holds many frames."""
+    return (frame.path.name if frame.is_multi_frame else "", frame.number, frame.path.name)
 
 
 def _key(frame: Frame, kinds: Sequence[str]) -> tuple[tuple[bool, float, str], ...]:

@@ -49,18 +49,6 @@ def frame_values(path: Path, header: Any, frames: list[Frame]) -> list[np.ndarra
         raise damaged(path, "DICOM") from error
 
 
-def together(planes: list[np.ndarray]) -> np.ndarray:
-    """(K, J, I[, C]) of planes, integers in the smallest type of 16 bits or more that holds them."""
-    array = np.stack(planes)
-    if array.dtype.kind == "i" and array.dtype.itemsize > 2:
-        low, high = int(array.min()), int(array.max())
-        if low >= -(2**15) and high < 2**15:
-            return array.astype(np.int16)
-        if low >= -(2**31) and high < 2**31:
-            return array.astype(np.int32)
-    return array
-
-
 def _colours(path: Path, frames: list[Frame]) -> list[np.ndarray]:
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
@@ -117,10 +105,19 @@ def _scaled(header: Any, stored: np.ndarray, frame: Frame) -> np.ndarray:
         return np.asarray(apply_modality_lut(stored, header))
     slope, intercept = _scaling(header, frame.index)
     if slope == 1 and intercept == 0:
-        return stored if stored.dtype.itemsize == 1 else stored.astype(np.int64)
+        return stored if stored.dtype.itemsize == 1 else _smallest(stored)
     if slope.is_integer() and intercept.is_integer():
-        return stored.astype(np.int64) * int(slope) + int(intercept)
+        return _smallest(stored.astype(np.int64) * int(slope) + int(intercept))
     return stored.astype(np.float64) * slope + intercept
+
+
+def _smallest(plane: np.ndarray) -> np.ndarray:
+    """Whole numbers in the smallest type of 16 bits or more that holds them."""
+    low, high = int(plane.min()), int(plane.max())
+    for kind in (np.int16, np.int32):
+        if low >= np.iinfo(kind).min and high <= np.iinfo(kind).max:
+            return plane.astype(kind)
+    return plane.astype(np.int64)
 
 
 def _inverted(header: Any, stored: np.ndarray) -> np.ndarray:

@@ -26,6 +26,7 @@ from SPASegmentLib.imaging.headers import (
     unreadable,
 )
 from SPASegmentLib.imaging.nifti import are_colours, open_nifti
+from SPASegmentLib.imaging.resampling import resample_sheared
 from SPASegmentLib.imaging.types import UNSIZED, IntensityWindow, Volume
 from SPASegmentLib.imaging.voxels import clean_voxels
 
@@ -114,8 +115,21 @@ def _read_nifti(path: Path, name: str, stated: Stated, limits: Limits, wanted: W
         size, components = (*size[:4], *size[5:]), size[4]
     layout = ImageLayout(size, components, opened.pixel)
     _check_layout(path, "NIfTI", layout, stated, limits, wanted)
-    volume = _volume(path, name, opened.voxels(wanted), opened.matrix, None, None, opened.warnings)
-    return replace(volume, nifti=opened.forms)
+    if skew_of(opened.matrix) <= SKEW:
+        volume = _volume(path, name, opened.voxels(wanted), opened.matrix, None, None, opened.warnings)
+        return replace(volume, nifti=opened.forms)
+    if not wanted.resample:
+        raise InputError(
+            f"{path} is sheared: its voxel axes do not meet at right angles; have it resampled to a "
+            "rectangular grid (--resample)."
+        )
+    array, matrix = resample_sheared(opened.voxels(wanted), opened.matrix)
+    voxels = " x ".join(str(extent) for extent in array.shape[::-1])
+    said = (
+        f"The file is sheared: it was resampled linearly to a rectangular grid of {voxels} voxels, and the "
+        "mask lies on that grid, not on the file's.",
+    )
+    return _volume(path, name, array, matrix, None, None, opened.warnings + said)
 
 
 def _one_time(path: Path, image: sitk.Image, wanted: Wanted) -> np.ndarray:
@@ -273,9 +287,14 @@ def check_matrix(path: Path | str, matrix: np.ndarray) -> None:
         raise InputError(f"{path} states a voxel size of {text} mm; correct the spacing in its header.")
     if np.abs(matrix[:3, 3]).max() > FARTHEST_MM:
         raise InputError(f"{path} states a position far from any patient; correct the origin in its header.")
-    axes = matrix[:3, :3] / lengths
-    if np.abs(axes.T @ axes - np.eye(3)).max() > SKEW:
+    if skew_of(matrix) > SKEW:
         raise _skewed(path)
+
+
+def skew_of(matrix: np.ndarray) -> float:
+    """The largest cosine between two voxel axes of a (4, 4) matrix."""
+    axes = matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0)
+    return float(np.abs(axes.T @ axes - np.eye(3)).max())
 
 
 def _geometry_warnings(stated: Stated) -> tuple[str, ...]:

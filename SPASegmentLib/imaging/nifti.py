@@ -69,7 +69,7 @@ def open_nifti(path: Path) -> Nifti:
     """Read a checked file's header. Raises InputError where it states no usable position."""
     with _opened(path) as file:
         start = file.read(540)
-        is_second = 540 in (int.from_bytes(start[:4], order) for order in ("little", "big"))  # type: ignore[arg-type]
+        is_second = 540 in (int.from_bytes(start[:4], order) for order in ("little", "big"))
         kind = Nifti2Header if is_second else Nifti1Header
         header = kind.from_fileobj(io.BytesIO(start), check=False)
     dims = [int(size) for size in header["dim"]]

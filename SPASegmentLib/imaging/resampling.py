@@ -48,6 +48,41 @@ def resample_slices(
     return np.stack(planes), moved
 
 
+def resample_sheared(array: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A sheared grid to a rectangular one that covers it, linearly: the new array, voxel -> RAS.
+
+    array: (K, J, I). matrix: (4, 4) voxel -> RAS. The first voxel axis keeps its direction, the second its
+    plane; voxel sizes stay. Where nothing was measured, the smallest value stands. Raises InputError for
+    grids far too large.
+    """
+    spacing = np.linalg.norm(matrix[:3, :3], axis=0)
+    axes, upper = np.linalg.qr(matrix[:3, :3])
+    axes = axes * np.sign(np.diag(upper))
+    size = np.array(array.shape[::-1])
+    corners = np.stack(np.meshgrid(*((0, extent - 1) for extent in size), indexing="ij")).reshape(3, -1)
+    reach = (axes.T @ matrix[:3, :3] @ corners) / spacing[:, None]
+    least = np.floor(reach.min(axis=1) + 1e-6)
+    shape = (np.ceil(reach.max(axis=1) - 1e-6) - least).astype(int) + 1
+    if shape.prod() > MOST_GROWTH * array.size:
+        raise InputError(
+            "The voxels lie too far from a rectangular grid to be resampled; check their positions."
+        )
+    moved = np.eye(4)
+    moved[:3, :3] = axes * spacing
+    moved[:3, 3] = matrix[:3, 3] + moved[:3, :3] @ least
+    back = np.linalg.inv(matrix) @ moved
+    new = ndimage.affine_transform(
+        array.astype(np.float64),
+        back[2::-1, 2::-1],
+        back[2::-1, 3],
+        output_shape=tuple(shape[::-1]),
+        order=1,
+        mode="constant",
+        cval=float(array.min()),
+    )
+    return _as_type(new, array.dtype), moved
+
+
 def _moved(plane: np.ndarray, offset: np.ndarray, shape: tuple[int, int], fill: float) -> np.ndarray:
     """(J, I[, C]) on a larger plane, `offset` (column, row) pixels from its corner."""
     moved = np.full((*shape, *plane.shape[2:]), fill)

@@ -80,7 +80,10 @@ class Viewer:
         self.controller.subscribe(self._on_screen)
         observe_clicks(self.large, self.navigation, self._on_click)
         self.library = Library()
-        for choice in [*(file_choice(path) for path in options.volumes), *built_in_samples()]:
+        for choice in [
+            *(file_choice(path, wanted=options.wanted) for path in options.volumes),
+            *built_in_samples(),
+        ]:
             self.library.add(choice)
         self.open_volumes = OpenVolumes(self.app.scene, [self.large.node.GetID(), self.solid.node.GetID()])
         self.opening = VolumeOpening(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from SPASegmentLib.imaging.choice import ANY, Wanted
 from SPASegmentLib.service.addresses import is_loopback
 from SPASegmentLib.service.choice import ServerChoice
 
@@ -22,7 +23,7 @@ class ViewerOptions:
     volumes: files or DICOM folders; none means the built-in sample. host: address to listen at. port: None
     for the usual one, or a free one where it is taken. browser: open the page. max_upload: bytes one upload
     may have. window: intensities (low, high) that are black and white, on the screen and for the model.
-    server: what computes instead of this computer, or None.
+    server: what computes instead of this computer, or None. wanted: which series and time of the volumes.
     """
 
     volumes: tuple[Path, ...] = ()
@@ -35,6 +36,7 @@ class ViewerOptions:
     max_upload: int = 1024 * MEGABYTE
     window: tuple[float, float] | None = None
     server: ServerChoice | None = None
+    wanted: Wanted = ANY
 
     @property
     def is_local(self) -> bool:

@@ -14,6 +14,7 @@ import vtk
 from vtk.util import numpy_support
 
 from SPASegmentLib.errors import InputError
+from SPASegmentLib.imaging.choice import ANY, Wanted
 from SPASegmentLib.imaging.headers import OWN, Limits
 from SPASegmentLib.imaging.types import Volume
 
@@ -89,10 +90,12 @@ def file_choice(
     key: str | None = None,
     label: str | None = None,
     limits: Callable[[], Limits] | None = None,
+    wanted: Wanted = ANY,
 ) -> Choice:
     """A file or DICOM folder as an entry; reading it raises InputError with the label for the path.
 
     label: None for the file's name. limits: asked before an upload is read; None for the user's own files.
+    wanted: which series and time point.
     """
     from SPASegmentLib.imaging.files import read_volume
 
@@ -100,7 +103,7 @@ def file_choice(
 
     def load() -> Volume:
         try:
-            volume = read_volume(path, OWN if limits is None else limits())
+            volume = read_volume(path, OWN if limits is None else limits(), wanted)
         except InputError as error:
             raise InputError(_shown(str(error), path, label)) from error
         if volume.array.min() == volume.array.max():

@@ -161,6 +161,7 @@ def test_what_the_model_was_trained_on_and_its_warnings_are_shown(run, a_model, 
     assert "Model tiny, trained on nothing at all" in ran.out
     assert "Warning: A PNG picture states no size in mm" in ran.err
     assert "this image is in colour" in ran.err
+    assert ran.err.count("states no size in mm") == 1, "each warning once"
 
 
 @pytest.mark.parametrize(

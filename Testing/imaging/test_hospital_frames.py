@@ -208,6 +208,22 @@ def test_a_film_of_ultrasound_is_a_choice_of_frames(tmp_path):
     np.testing.assert_array_equal(read.array, stored[10:11])
 
 
+def test_files_of_many_frames_at_one_place_are_a_choice_of_files(tmp_path):
+    for name, order in (("a", (0, 1, 2)), ("b", (2, 0, 1))):
+        groups = [frame_group((0, 0, 2 * place), scaling=(1, 0)) for place in order]
+        write_frames(tmp_path / f"{name}.dcm", STORED[:3] + 5 * (name == "b"), groups, frame_group(**SHARED))
+    for time, order, add in ((1, (0, 1, 2), 0), (2, (1, 2, 0), 5)):
+        read = read_volume(tmp_path, wanted=Wanted(time=time))
+        np.testing.assert_array_equal(read.array, STORED[list(order)].astype(int) + add)
+
+
+def test_files_of_one_series_with_parts_of_it_are_one_volume(tmp_path):
+    for name, places in (("a", (4, 1, 2)), ("b", (5, 0, 3))):
+        groups = [frame_group((0, 0, 2 * place), scaling=(1, 0)) for place in places]
+        write_frames(tmp_path / f"{name}.dcm", STORED[list(places)], groups, frame_group(**SHARED))
+    np.testing.assert_array_equal(read_volume(tmp_path).array, STORED)
+
+
 def test_a_number_of_frames_that_is_not_there_is_damage(tmp_path):
     groups = [frame_group((0, 0, n), scaling=(1, 0)) for n in range(5)]
     write_frames(tmp_path / "a.dcm", STORED, groups, frame_group(**SHARED))

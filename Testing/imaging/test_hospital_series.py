@@ -63,7 +63,7 @@ def test_images_of_a_series_that_do_not_become_one_volume_are_named(tmp_path):
     read = read_volume(tmp_path)
     assert read.shape == (9, 6, 7)
     [said] = read.warnings
-    assert "1 image of the same series" in said and "scout.dcm" in said
+    assert "1 image was left out, of the same series" in said and "scout.dcm" in said
 
 
 @pytest.mark.parametrize("gap", [1.25, 0.625, 2.33])
@@ -90,6 +90,12 @@ def test_copies_of_an_instance_count_once(tmp_path):
     read = read_volume(tmp_path)
     assert_in_place(read, by_tags(tmp_path))
     assert read.warnings == ()
+
+
+def test_slices_that_an_anonymizer_gave_one_number_are_all_read(tmp_path):
+    for k in range(5):
+        write_slice(tmp_path / f"{k}.dcm", STORED[k], (0, 0, 2.5 * k), SOPInstanceUID="1.2.9")
+    assert_in_place(read_volume(tmp_path), by_tags(tmp_path))
 
 
 def test_a_pixel_size_that_changes_within_a_series_is_refused(tmp_path):

@@ -78,6 +78,31 @@ def test_small_skew_is_read_and_large_skew_of_the_matrix_in_use_is_refused(tmp_p
     np.testing.assert_allclose(read.ijk_to_ras, Q, atol=1e-4)
 
 
+def test_a_sheared_grid_is_resampled_on_request(tmp_path):
+    sheared = S.copy()
+    sheared[:3, 2] += 0.4 * S[:3, 0] / 0.7 + 0.5 * S[:3, 1]
+    i, j, k = np.indices((12, 13, 14))
+    x, y, z = np.tensordot(sheared[:3, :3], np.stack([i, j, k]), 1) + sheared[:3, 3].reshape(3, 1, 1, 1)
+    ramp = (3 * x - 2 * y + 5 * z).astype(np.float32)
+    path = save(tmp_path / "a.nii", ramp, s=sheared, codes=(0, 1))
+    with pytest.raises(InputError, match=r"sheared.*--resample"):
+        read_volume(path)
+    read = read_volume(path, wanted=Wanted(resample=True))
+    assert "resampled linearly to a rectangular grid" in read.warnings[-1]
+    axes = read.ijk_to_ras[:3, :3]
+    np.testing.assert_allclose(axes.T @ axes, np.diag(np.diag(axes.T @ axes)), atol=1e-6)
+    ijk = np.indices(read.shape[::-1]).reshape(3, -1)
+    places = axes @ ijk + read.ijk_to_ras[:3, 3:]
+    within = np.linalg.inv(sheared) @ np.vstack([places, np.ones(places.shape[1])])
+    inside = ((within[:3] >= 0.001) & (within[:3] <= np.array([[11], [12], [13]]) - 0.001)).all(axis=0)
+    assert inside.sum() > 1000
+    expected = np.array([3, -2, 5]) @ places
+    values = read.array.T.reshape(-1)
+    np.testing.assert_allclose(values[inside], expected[inside], atol=0.01)
+    write_mask(tmp_path / "m.nii", read.array > 0, read)
+    np.testing.assert_allclose(nibabel.load(tmp_path / "m.nii").affine, read.ijk_to_ras, atol=1e-4)
+
+
 def test_voxel_sizes_that_disagree_with_the_matrix_are_said(tmp_path):
     read = read_volume(save(tmp_path / "a.nii", codes=(0, 1), pixdim=[1, 1, 1, 1, 0, 0, 0, 0]))
     np.testing.assert_allclose(read.ijk_to_ras, S, atol=1e-5)
