@@ -272,6 +272,7 @@ class Panel:
         self.advanced.show_learn(screen.learn)
         self.render_placing()
         self.views.show_titles([f"{card.number}  {card.name}" for card in screen.cards])
+        self.views.show_in_small(screen.object_at)
         self._render_points(screen)
         self._remember_profile(screen)
         self.scene.keep(screen.profile or "")
