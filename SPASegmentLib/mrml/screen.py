@@ -37,7 +37,7 @@ class Card:
 class Screen:
     """Everything a face shows.
 
-    status: one sentence: what to do next, or what went wrong and what to do. detail: "iteration 2 · 0.2 s ·
+    status: one sentence: what to do next, or what went wrong and what to do. detail: "proposal 2 · 0.2 s ·
     profile "Dr. A" (23 images)". progress: in [0, 1], or None where it is not known. seconds: of the last
     proposal. enabled: names of actions (`keys.KEYS`) that make sense now. warnings: sentences about image,
     profile or device. segment: name of the segment that is edited. profiles: those of this model that can be

@@ -82,7 +82,7 @@ def _status(work: SceneInteraction, current: Work | None) -> tuple[str, Tone]:
 def _detail(
     iteration: int, seconds: float | None, profiles: ProfileController, settings: InteractionSettings
 ) -> str:
-    parts = [f"iteration {iteration}"] if iteration else []
+    parts = [f"proposal {iteration}"] if iteration else []
     if seconds is not None:
         parts.append(f"{seconds:.1f} s")
     if profiles.profile is not None:

@@ -19,7 +19,8 @@ OUTSIDE = """() => [
     return b.width && (b.left < 0 || b.top < 0 || b.right > innerWidth || b.bottom > innerHeight); })
   .map((e) => e.id || e.className || e.tagName)"""
 CUT_OFF = """() => [...document.querySelectorAll('figcaption, figcaption span:not(.number), .take, .button,'
-    + ' h1, h2, .segmented button, .field > span, output, .legal, .status, .status span, .corner, .warnings, .warnings p')]
+    + ' h1, h2, .segmented button, .field > span, output, .legal, .status, .status span, .corner,'
+    + ' .warnings, .warnings p')]
   .filter((e) => getComputedStyle(e).display !== 'inline' && e.innerText)
   .filter((e) => e.scrollWidth > e.clientWidth + 1 || e.scrollHeight > e.clientHeight + 2)
   .map((e) => e.innerText)"""
