@@ -102,7 +102,7 @@ def _candidate_text(card) -> str:
         else _("{area} mm²").format(area=_number(card.area_mm2))
     )
     lines.append(areas)
-    lines.append(f"<small>{_('{share} likely').format(share=f'{card.support:.0%}')}</small>")
+    lines.append(f"<small>{_('{share} of masks').format(share=f'{card.support:.0%}')}</small>")
     return "<br>".join(lines)
 
 

@@ -34,6 +34,7 @@ class Panel:
         self._entered = False
         self._remembered = ""
         self._seeded: tuple | None = None
+        self._folded_for = None
         self.view = ScreenView(ui, Cards(ui, self.act))
         self.profiles = ProfileRow(ui, self.dialogs, lambda: self.controller, self.on_profile)
         self.shortcuts = Shortcuts(self.act)
@@ -272,6 +273,8 @@ class Panel:
         self.advanced.show_learn(screen.learn)
         self.render_placing()
         self.views.show_titles([f"{card.number}  {card.name}" for card in screen.cards])
+        self._fold_inputs(screen)
+        self.views.show_in_small(screen.object_at)
         self._render_points(screen)
         self._remember_profile(screen)
         self.scene.keep(screen.profile or "")
@@ -296,6 +299,19 @@ class Panel:
             key = self.advanced.keys().get("place_seed", "")
             return _("Press Place seed ({key}), then click on the object in a slice view.").format(key=key)
         return _("Click on the object in a slice view; Esc ends placing.")
+
+    def _fold_inputs(self, screen) -> None:
+        """At a volume's first proposal what was chosen folds into a title, so that all of a slice fits."""
+        section, volume = self.ui.inputsSection, self.scene.volume
+        if volume is None:
+            if self._folded_for is not None:
+                section.collapsed, self._folded_for = False, None
+        elif screen.recommendation is not None and self._folded_for is not volume:
+            section.collapsed, self._folded_for = True, volume
+        names = [volume.GetName() if volume is not None else "", screen.segment or "", screen.profile or ""]
+        title = " \N{MIDDLE DOT} ".join(name[:30] for name in names if name) or _("Volume and segment")
+        if section.text != title:
+            section.text = title
 
     def _render_points(self, screen) -> None:
         """Show where the seeds lie, and bring a new object into view."""

@@ -49,6 +49,7 @@ class Views(VTKObservationMixin):
         self._watched: tuple[object, Callable[[], None]] | None = None
         self._link: ViewLink | None = None
         self._large = None
+        self._object_at: tuple | None = None
         self._layout_before: int | None = None
         self._titles = Titles()
 
@@ -116,6 +117,7 @@ class Views(VTKObservationMixin):
         small = [node for node in found if node is not None]
         if large is not None:
             self._link = layout.link_views(scene, large.GetID(), [node.GetID() for node in small])
+            self._link.focus(self._object_at)
         self._titles.put_up()
         return large, small
 
@@ -153,6 +155,12 @@ class Views(VTKObservationMixin):
         scale = ROOM * extent / min(view[0], view[1])
         node.JumpSliceByCentering(*ras)
         node.SetFieldOfView(view[0] * scale, view[1] * scale, view[2])
+
+    def show_in_small(self, object_at: tuple | None) -> None:
+        """Zoom the small views to what they are about. object_at: as `Screen.object_at`."""
+        self._object_at = object_at
+        if self._link is not None:
+            self._link.focus(object_at)
 
     # Placing points
 

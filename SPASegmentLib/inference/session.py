@@ -162,11 +162,14 @@ class Session:
     def what_next(self) -> str:
         """One sentence for the status line."""
         shown = len(self.proposal.candidates) if self.proposal else 0
-        pick = {0: "", 1: "press 1 to pick the alternative, "}.get(shown, f"press 1-{shown} to pick, ")
+        pick = {0: "", 1: ", press 1 to pick the alternative"}.get(shown, f", press 1-{shown} to pick")
+        pick += ", 0 for none of these" if shown else ""
         return {
             "empty": "Click a seed on the object.",
             "computing": "Computing; Esc cancels.",
-            "open": f"Press Enter to approve, {pick}0 for none of these.",
+            "open": f"Press Enter to approve{pick}, 0 for none of these."
+            if shown
+            else "Press Enter to approve.",
             "approved": "Approved; Backspace takes it back.",
             "taken": "Taken; Backspace takes it back.",
         }[self.state]

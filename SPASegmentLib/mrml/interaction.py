@@ -290,7 +290,10 @@ class SceneInteraction:
     def _seed(self, volume: Any, node: Any, at: tuple[float, float, float], positive: bool) -> None:
         if not is_alive(volume) or not is_alive(node):
             raise StepError("The volume or its view is gone; choose a volume.")
-        view = self._navigation.cut(volume, node, at)
+        try:
+            view = self._navigation.cut(volume, node, at)
+        except SeedError:
+            raise SeedError("This place lies outside the image; click on the picture.") from None
         point = inside(view, *view.to_pixel(at), positive)
         if point is None:
             raise SeedError("The seed lies outside the slice; place it on the picture.")

@@ -19,6 +19,8 @@ SMALL = ("SPASegment1", "SPASegment2", "SPASegment3", "SPASegment4")
 _GROUP = 514
 """View group: Slicer links views within one group only."""
 _CLOSE = 1e-6
+OBJECT_SHARE = 3.0
+"""Small views show this many times an object's extent."""
 
 
 def layout_description() -> str:
@@ -49,12 +51,16 @@ def register_layout(layout_node: Any) -> int:
 
 
 class ViewLink:
-    """Keeps small views on the large one's slice, zoom and volume until `unlink`; scrolling works in each."""
+    """Keeps small views on the large one's slice and volume until `unlink`; scrolling works in each.
+
+    They show as much as the large one, or what `focus` says.
+    """
 
     def __init__(self, scene: Any, large_id: str, small_ids: Sequence[str]) -> None:
         self._scene = scene
         self._large_id, self._small_ids = large_id, tuple(small_ids)
         self._busy = False
+        self._focus: tuple[np.ndarray, float] | None = None
         self._watched: list[tuple[Any, int]] = []
         for node_id in (large_id, *small_ids):
             node = scene.GetNodeByID(node_id)
@@ -66,6 +72,22 @@ class ViewLink:
             self._watched.append((composite, tag))
         self.update()
 
+    def focus(self, at: tuple[float, float, float, float] | None) -> None:
+        """Let the small views show an object, a third of them; None: as much as the large one shows.
+
+        at: world R, A, S of its middle and its extent, in mm. Where the large view shows less, so do they.
+        """
+        focus = None if at is None else (np.array(at[:3]), OBJECT_SHARE * at[3])
+        same = focus is self._focus or (
+            focus is not None
+            and self._focus is not None
+            and np.allclose(focus[0], self._focus[0])
+            and np.isclose(focus[1], self._focus[1])
+        )
+        if not same:
+            self._focus = focus
+            self.update()
+
     def update(self) -> None:
         """Bring the small views to where the large one is."""
         large = self._scene.GetNodeByID(self._large_id)
@@ -76,7 +98,7 @@ class ViewLink:
             for node_id in self._small_ids:
                 small = self._scene.GetNodeByID(node_id)
                 if small is not None:
-                    _follow(small, large)
+                    _follow(small, large, self._focus)
                     self._same_volume(node_id)
         finally:
             self._busy = False
@@ -92,14 +114,26 @@ class ViewLink:
             return
         large = self._scene.GetNodeByID(self._large_id)
         if large is not None and caller is not large and caller.IsA("vtkMRMLSliceNode"):
-            moved = array_of(caller.GetSliceToRAS())
-            if np.abs(moved - array_of(large.GetSliceToRAS())).max() > _CLOSE:
+            moved = self._moved(array_of(caller.GetSliceToRAS()), array_of(large.GetSliceToRAS()))
+            if moved is not None:
                 self._busy = True
                 try:
                     _place(large, moved)
                 finally:
                     self._busy = False
         self.update()
+
+    def _moved(self, small: np.ndarray, large: np.ndarray) -> np.ndarray | None:
+        """(4, 4) where a small view took the large one; None where it stays. A focus alone moves nothing."""
+        turned = np.abs(small[:3, :3] - large[:3, :3]).max() > _CLOSE
+        if turned or self._focus is None:
+            return small if np.abs(small - large).max() > _CLOSE else None
+        along = large[:3, 2] @ (small[:3, 3] - large[:3, 3])
+        if abs(along) <= _CLOSE:
+            return None
+        moved = large.copy()
+        moved[:3, 3] += along * large[:3, 2]
+        return moved
 
     def _composite(self, slice_node_id: str) -> Any:
         """The composite node that belongs to a slice node: same layout name."""
@@ -126,14 +160,22 @@ def link_views(scene: Any, large_id: str, small_ids: Sequence[str]) -> ViewLink:
     return ViewLink(scene, large_id, small_ids)
 
 
-def _follow(small: Any, large: Any) -> None:
-    """The same slice, and as many millimetres across the shorter side."""
+def _follow(small: Any, large: Any, focus: tuple[np.ndarray, float] | None) -> None:
+    """The same slice, and as many millimetres across the shorter side or as few as an object needs.
+
+    focus: (3,) world RAS of its middle, and mm to show.
+    """
     was = small.StartModify()
-    _place(small, array_of(large.GetSliceToRAS()))
-    small.SetXYZOrigin(*large.GetXYZOrigin())
+    fov, matrix, origin = large.GetFieldOfView(), array_of(large.GetSliceToRAS()), large.GetXYZOrigin()
+    across = min(fov[0], fov[1])
+    if focus is not None and focus[1] < across:
+        across, origin = focus[1], (0.0, 0.0, origin[2])
+        aside = focus[0] - matrix[:3, 3]
+        matrix[:3, 3] += aside - (aside @ matrix[:3, 2]) * matrix[:3, 2]
+    _place(small, matrix)
+    small.SetXYZOrigin(*origin)
     width, height = (max(n, 1) for n in small.GetDimensions()[:2])
-    fov = large.GetFieldOfView()
-    scale = min(fov[0], fov[1]) / min(width, height)
+    scale = across / min(width, height)
     if np.abs(np.subtract(small.GetFieldOfView()[:2], (width * scale, height * scale))).max() > _CLOSE:
         small.SetFieldOfView(width * scale, height * scale, fov[2])
     small.EndModify(was)

@@ -37,11 +37,12 @@ class Card:
 class Screen:
     """Everything a face shows.
 
-    status: one sentence: what to do next, or what went wrong and what to do. detail: "iteration 2 · 0.2 s ·
+    status: one sentence: what to do next, or what went wrong and what to do. detail: "proposal 2 · 0.2 s ·
     profile "Dr. A" (23 images)". progress: in [0, 1], or None where it is not known. seconds: of the last
     proposal. enabled: names of actions (`keys.KEYS`) that make sense now. warnings: sentences about image,
     profile or device. segment: name of the segment that is edited. profiles: those of this model that can be
     chosen. notes: what was last asked about profiles (summary, comparison), a sentence each.
+    object_at: world R, A, S of the middle of all masks shown and their extent, in mm; None without any.
     seeds: points of the slice that is worked on: world R, A, S in mm, and whether positive.
     """
 
@@ -65,3 +66,4 @@ class Screen:
     profiles: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     seeds: tuple[tuple[float, float, float, bool], ...] = ()
+    object_at: tuple[float, float, float, float] | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from SPASegmentLib.mrml.engine_holder import EngineHolder
 from SPASegmentLib.mrml.interaction import SceneInteraction
 from SPASegmentLib.mrml.keys import PICKS, TAKES
@@ -11,6 +13,8 @@ from SPASegmentLib.mrml.settings import InteractionSettings
 from SPASegmentLib.mrml.target import Target
 from SPASegmentLib.mrml.work import Work
 
+FEWEST = 8
+"""Pixels an object counts for at least where views are zoomed to it; one alone says nothing."""
 LOADING = "Loading the model; this takes a few seconds, Esc cancels."
 COMPUTING = "Computing; Esc cancels."
 QUEUED = "{name} comes after this one; Esc drops it."
@@ -55,6 +59,7 @@ def make_screen(
         profiles=profiles.names,
         notes=profiles.notes,
         seeds=_seeds(current),
+        object_at=_object_at(current) if cards else None,
     )
 
 
@@ -77,7 +82,7 @@ def _status(work: SceneInteraction, current: Work | None) -> tuple[str, Tone]:
 def _detail(
     iteration: int, seconds: float | None, profiles: ProfileController, settings: InteractionSettings
 ) -> str:
-    parts = [f"iteration {iteration}"] if iteration else []
+    parts = [f"proposal {iteration}"] if iteration else []
     if seconds is not None:
         parts.append(f"{seconds:.1f} s")
     if profiles.profile is not None:
@@ -104,6 +109,21 @@ def _seeds(current: Work | None) -> tuple[tuple[float, float, float, bool], ...]
     return tuple((float(r), float(a), float(s), positive) for (r, a, s), positive in places)
 
 
+def _object_at(current: Work | None) -> tuple[float, float, float, float] | None:
+    """Middle and extent of the recommendation and the candidates together."""
+    proposal = current.proposal if current is not None else None
+    if current is None or proposal is None:
+        return None
+    used = np.logical_or.reduce([proposal.recommendation, *(c.mask for c in proposal.candidates)])
+    if not used.any():
+        return None
+    rows, cols = (np.flatnonzero(used.any(axis=axis)) for axis in (1, 0))
+    middle = current.view.to_world((rows[0] + rows[-1]) / 2, (cols[0] + cols[-1]) / 2)
+    spacing = current.view.image.spacing
+    extent = max((rows[-1] - rows[0] + 1) * spacing[0], (cols[-1] - cols[0] + 1) * spacing[1])
+    return float(middle[0]), float(middle[1]), float(middle[2]), float(max(extent, FEWEST * max(spacing)))
+
+
 def _warnings(current: Work | None, target: Target) -> tuple[str, ...]:
     said = [target.doubt] if target.doubt else []
     if current is not None:
@@ -119,7 +139,8 @@ def _enabled(work: SceneInteraction, current: Work | None) -> frozenset[str]:
     session = current.session if current is not None else None
     if session is not None and session.state == "open" and current is not None and not current.computing:
         shown = len(session.proposal.candidates) if session.proposal is not None else 0
-        names |= {"approve", "none_of_these", *PICKS[:shown], *TAKES[:shown]}
+        names |= {"approve", *PICKS[:shown], *TAKES[:shown]}
+        names |= {"none_of_these"} if shown else set()
     if work.computing:
         names.add("cancel")
     if work.computing or (current is not None and not current.empty) or work.trail.before() is not None:

@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,14 @@ from SPASegmentLib.mrml.keys import ALSO, KEYS
 from SPASegmentLib.mrml.layout import LARGE, SMALL, link_views
 from SPASegmentLib.mrml.seeds import Seed, SeedPoints
 from SPASegmentLib.viewer import page
-from SPASegmentLib.viewer.downloads import has_voxels, read_slicer_segmentation, write_slicer_segmentation
+from SPASegmentLib.viewer.downloads import has_voxels
+from SPASegmentLib.viewer.keeping import Keeping
 from SPASegmentLib.viewer.keys import strokes
 from SPASegmentLib.viewer.navigation import Navigation, observe_clicks
 from SPASegmentLib.viewer.open_volumes import OpenVolume, OpenVolumes
 from SPASegmentLib.viewer.opening import VolumeOpening
 from SPASegmentLib.viewer.options import ViewerOptions
-from SPASegmentLib.viewer.resume import Kept, Memory, what_is_lost
+from SPASegmentLib.viewer.resume import Memory
 from SPASegmentLib.viewer.surface import Surface
 from SPASegmentLib.viewer.views import logic_of, slice_pane, three_d_pane
 from SPASegmentLib.viewer.volumes import (
@@ -42,8 +42,6 @@ logger = logging.getLogger(__name__)
 
 LARGE_STREAM, SOLID_STREAM = "spa-large", "spa-3d"
 SMALL_STREAMS = tuple(f"spa-small-{k}" for k in range(1, 5))
-KEEP_EVERY = 0.7
-"""Seconds the interaction may be ahead of what is kept for a restart."""
 
 
 class Viewer:
@@ -52,7 +50,6 @@ class Viewer:
     def __init__(self, server: Any, options: ViewerOptions, *, memory: Memory | None = None) -> None:
         """memory: where the interaction is kept for a restart, or None."""
         self.server, self.options = server, options
-        self.memory = memory
         self._loop = asyncio.get_running_loop()
         self.app = application()
         self.large = slice_pane(server, self.app, LARGE, LARGE_STREAM)
@@ -90,11 +87,9 @@ class Viewer:
             self.open_volumes, self.library, self._bring, self.job, options.max_upload
         )
         self._first_wish = self.opening.wish()
-        self._shown: OpenVolume | None = None
+        self.shown: OpenVolume | None = None
         self._jobs: dict[object, str] = {}
-        self._keep_timer: asyncio.TimerHandle | None = None
-        self._kept_masks: dict[str, int] = {}
-        self._offer: Kept | None = None
+        self.keeping = Keeping(self, self._loop, memory)
         self._drawn: tuple[Any, ...] = ()
         self._clicked: tuple[float, float, float] | None = None
         with server.state as state:
@@ -119,16 +114,11 @@ class Viewer:
         await self.open(next(iter(self.library.choices)), self._first_wish)
         if self.options.profile is not None:
             self.controller.set_profile(self.options.profile)
-        kept = self.memory.read() if self.memory is not None else None
-        if kept is not None and kept.volume in self.library.choices:
-            self._offer = kept
-            label = self.library.choices[kept.volume].label
-            with self.server.state as state:
-                state.resume_offer = f"Work on “{label}” was interrupted. Go on where you stopped?"
+        self.keeping.offer()
 
     async def close(self) -> None:
         """Keep the interaction, end the worker and free the windows."""
-        self._keep()
+        self.keeping.keep()
         self.controller.close()
         self.link.unlink()
         for pane in (self.large, *self.small, self.solid):
@@ -139,17 +129,17 @@ class Viewer:
     @property
     def volume(self) -> Any:
         """The volume node on the screen, or None."""
-        return self._shown.node if self._shown is not None else None
+        return self.shown.node if self.shown is not None else None
 
     @property
     def segmentation(self) -> Any:
         """Its segmentation node, or None."""
-        return self._shown.segmentation if self._shown is not None else None
+        return self.shown.segmentation if self.shown is not None else None
 
     @property
     def choice(self) -> Choice | None:
         """Which entry of the list is on the screen."""
-        return self._shown.choice if self._shown is not None else None
+        return self.shown.choice if self.shown is not None else None
 
     async def open(self, key: str, wish: int | None = None) -> None:
         """Read and show an entry of the list; a refusal leaves what is shown. Raises nothing."""
@@ -186,10 +176,10 @@ class Viewer:
 
     def _bring(self, opened: OpenVolume) -> None:
         """Work on this volume from now on; it is as it was left."""
-        leaves = self._shown
+        leaves = self.shown
         if leaves is not None and leaves is not opened:
             leaves.seen, leaves.segment = self.navigation.seen(), self.controller.screen.segment
-        self._clicked, self._shown = None, opened
+        self._clicked, self.shown = None, opened
         self.surface.hide()
         self.open_volumes.bring_forward(opened)
         choice = opened.choice
@@ -241,11 +231,12 @@ class Viewer:
 
     def _on_screen(self, screen: Any) -> None:
         with self.server.state as state:
-            state.screen = page.shown(screen, sized=self._shown is None or self._shown.is_sized)
+            state.screen = page.shown(screen, sized=self.shown is None or self.shown.is_sized)
             state.profiles = list(screen.profiles)
             state.profile = screen.profile or ""
             state.learn = screen.learn
             state.excluding = state.excluding and screen.recommendation is not None
+        self.link.focus(screen.object_at)
         self.points.show([Seed(seed[:3], seed[3]) for seed in screen.seeds])
         if (screen.cards, screen.iteration) != self._drawn:
             self._drawn = (screen.cards, screen.iteration)
@@ -253,7 +244,7 @@ class Viewer:
                 pane.view.schedule_render()
         if not screen.busy:
             self.refresh()
-            self._keep_soon()
+            self.keeping.keep_soon()
 
     def refresh(self) -> None:
         """Bring the page's segment list, downloads and 3-D up to date."""
@@ -356,101 +347,6 @@ class Viewer:
         """Say what went wrong, in one sentence, until it is dismissed."""
         with self.server.state as state:
             state.problem = sentence
-
-    # Keeping and resuming
-
-    def _keep_soon(self) -> None:
-        if self._keep_timer is None:
-            self._keep_timer = self._loop.call_later(KEEP_EVERY, self._keep)
-
-    def _keep(self) -> None:
-        """Keep what a restart needs, and say what cannot be kept."""
-        if self._keep_timer is not None:
-            self._keep_timer.cancel()
-            self._keep_timer = None
-        self._say_unkept(self._write_kept())
-
-    def _write_kept(self) -> bool:
-        """Write what a restart needs; whether the disk took it."""
-        kept = self._what_to_keep()
-        if kept is None or self.memory is None:
-            return True
-        changes: dict[str, int] = {}
-        masks: dict[str, Callable[[Path], None]] = {}
-        for opened in self.open_volumes:
-            changed = opened.segmentation.GetSegmentation().GetMTime()
-            if (
-                not opened.choice.is_upload
-                and changed != self._kept_masks.get(opened.name)
-                and has_voxels(opened.segmentation)
-            ):
-                changes[opened.name] = changed
-                masks[opened.name] = partial(write_slicer_segmentation, opened.segmentation)
-        if not self.memory.write(kept, masks):
-            return False
-        self._kept_masks |= changes
-        return True
-
-    def _say_unkept(self, written: bool) -> None:
-        """Say on the page which work would be lost with the server, and what to do."""
-        approved = [opened for opened in self.open_volumes if has_voxels(opened.segmentation)]
-        if self.memory is None:
-            return
-        sentence, reason = what_is_lost(
-            written=written,
-            on_upload=any(opened.choice.is_upload for opened in approved),
-            unanswered=self._offer is not None and bool(approved or self.controller.screen.iteration),
-        )
-        with self.server.state as state:
-            state.unkept = sentence
-            state.trame__template_error = page.stopped(reason)
-
-    def _what_to_keep(self) -> Kept | None:
-        """Nothing while the last interaction is still on offer, nothing before something was done."""
-        choice = self.choice
-        if self.memory is None or self._offer is not None or choice is None or choice.is_upload:
-            return None
-        worked_on = [o.choice.key for o in self.open_volumes if has_voxels(o.segmentation)]
-        if self.controller.screen.iteration == 0 and not worked_on:
-            return None
-        others = tuple(key for key in worked_on if key != choice.key and not key.startswith("upload:"))
-        return Kept(
-            choice.key,
-            self.controller.to_state(),
-            others,
-            str(self.server.state.orientation),
-            float(self.navigation.node.GetSliceOffset()),
-        )
-
-    async def resume(self, wanted: bool) -> None:
-        """Go on where somebody stopped, or forget it."""
-        kept, self._offer = self._offer, None
-        with self.server.state as state:
-            state.resume_offer = ""
-        if kept is None or self.memory is None:
-            return
-        if not wanted:
-            self.memory.forget()
-            return
-        try:
-            for key in (*kept.others, kept.volume):
-                if key in self.library.choices:
-                    if not await self.opening.show(self.library.choices[key]):
-                        return
-                    self._load_masks(self.memory)
-        except SPASegmentError as error:
-            self.complain(str(error))
-        self.navigation.orient(kept.orientation)
-        self.navigation.slide(kept.offset)
-        self.controller.from_state(kept.workbench)
-        self.refresh()
-
-    def _load_masks(self, memory: Memory) -> None:
-        """The approved voxels of the volume on the screen, where there are any."""
-        opened = self._shown
-        if opened is not None and memory.masks(opened.name).exists():
-            read_slicer_segmentation(opened.segmentation, memory.masks(opened.name))
-            opened.segmentation.SetReferenceImageGeometryParameterFromVolumeNode(opened.node)
 
 
 def _window_of(model: str) -> tuple[float, float] | None:

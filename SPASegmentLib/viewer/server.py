@@ -7,10 +7,12 @@ import contextlib
 import ipaddress
 import logging
 import os
+import re
 import signal
 import socket
 import sys
 import tempfile
+import unicodedata
 import webbrowser
 from collections.abc import Callable
 from pathlib import Path
@@ -143,7 +145,7 @@ class Service:
             content = await self.written(kind)
         except SPASegmentError as error:
             return web.json_response({"problem": str(error)}, status=409)
-        name = f"segmentation.{kind}"
+        name = f"{file_stem(self.viewer)}.{kind}"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return web.Response(body=content, content_type=KINDS[kind], headers=headers)
 
@@ -170,6 +172,15 @@ class Service:
                 grid = Volume(labels, ijk_to_ras_of(viewer.volume))
                 await asyncio.to_thread(write_labels, path, labels, grid, {})
             return await asyncio.to_thread(path.read_bytes)
+
+
+def file_stem(viewer: Viewer) -> str:
+    """What a download is called: after the volume and, where there is but one, the structure."""
+    names = [viewer.choice.label.removeprefix("Sample: ").split(".")[0]] if viewer.choice is not None else []
+    if len(viewer.server.state.segments) == 1:
+        names += viewer.server.state.segments
+    words = re.findall(r"[A-Za-z0-9]+", unicodedata.normalize("NFKD", " ".join(names)))
+    return "-".join(words)[:100] or "segmentation"
 
 
 async def serve(options: ViewerOptions, say: Say) -> None:

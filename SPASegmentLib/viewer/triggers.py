@@ -45,7 +45,7 @@ def bind_triggers(server: Any, viewer: Viewer) -> None:
     bind("zoom", viewer.zoom)
     bind("seed_at_cursor", lambda negative: viewer.seed_at_cursor(bool(negative)))
     bind("exclude", lambda on: viewer.exclude(bool(on)))
-    bind("resume", lambda wanted: viewer.resume(bool(wanted)))
+    bind("resume", lambda wanted: viewer.keeping.resume(bool(wanted)))
     bind("uploading", lambda name, share: viewer.uploading(_text(name), _number(share)))
     bind("upload_failed", lambda sentence: viewer.upload_failed(_text(sentence)))
     bind("dismiss", lambda: viewer.complain(""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -233,6 +234,9 @@ def test_a_negative_random_seed_is_refused(an_image, an_engine):
 def test_what_to_do_next_is_always_one_sentence(a_session):
     shown = len(a_session.proposal.candidates)
     assert a_session.what_next == f"Press Enter to approve, press 1-{shown} to pick, 0 for none of these."
+    alone = replace(a_session.proposal, candidates=())
+    alone = replace(a_session, done=(replace(a_session.done[-1], proposal=alone),))
+    assert alone.what_next == "Press Enter to approve.", "there are none to turn down"
     assert a_session.pick(0).what_next == "Computing; Esc cancels."
     assert a_session.approve().what_next == "Approved; Backspace takes it back."
     assert a_session.take(0).what_next == "Taken; Backspace takes it back."

@@ -64,6 +64,32 @@ def test_small_views_follow_slice_zoom_and_volume(slicer_app, a_volume_node, vie
     np.testing.assert_array_equal(array_of(small[0].GetSliceToRAS()), before)
 
 
+def test_small_views_show_an_object_so_that_it_fills_a_third_of_them(slicer_app, views):
+    large, small = views
+    link = link_views(slicer_app.scene, large.GetID(), [node.GetID() for node in small])
+    large.SetFieldOfView(300, 250, 1)
+    before = array_of(large.GetSliceToRAS())
+    aside = before[:3, 3] + 20 * before[:3, 0] - 15 * before[:3, 1] + 4 * before[:3, 2]
+    link.focus((*aside, 12.0))
+    for node in small:
+        assert min(node.GetFieldOfView()[:2]) == pytest.approx(36)
+        shown = np.linalg.inv(array_of(node.GetSliceToRAS())) @ (*aside, 1.0)
+        np.testing.assert_allclose(shown[:2], 0, atol=1e-6)
+        assert node.GetSliceOffset() == pytest.approx(large.GetSliceOffset())
+    np.testing.assert_array_equal(array_of(large.GetSliceToRAS()), before)
+    small[1].SetSliceOffset(large.GetSliceOffset() + 6)
+    for node in (large, *small):
+        assert node.GetSliceOffset() == pytest.approx(small[1].GetSliceOffset())
+    np.testing.assert_allclose(
+        before[:3, :2].T @ (array_of(large.GetSliceToRAS()) - before)[:3, 3], 0, atol=1e-6
+    )
+    large.SetFieldOfView(30, 24, 1)
+    assert min(small[0].GetFieldOfView()[:2]) == pytest.approx(24), "never less close than the large one"
+    large.SetFieldOfView(300, 250, 1)
+    link.focus(None)
+    assert min(small[0].GetFieldOfView()[:2]) == pytest.approx(250)
+
+
 def test_scrolling_a_small_view_moves_all(slicer_app, views):
     large, small = views
     link_views(slicer_app.scene, large.GetID(), [node.GetID() for node in small])

@@ -87,3 +87,27 @@ def test_the_panel_is_clear_and_nothing_is_clipped(
     folder = Path(os.environ.get("SPASEGMENT_SCREENSHOTS", tmp_path))
     name = "panel.png" if palette == "light" else "panel-dark.png"
     assert area.grab().save(str(folder / name))
+
+
+def test_all_that_a_slice_needs_fits_above_the_data_probe(
+    a_panel_with_a_proposal: Any, application: Any
+) -> None:
+    """At 1280x800 the panel has some 500 pixels of height there."""
+    import pythonqt
+    from PySide6 import QtWidgets
+
+    user = a_panel_with_a_proposal
+    application._window.centralWidget().setFixedSize(WIDTH, HEIGHT)
+    application._window.adjustSize()
+    for _ in range(5):
+        application.processEvents()
+    panel = pythonqt.unwrap(application._parent)
+    for name in ("statusLabel", "seedButton", "approveButton", "card4", "undoButton", "nextSliceButton"):
+        widget = panel.findChild(QtWidgets.QWidget, name)
+        bottom = widget.mapTo(panel, widget.rect().bottomLeft()).y()
+        assert widget.isVisible() and bottom < 500, f"{name} ends at {bottom}"
+    title = str(user.ui.inputsSection.text)
+    assert user.ui.volumeSelector.currentNode().GetName() in title and "Dr. A, nodules" in title
+    user.ui.inputsSection.collapsed = False
+    user.press("pickButton1")
+    assert not user.ui.inputsSection.collapsed, "what the user opens stays open"

@@ -74,6 +74,16 @@ def test_the_points_of_the_slice_are_shown_and_go_with_an_undo(user: Any, applic
     assert points() == 0
 
 
+def test_small_views_are_zoomed_to_the_object(user: Any, application: Any) -> None:
+    user.seed(user.ras)
+    large, small = user.panel.views.chosen()
+    at = user.screen.object_at
+    assert at is not None and abs(at[3] - 24) < 12, "the ball is 22 mm across"
+    for node in small:
+        across = min(node.GetFieldOfView()[:2])
+        assert across == pytest.approx(min(3 * at[3], *large.GetFieldOfView()[:2]))
+
+
 def test_a_new_scene_gets_a_segment_of_its_own(user: Any, application: Any) -> None:
     import scenarios
     import slicer

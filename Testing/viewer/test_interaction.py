@@ -110,7 +110,7 @@ def test_two_slices_from_the_first_click_to_the_file(
     assert about["offsets"] == pytest.approx([about["offsets"][0]] * 5)
 
     path = download(page, "#download-seg", tmp_path)
-    assert path.name == "segmentation.seg.nrrd"
+    assert path.name == "chest-CT-Nodule.seg.nrrd"
     found = voxels_in_slicer(path, mask)
     assert list(found) == ["Nodule"]
     assert np.array_equal(found["Nodule"], mask)
