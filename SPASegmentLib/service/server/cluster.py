@@ -15,6 +15,7 @@ import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from SPASegmentLib.errors import InputError
@@ -91,6 +92,22 @@ def application(options: ServeOptions, cluster: Cluster) -> Any:
         **replicas,
     )
     return deployment.bind(options)
+
+
+def from_config(args: dict[str, Any]) -> Any:
+    """What Ray Serve runs, of the arguments in a configuration file such as docs/kuberay.yaml.
+
+    args: of `ServeOptions` and `Cluster`, by name. Whoever writes the file sees to TLS in front of it.
+    Raises InputError for others, and without keys.
+    """
+    given = dict(args)
+    cluster = Cluster(**{name: given.pop(name) for name in ("fewest", "most", "gpus") if name in given})
+    try:
+        keys = Path(given.pop("keys"))
+        options = ServeOptions(**{**given, "models": tuple(given.get("models", ("compact",)))}, keys=keys)
+    except (KeyError, TypeError) as error:
+        raise InputError(f"The arguments in the configuration of the server are wrong: {error}.") from error
+    return application(options, cluster)
 
 
 def serve_on_ray(options: ServeOptions, cluster: Cluster, say: Callable[[str], None]) -> None:
