@@ -26,6 +26,7 @@ from SPASegmentLib.service.wire import MEGABYTE
 NAME = "spasegment"
 DRAINING_SECONDS = 30.0
 CHECK_SECONDS = 10.0
+START_TRIES = 3
 _LOOPBACK = "127.0.0.1"
 
 
@@ -157,25 +158,30 @@ def _interrupt(number: int, frame: object) -> None:
 
 
 def _start_ray(ray: Any, cluster: Cluster) -> None:
-    """A cluster of our own on this computer, reachable from it alone; or the one that runs."""
-    quiet = {"log_to_driver": False, "logging_level": "WARNING", "namespace": NAME}
-    try:
-        if cluster.address is not None:
-            ray.init(address=cluster.address, **quiet)
+    """A cluster of our own on this computer, reachable from it alone; or the one that runs.
+
+    Raises InputError.
+    """
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": NAME}
+    joined = {"address": cluster.address}
+    own = {
+        "address": "local",
+        "num_cpus": max(os.cpu_count() or 1, cluster.most),
+        "include_dashboard": False,
+        "object_store_memory": 256 * MEGABYTE,
+        # Whoever reaches Ray's own ports can run code; other computers shall not.
+        "_node_ip_address": _LOOPBACK,
+    }
+    for left in reversed(range(START_TRIES)):
+        try:
+            ray.init(**(joined if cluster.address else own), **quiet)
             return
-        ray.init(
-            address="local",
-            num_cpus=max(os.cpu_count() or 1, cluster.most),
-            include_dashboard=False,
-            object_store_memory=256 * MEGABYTE,
-            # Whoever reaches Ray's own ports can run code; other computers shall not.
-            _node_ip_address=_LOOPBACK,
-            **quiet,
-        )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        where = f"at {cluster.address}" if cluster.address else "on this computer"
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"Ray {where} cannot be used: {first}") from error
+        except Exception as error:  # a busy computer's processes are too late for Ray, which says so so
+            ray.shutdown()
+            if not left:
+                where = f"at {cluster.address}" if cluster.address else "on this computer"
+                first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+                raise InputError(f"Ray {where} cannot be used: {first}") from error
 
 
 def _affinity() -> dict[str, Any]:
