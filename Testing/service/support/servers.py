@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import httpx
 
-START_SECONDS = 240.0
+START_SECONDS = 420.0
 
 
 class ServerProcess:
