@@ -78,7 +78,7 @@ def application(options: ServeOptions, cluster: Cluster) -> Any:
                 "downscale_delay_s": 120,
             }
         }
-    deployment = serve.deployment(
+    deployment: Any = serve.deployment(
         serve.ingress()(Replica),
         name="replica",
         # The queue of a replica is ours, fair to users; Ray's own limit would hold requests back before it.
@@ -191,4 +191,5 @@ def _affinity() -> dict[str, Any]:
         from ray.serve.experimental.consistent_hash_router import ConsistentHashRouter
     except ImportError:
         return {}
-    return {"request_router_config": RequestRouterConfig(request_router_class=ConsistentHashRouter)}
+    router: Any = ConsistentHashRouter
+    return {"request_router_config": RequestRouterConfig(request_router_class=router)}
