@@ -7,7 +7,12 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-LEFT_OUT = ("SPASegmentLib/research/", "SPASegmentLib/cli/", "SPASegmentLib/viewer/")
+LEFT_OUT = (
+    "SPASegmentLib/research/",
+    "SPASegmentLib/cli/",
+    "SPASegmentLib/viewer/",
+    "SPASegmentLib/service/server/",
+)
 """What a clinician's installation does without: the wheel has it, the extension's package has not."""
 
 

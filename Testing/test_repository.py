@@ -14,7 +14,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULE_FILE = ROOT / "SPASegment" / "SPASegment.py"
-LEFT_OUT = ("SPASegmentLib/research/", "SPASegmentLib/cli/", "SPASegmentLib/viewer/")
+LEFT_OUT = (
+    "SPASegmentLib/research/",
+    "SPASegmentLib/cli/",
+    "SPASegmentLib/viewer/",
+    "SPASegmentLib/service/server/",
+)
 """What the extension's package does without."""
 
 

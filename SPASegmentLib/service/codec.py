@@ -15,11 +15,13 @@ from SPASegmentLib.imaging.types import PointPrompt, Region, SliceImage
 from SPASegmentLib.inference.messages import (
     Answered,
     Candidate,
+    Carried,
     Description,
     Feedback,
     ModelInfo,
     Proposal,
     ProposalRequest,
+    RegionSamples,
 )
 from SPASegmentLib.network.mixture import Mixture
 from SPASegmentLib.service.wire import ArrayRecord, Arrays, WireError, WireRecord, pack, unpack
@@ -89,6 +91,14 @@ class CandidateWire(WireRecord):
     cluster: Count
 
 
+class RegionSamplesWire(WireRecord):
+    """`RegionSamples`."""
+
+    region: RegionWire
+    samples: ArrayRecord
+    log_weights: ArrayRecord
+
+
 class FeedbackWire(WireRecord):
     """`Feedback`."""
 
@@ -98,6 +108,15 @@ class FeedbackWire(WireRecord):
     clusters: ArrayRecord
     recommendation: ArrayRecord
     log_shares: ArrayRecord
+    cluster_regions: Annotated[tuple[RegionWire, ...], Field(max_length=64)]
+    log_weight: float
+    others: Annotated[tuple[RegionSamplesWire, ...], Field(max_length=64)]
+
+
+class CarriedWire(WireRecord):
+    """`Carried`."""
+
+    mask: ArrayRecord
 
 
 class ProposalWire(WireRecord):
@@ -130,6 +149,7 @@ class RequestWire(WireRecord):
     log_prior: ArrayRecord | None
     seed: Annotated[int, Field(ge=0, lt=2**64)]
     n_samples: Annotated[int, Field(ge=1, le=1024)] | None
+    carried: CarriedWire | None
 
 
 class AskedWire(WireRecord):
@@ -169,6 +189,8 @@ FORMS: tuple[tuple[type, type[WireRecord]], ...] = (
     (Description, DescriptionWire),
     (Candidate, CandidateWire),
     (Feedback, FeedbackWire),
+    (RegionSamples, RegionSamplesWire),
+    (Carried, CarriedWire),
     (Proposal, ProposalWire),
     (Answered, AnsweredWire),
     (ProposalRequest, RequestWire),
@@ -237,7 +259,7 @@ class Asked:
         Raises WireError where anything in it does not fit the image or the model.
         """
         record, arrays = self.record, self.arrays
-        prior = record.log_prior
+        prior, carried = record.log_prior, record.carried
         request = ProposalRequest(
             image=image,
             points=tuple(PointPrompt(p.row, p.col, p.positive) for p in record.points),
@@ -245,6 +267,7 @@ class Asked:
             log_prior=None if prior is None else arrays.take(prior, "log_prior", ("float64",), (None,)),
             seed=record.seed,
             n_samples=record.n_samples,
+            carried=None if carried is None else _carried(carried, arrays, image.shape),
         )
         arrays.check_used()
         return request
@@ -325,15 +348,17 @@ def _proposal(record: ProposalWire, arrays: Arrays, shape: tuple[int, int], comp
 
 
 def _feedback(record: FeedbackWire, arrays: Arrays, components: int) -> Feedback:
-    region = Region(**record.region.model_dump())
-    grid = (region.grid, region.grid)
-    samples = arrays.take(record.samples, "samples", ("uint8",), (None, *grid))
-    if not 1 <= len(samples) <= 1024:
-        raise WireError(f"There must be 1 to 1024 samples, not {len(samples)}.")
+    region, samples = _samples(record, arrays)
     drawn = arrays.take(record.components, "components", ("int32", "int64"), (len(samples),))
     if drawn.min() < 0 or drawn.max() >= components:
         raise WireError("A sample is of a component that the model has not.")
+    grid = (region.grid, region.grid)
     clusters = arrays.take(record.clusters, "clusters", ("uint8",), (None, *grid))
+    regions = tuple(Region(**each.model_dump()) for each in record.cluster_regions)
+    if len(regions) not in (0, len(clusters)) or any(each.grid != region.grid for each in regions):
+        raise WireError("The regions of the clusters do not fit the clusters.")
+    if np.isnan(record.log_weight):
+        raise WireError("The weight of a region is no number.")
     return Feedback(
         region=region,
         samples=samples,
@@ -341,7 +366,32 @@ def _feedback(record: FeedbackWire, arrays: Arrays, components: int) -> Feedback
         clusters=clusters,
         recommendation=arrays.take(record.recommendation, "recommendation", ("uint8",), grid),
         log_shares=arrays.take(record.log_shares, "log_shares", ("float64",), (len(clusters), components)),
+        cluster_regions=regions,
+        log_weight=record.log_weight,
+        others=tuple(_region_samples(each, arrays) for each in record.others),
     )
+
+
+def _region_samples(record: RegionSamplesWire, arrays: Arrays) -> RegionSamples:
+    region, samples = _samples(record, arrays)
+    weights = arrays.take(record.log_weights, "log_weights", ("float64",), (len(samples),))
+    return RegionSamples(region, samples, weights)
+
+
+def _samples(record: FeedbackWire | RegionSamplesWire, arrays: Arrays) -> tuple[Region, np.ndarray]:
+    """A region and the samples on its grid."""
+    region = Region(**record.region.model_dump())
+    samples = arrays.take(record.samples, "samples", ("uint8",), (None, region.grid, region.grid))
+    if not 1 <= len(samples) <= 1024:
+        raise WireError(f"There must be 1 to 1024 samples, not {len(samples)}.")
+    return region, samples
+
+
+def _carried(record: CarriedWire, arrays: Arrays, shape: tuple[int, int]) -> Carried:
+    mask = arrays.take(record.mask, "carried", ("float32",), shape)
+    if not (np.isfinite(mask).all() and mask.min() >= 0 and mask.max() <= 1 and mask.max() >= 0.5):
+        raise WireError("A carried mask must hold probabilities, 0.5 and above somewhere.")
+    return Carried(mask)
 
 
 # Models

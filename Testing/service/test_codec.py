@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from strategies import COMPONENTS, proposals, requests, slices
 
 from SPASegmentLib.errors import InputError
-from SPASegmentLib.imaging.types import PointPrompt, SliceImage
-from SPASegmentLib.inference.messages import Proposal, ProposalRequest
+from SPASegmentLib.imaging.types import PointPrompt, Region, SliceImage
+from SPASegmentLib.inference.messages import Carried, Proposal, ProposalRequest, RegionSamples
 from SPASegmentLib.service import codec, wire
 from SPASegmentLib.service.wire import WireError, compress, decompress, pack, unpack
 
@@ -99,7 +99,6 @@ def test_a_field_that_the_other_side_does_not_know_is_refused_and_not_dropped(a_
 
 @pytest.fixture(scope="module")
 def a_request() -> ProposalRequest:
-    from SPASegmentLib.imaging.types import Region
     from SPASegmentLib.inference.messages import Answered, Candidate, Description, Feedback
 
     rng = np.random.default_rng(0)
@@ -125,7 +124,19 @@ def a_request() -> ProposalRequest:
     return ProposalRequest(image, (PointPrompt(3.0, 4.0),), (Answered(proposal, 1),), np.zeros(COMPONENTS), 7)
 
 
+def test_a_carried_mask_that_is_none_is_refused(a_request):
+    for mask in (np.zeros((8, 9), np.float32), np.full((8, 9), 2, np.float32), np.ones((9, 8), np.float32)):
+        with pytest.raises(WireError):
+            there_and_back(replace(a_request, carried=Carried(mask)))
+
+
 WRONG = {
+    "the regions of fewer clusters": {"cluster_regions": (Region((4.0, 4.0), 8.0, 4),)},
+    "a cluster's region of another grid": {"cluster_regions": (Region((4.0, 4.0), 8.0, 5),) * 2},
+    "a region's weight that is no number": {"log_weight": float("nan")},
+    "weights of other samples than there are": {
+        "others": (RegionSamples(Region((4.0, 4.0), 8.0, 4), np.zeros((3, 4, 4), np.uint8), np.zeros(2)),)
+    },
     "the recommendation of another shape": {"recommendation": np.zeros((9, 8), bool)},
     "a probability in float64": {"probability": np.zeros((8, 9))},
     "a probability that is no number": {"probability": np.full((8, 9), np.nan, np.float32)},

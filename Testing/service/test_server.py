@@ -17,7 +17,7 @@ from sessions import a_slice, apart, interact
 
 from SPASegmentLib.errors import Cancelled, InputError, ProfileError, SeedError, ServerError
 from SPASegmentLib.imaging.types import PointPrompt, SliceImage
-from SPASegmentLib.inference.messages import ProposalRequest
+from SPASegmentLib.inference.messages import Carried, ProposalRequest
 from SPASegmentLib.service.client import RemoteEngine, connect
 from SPASegmentLib.service.codec import encode_image, encode_request, identity
 from SPASegmentLib.service.server.keys import add_key
@@ -58,6 +58,14 @@ def test_colour_neighbours_spacing_warnings_and_profiles_make_no_difference(remo
         unlike = ("seconds", "warnings") if image.modality == "PATIENT^NAME" else ("seconds",)
         assert differences(here, there, ignored=unlike) == []
         assert there.warnings[:1] == image.warnings
+
+
+def test_a_mask_carried_from_a_neighbouring_slice_makes_no_difference(remote, a_local_engine):
+    rows, cols = np.mgrid[:96, :96]
+    mask = (np.hypot(rows - 48, cols - 48) < 9).astype(np.float32)
+    request = ProposalRequest(a_slice(8), (PointPrompt(48.0, 48.0),), carried=Carried(mask))
+    here, there = a_local_engine.propose(request), remote.propose(request)
+    assert differences(here, there, ignored=("seconds",)) == []
 
 
 def test_the_mixture_and_the_model_are_the_same_as_in_process(remote, a_local_engine):

@@ -15,6 +15,7 @@ import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from SPASegmentLib.errors import InputError
@@ -25,6 +26,7 @@ from SPASegmentLib.service.wire import MEGABYTE
 NAME = "spasegment"
 DRAINING_SECONDS = 30.0
 CHECK_SECONDS = 10.0
+START_TRIES = 3
 _LOOPBACK = "127.0.0.1"
 
 
@@ -76,7 +78,7 @@ def application(options: ServeOptions, cluster: Cluster) -> Any:
                 "downscale_delay_s": 120,
             }
         }
-    deployment = serve.deployment(
+    deployment: Any = serve.deployment(
         serve.ingress()(Replica),
         name="replica",
         # The queue of a replica is ours, fair to users; Ray's own limit would hold requests back before it.
@@ -91,6 +93,22 @@ def application(options: ServeOptions, cluster: Cluster) -> Any:
         **replicas,
     )
     return deployment.bind(options)
+
+
+def from_config(args: dict[str, Any]) -> Any:
+    """What Ray Serve runs, of the arguments in a configuration file such as docs/kuberay.yaml.
+
+    args: of `ServeOptions` and `Cluster`, by name. Whoever writes the file sees to TLS in front of it.
+    Raises InputError for others, and without keys.
+    """
+    given = dict(args)
+    cluster = Cluster(**{name: given.pop(name) for name in ("fewest", "most", "gpus") if name in given})
+    try:
+        keys = Path(given.pop("keys"))
+        options = ServeOptions(**{**given, "models": tuple(given.get("models", ("compact",)))}, keys=keys)
+    except (KeyError, TypeError) as error:
+        raise InputError(f"The arguments in the configuration of the server are wrong: {error}.") from error
+    return application(options, cluster)
 
 
 def serve_on_ray(options: ServeOptions, cluster: Cluster, say: Callable[[str], None]) -> None:
@@ -140,25 +158,30 @@ def _interrupt(number: int, frame: object) -> None:
 
 
 def _start_ray(ray: Any, cluster: Cluster) -> None:
-    """A cluster of our own on this computer, reachable from it alone; or the one that runs."""
-    quiet = {"log_to_driver": False, "logging_level": "WARNING", "namespace": NAME}
-    try:
-        if cluster.address is not None:
-            ray.init(address=cluster.address, **quiet)
+    """A cluster of our own on this computer, reachable from it alone; or the one that runs.
+
+    Raises InputError.
+    """
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": NAME}
+    joined = {"address": cluster.address}
+    own = {
+        "address": "local",
+        "num_cpus": max(os.cpu_count() or 1, cluster.most),
+        "include_dashboard": False,
+        "object_store_memory": 256 * MEGABYTE,
+        # Whoever reaches Ray's own ports can run code; other computers shall not.
+        "_node_ip_address": _LOOPBACK,
+    }
+    for left in reversed(range(START_TRIES)):
+        try:
+            ray.init(**(joined if cluster.address else own), **quiet)
             return
-        ray.init(
-            address="local",
-            num_cpus=max(os.cpu_count() or 1, cluster.most),
-            include_dashboard=False,
-            object_store_memory=256 * MEGABYTE,
-            # Whoever reaches Ray's own ports can run code; other computers shall not.
-            _node_ip_address=_LOOPBACK,
-            **quiet,
-        )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        where = f"at {cluster.address}" if cluster.address else "on this computer"
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"Ray {where} cannot be used: {first}") from error
+        except Exception as error:  # a busy computer's processes are too late for Ray, which says so so
+            ray.shutdown()
+            if not left:
+                where = f"at {cluster.address}" if cluster.address else "on this computer"
+                first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+                raise InputError(f"Ray {where} cannot be used: {first}") from error
 
 
 def _affinity() -> dict[str, Any]:
@@ -168,4 +191,5 @@ def _affinity() -> dict[str, Any]:
         from ray.serve.experimental.consistent_hash_router import ConsistentHashRouter
     except ImportError:
         return {}
-    return {"request_router_config": RequestRouterConfig(request_router_class=ConsistentHashRouter)}
+    router: Any = ConsistentHashRouter
+    return {"request_router_config": RequestRouterConfig(request_router_class=router)}

@@ -37,7 +37,7 @@ CHECKER = "the server's own check"
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
+class PreparedRequest:
     """A request that can be computed."""
 
     engine: Engine
@@ -53,7 +53,9 @@ class ServerCore:
         self.keys, self.quotas = Keys(options.keys), Quotas()
         self.images = ImageStore(options.image_bytes, options.idle_seconds)
         self.queue = FairQueue(options.waiting)
-        self.measures = Measures(self)
+        self.measures = Measures(
+            lambda: self.queue.waiting, lambda: len(self.images), lambda: self.images.bytes_held
+        )
         self._answered_at, self._checking = float("-inf"), asyncio.Lock()
         self._closed = threading.Event()
         threading.Thread(target=self._sweeping, name="SPASegment sweeping", daemon=True).start()
@@ -75,7 +77,7 @@ class ServerCore:
         """Keep a slice that was sent. Raises WireError where it is none, or not the one that was named."""
         self._keep(user, named, decompress(body, self.options.largest_body))
 
-    def prepare(self, user: User, body: bytes) -> Prepared:
+    def prepare(self, user: User, body: bytes) -> PreparedRequest:
         """A request's body, read and checked.
 
         Raises WireError, or RefusedError where the model (404) or the slice (409) is not here.
@@ -83,7 +85,7 @@ class ServerCore:
         asked = decode_request(decompress(body, self.options.largest_body))
         engine = self.engine(asked.model)
         image = self._image(user, asked)
-        return Prepared(engine, asked.request(image, engine.model.components))
+        return PreparedRequest(engine, asked.request(image, engine.model.components))
 
     def engine(self, model: str) -> Engine:
         """The engine of a model's hash. Raises RefusedError (404)."""
@@ -95,7 +97,7 @@ class ServerCore:
             )
         return engine
 
-    async def answer(self, user: User, prepared: Prepared) -> bytes:
+    async def answer(self, user: User, prepared: PreparedRequest) -> bytes:
         """A proposal's bytes. Cancelling the call stops the computation. Raises what the engine raises."""
 
         def job(token: threading.Event) -> Proposal:

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-
-if TYPE_CHECKING:
-    from SPASegmentLib.service.server.core import ServerCore
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -18,7 +14,10 @@ _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 class Measures:
     """Requests by path and status, seconds, bytes, and what is held."""
 
-    def __init__(self, core: ServerCore) -> None:
+    def __init__(
+        self, waiting: Callable[[], int], images: Callable[[], int], image_bytes: Callable[[], int]
+    ) -> None:
+        """waiting: proposals that wait. images, image_bytes: slices in memory."""
         self._registry = CollectorRegistry()
         here = self._registry
         self._requests = Counter(
@@ -35,9 +34,9 @@ class Measures:
             registry=here,
         )
         for name, text, value in (
-            ("spasegment_waiting", "Proposals that wait", lambda: core.queue.waiting),
-            ("spasegment_images", "Slices in memory", lambda: len(core.images)),
-            ("spasegment_image_bytes", "Bytes of the slices in memory", lambda: core.images.bytes_held),
+            ("spasegment_waiting", "Proposals that wait", waiting),
+            ("spasegment_images", "Slices in memory", images),
+            ("spasegment_image_bytes", "Bytes of the slices in memory", image_bytes),
         ):
             Gauge(name, text, registry=here).set_function(value)
 

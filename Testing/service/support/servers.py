@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import httpx
 
-START_SECONDS = 120.0
+START_SECONDS = 420.0
 
 
 class ServerProcess:
@@ -55,7 +55,7 @@ class ServerProcess:
         if self.process.poll() is None:
             self.process.send_signal(how)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(40)
+                self.process.wait(90)
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait(10)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -10,10 +12,12 @@ from SPASegmentLib.imaging.types import PointPrompt, Region, SliceImage
 from SPASegmentLib.inference.messages import (
     Answered,
     Candidate,
+    Carried,
     Description,
     Feedback,
     Proposal,
     ProposalRequest,
+    RegionSamples,
 )
 
 COMPONENTS = 3
@@ -51,6 +55,12 @@ def feedbacks(draw) -> Feedback:
     grid, n, clusters = draw(st.integers(1, 5)), draw(st.integers(1, 4)), draw(st.integers(0, 3))
     region = Region((draw(st.floats(-1e6, 1e6)), draw(st.floats(-1e6, 1e6))), draw(lengths), grid)
     kind = draw(st.sampled_from(["int32", "int64"]))
+    others = []
+    for _ in range(draw(st.integers(0, 2))):
+        count, cells = draw(st.integers(1, 3)), draw(st.integers(1, 4))
+        other = replace(region, grid=cells, size_mm=draw(lengths))
+        weights = floats("float64", (count,))
+        others.append(RegionSamples(other, draw(arrays("uint8", (count, cells, cells))), draw(weights)))
     return Feedback(
         region,
         draw(arrays("uint8", (n, grid, grid))),
@@ -58,6 +68,9 @@ def feedbacks(draw) -> Feedback:
         draw(arrays("uint8", (clusters, grid, grid))),
         draw(arrays("uint8", (grid, grid))),
         draw(floats("float64", (clusters, COMPONENTS))),
+        tuple([replace(region, size_mm=draw(lengths))] * clusters) if draw(st.booleans()) else (),
+        draw(st.floats(allow_nan=False)),
+        tuple(others),
     )
 
 
@@ -83,6 +96,13 @@ def proposals(draw, shape: tuple[int, int]) -> Proposal:
 
 
 @st.composite
+def carried(draw, shape: tuple[int, int]) -> Carried:
+    mask = draw(arrays("float32", shape, elements=st.floats(0, 1, width=32)))
+    mask[draw(st.integers(0, shape[0] - 1)), 0] = draw(st.sampled_from([0.5, 1.0]))
+    return Carried(mask)
+
+
+@st.composite
 def requests(draw) -> ProposalRequest:
     image = draw(slices())
     points = st.lists(st.builds(PointPrompt, numbers, numbers, st.booleans()), min_size=1, max_size=3)
@@ -99,4 +119,5 @@ def requests(draw) -> ProposalRequest:
         draw(st.none() | floats("float64", (COMPONENTS,))),
         draw(st.integers(0, 2**64 - 1)),
         draw(st.none() | st.integers(1, 1024)),
+        draw(st.none() | carried(image.shape)),
     )

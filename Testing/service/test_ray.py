@@ -1,0 +1,194 @@
+"""Replicas of Ray Serve: they answer as one engine does, and one that is killed is not noticed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from processes import below, is_there, replicas
+from servers import Line, ServerProcess, wait_until
+from sessions import a_slice, apart, interact
+
+from SPASegmentLib.imaging.types import PointPrompt
+from SPASegmentLib.inference.messages import ProposalRequest
+from SPASegmentLib.inference.session import Session
+from SPASegmentLib.service.client import connect
+from SPASegmentLib.service.codec import encode_image, encode_request, identity
+from SPASegmentLib.service.server.keys import add_key
+from SPASegmentLib.service.wire import compress
+
+pytest.importorskip("ray")
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
+PATIENCE = 240.0
+
+
+@pytest.fixture(scope="module")
+def users(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A keys file and the keys of eight users."""
+    path = tmp_path_factory.mktemp("keys") / "keys.json"
+    return path, [add_key(path, f"user {n}") for n in range(8)]
+
+
+@pytest.fixture(scope="module")
+def a_cluster(a_model, users) -> Iterator[ServerProcess]:
+    """Two replicas with Ray of their own."""
+    server = ServerProcess("--replicas", "2", "--model", a_model, "--device", "cpu", "--keys", users[0])
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def sessions_of(
+    server: ServerProcess, users, count: int, steps: int, port: int | None = None
+) -> list[Session]:
+    """So many users' interactions, all at once."""
+
+    def of(n: int) -> Session:
+        engine = connect(f"127.0.0.1:{port or server.port}", users[1][n % 8], patience=PATIENCE)
+        try:
+            return interact(engine, a_slice(100 + n), steps=steps, seed=n)
+        finally:
+            engine.close()
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(of, range(count)))
+
+
+def undisturbed(engine, count: int, steps: int) -> list[Session]:
+    return [interact(engine, a_slice(100 + n), steps=steps, seed=n) for n in range(count)]
+
+
+def assert_equal(found: list[Session], wanted: list[Session]) -> None:
+    assert [apart(one, other) for one, other in zip(found, wanted, strict=True)] == [[]] * len(wanted)
+
+
+@contextlib.contextmanager
+def meanwhile(happens: Callable[[], None], every: float, most: int) -> Iterator[None]:
+    """Something happens again and again."""
+    over = threading.Event()
+
+    def again() -> None:
+        for _ in range(most):
+            if over.wait(every):
+                return
+            happens()
+
+    thread = threading.Thread(target=again)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def kill_a_replica(server: ServerProcess) -> None:
+    there = replicas(server.process.pid)
+    if there:
+        os.kill(there[0], signal.SIGKILL)
+
+
+def test_users_at_once_get_the_answers_of_one_engine_alone(a_cluster, users, a_local_engine):
+    assert len(replicas(a_cluster.process.pid)) == 2
+    assert_equal(sessions_of(a_cluster, users, 6, 2), undisturbed(a_local_engine, 6, 2))
+
+
+def test_requests_on_a_slice_go_to_the_replica_that_has_it(a_cluster, users):
+    """Without that, eight slices would all be found on one of two replicas once in 256 times."""
+    key = users[1][0]
+    model = connect(a_cluster.address, key).model.hash
+    with httpx.Client(base_url=a_cluster.address, trust_env=False, timeout=120) as client:
+        for n in range(8):
+            request = ProposalRequest(a_slice(200 + n), (PointPrompt(48.0, 48.0),), n_samples=4)
+            sent = encode_image(request.image)
+            named = identity(sent)
+            headers = {"authorization": f"Bearer {key}", "x-session-id": named}
+            assert (
+                client.put(f"/v1/images/{named}", content=compress(sent), headers=headers).status_code == 204
+            )
+            body = compress(encode_request(request, model, named, None))
+            assert client.post("/v1/propose", content=body, headers=headers).status_code == 200
+
+
+def test_a_replica_that_is_killed_costs_nobody_a_pick_or_another_answer(a_cluster, users, a_local_engine):
+    before = replicas(a_cluster.process.pid)
+    with meanwhile(lambda: kill_a_replica(a_cluster), every=1.0, most=1):
+        found = sessions_of(a_cluster, users, 4, 4)
+    assert_equal(found, undisturbed(a_local_engine, 4, 4))
+    assert wait_until(lambda: len(replicas(a_cluster.process.pid)) == 2, PATIENCE), (
+        "no replica took its place"
+    )
+    assert replicas(a_cluster.process.pid) != before
+
+
+def test_a_client_that_is_killed_is_forgotten(a_cluster, users, a_local_engine):
+    """Its request is given up, and the next one of somebody else is answered."""
+    import subprocess
+
+    code = (
+        "import numpy as np\n"
+        "from SPASegmentLib.imaging.types import PointPrompt, SliceImage\n"
+        "from SPASegmentLib.inference.messages import ProposalRequest\n"
+        "from SPASegmentLib.service.client import connect\n"
+        f"engine = connect({a_cluster.address!r}, {users[1][0]!r})\n"
+        "pixels = np.random.default_rng(0).random((96, 96), dtype=np.float32)\n"
+        "request = ProposalRequest(SliceImage(pixels), (PointPrompt(48.0, 48.0),), n_samples=1024)\n"
+        "print('asking', flush=True)\n"
+        "engine.propose(request)\n"
+    )
+    client = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert client.stdout is not None and client.stdout.readline() == "asking\n"
+    time.sleep(0.3)
+    client.kill()
+    client.wait()
+    assert_equal(sessions_of(a_cluster, users, 2, 1), undisturbed(a_local_engine, 2, 1))
+
+
+@pytest.mark.service
+def test_killed_replicas_cut_lines_and_a_restart_lose_nothing_in_minutes(a_cluster, users, a_local_engine):
+    """Eight users; a replica is killed every 10 s, and the line to all is cut for 20 s."""
+    wanted = undisturbed(a_local_engine, 8, 30)
+    with meanwhile(lambda: kill_a_replica(a_cluster), every=10.0, most=12):
+        found = sessions_of(a_cluster, users, 8, 30)
+    assert_equal(found, wanted)
+    line = Line(a_cluster.port)
+
+    def cut() -> None:
+        line.cut = True
+        time.sleep(20)
+        line.cut = False
+
+    with meanwhile(cut, every=2.0, most=1):
+        found = sessions_of(a_cluster, users, 8, 30, line.port)
+    assert_equal(found, wanted)
+
+
+@pytest.mark.service
+def test_the_whole_server_stopped_and_started_again_loses_nothing(a_cluster, users, a_local_engine):
+    def restart() -> None:
+        a_cluster.stop()
+        a_cluster.start()
+
+    with meanwhile(restart, every=2.0, most=1):
+        found = sessions_of(a_cluster, users, 8, 10)
+    assert_equal(found, undisturbed(a_local_engine, 8, 10))
+
+
+def test_at_its_end_a_server_leaves_no_process(a_cluster):
+    started = below(a_cluster.process.pid)
+    assert len(started) > 3
+    a_cluster.stop()
+    assert wait_until(lambda: not any(map(is_there, started)), 30), [
+        started[pid] for pid in started if is_there(pid)
+    ]
+    assert "/v1/" not in a_cluster.log and "Traceback" not in a_cluster.log
