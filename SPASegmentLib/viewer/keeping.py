@@ -6,24 +6,48 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from SPASegmentLib.errors import SPASegmentError
+from SPASegmentLib.mrml.controller import Controller
 from SPASegmentLib.viewer import page
 from SPASegmentLib.viewer.downloads import has_voxels, read_slicer_segmentation, write_slicer_segmentation
+from SPASegmentLib.viewer.navigation import Navigation
+from SPASegmentLib.viewer.open_volumes import OpenVolume, OpenVolumes
+from SPASegmentLib.viewer.opening import VolumeOpening
 from SPASegmentLib.viewer.resume import Kept, Memory, what_is_lost
-
-if TYPE_CHECKING:
-    from SPASegmentLib.viewer.app import Viewer
+from SPASegmentLib.viewer.volumes import Choice, Library
 
 KEEP_EVERY = 0.7
 """Seconds the interaction may be ahead of what is kept for a restart."""
 
 
+class KeptViewer(Protocol):
+    """What of a viewer is kept."""
+
+    server: Any
+    controller: Controller
+    navigation: Navigation
+    library: Library
+    open_volumes: OpenVolumes
+    opening: VolumeOpening
+    shown: OpenVolume | None
+
+    @property
+    def choice(self) -> Choice | None:
+        """Which entry of the list is on the screen."""
+
+    def complain(self, sentence: str) -> None:
+        """Say what went wrong."""
+
+    def refresh(self) -> None:
+        """Bring the page up to date."""
+
+
 class Keeping:
     """What a viewer does with its memory. To be called on the event loop."""
 
-    def __init__(self, viewer: Viewer, loop: asyncio.AbstractEventLoop, memory: Memory | None) -> None:
+    def __init__(self, viewer: KeptViewer, loop: asyncio.AbstractEventLoop, memory: Memory | None) -> None:
         """memory: where the interaction is kept, or None."""
         self._viewer, self._loop, self._memory = viewer, loop, memory
         self._keep_timer: asyncio.TimerHandle | None = None

@@ -1,4 +1,4 @@
-"""What is meant after answers: particles over regions, samples, level and shape, and what is shown of them."""
+"""What is meant after answers: particles over regions, samples and shapes; what is shown of them."""
 
 from __future__ import annotations
 
