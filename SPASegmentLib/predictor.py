@@ -2,7 +2,7 @@
 
     from SPASegmentLib import SPAPredictor
 
-    predictor = SPAPredictor.from_pretrained("compact")
+    predictor = SPAPredictor.from_pretrained("general")
     predictor.set_image(array, spacing=(0.7, 0.7), modality="CT")
     proposal = predictor.click(row, col)
     proposal = predictor.pick(1)
@@ -27,6 +27,7 @@ from SPASegmentLib.imaging.files import read_volume, volume_of
 from SPASegmentLib.imaging.geometry import ORIENTATIONS, orientation_axis
 from SPASegmentLib.imaging.slicing import OpenedSlice, cut_slice
 from SPASegmentLib.imaging.types import PointPrompt, SliceImage, Volume
+from SPASegmentLib.inference.config import DEFAULT_MODEL
 from SPASegmentLib.inference.fill import WholeObject
 from SPASegmentLib.inference.messages import Engine, ModelInfo, Proposal
 from SPASegmentLib.inference.object_session import ObjectSession
@@ -62,7 +63,7 @@ class SPAPredictor:
 
     @classmethod
     def from_pretrained(
-        cls, name_or_path: str | Path = "compact", device: str = "auto", *, random_seed: int = 0
+        cls, name_or_path: str | Path = DEFAULT_MODEL, device: str = "auto", *, random_seed: int = 0
     ) -> SPAPredictor:
         """Load a model.
 

@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 from .settings import PanelSettings
 
 DEFAULT_WINDOW = (-1000.0, 400.0)
-SHIPPED_MODELS = ["compact", "general"]
+SHIPPED_MODELS = ["general", "compact"]
 DEVICES = {"auto": "Automatic", "cpu": "CPU", "cuda": "NVIDIA (cuda)", "mps": "Apple (mps)"}
 COLORS = {"recommended": "recommendedColor", "added": "addedColor", "removed": "removedColor"}
 

@@ -20,7 +20,7 @@ class PanelSettings:
     own_layout: whether the five views are shown. installing: an installation waits for a restart.
     """
 
-    model: str = "compact"
+    model: str = "general"
     device: str = "auto"
     samples: int = 0
     learn: bool = True

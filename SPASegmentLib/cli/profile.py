@@ -17,6 +17,7 @@ from SPASegmentLib.cli.shared import (
     plain_table,
     warn,
 )
+from SPASegmentLib.inference.config import DEFAULT_MODEL
 from SPASegmentLib.words import count_of
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def show(
 def create(
     context: typer.Context,
     name: New,
-    model: Model = "compact",
+    model: Model = DEFAULT_MODEL,
     structure: Structure = None,
     modality: Modality = None,
     half_life: Annotated[
@@ -220,7 +221,7 @@ def compare(
     seed_ras: SeedRas = None,
     seed_ijk: SeedIjk = None,
     orientation: Annotated[Orientation, typer.Option(help="The slice through the seed.")] = Orientation.axial,
-    model: Model = "compact",
+    model: Model = DEFAULT_MODEL,
     device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.auto,
     seed_value: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     picture: Annotated[Path, typer.Option(metavar="FILE.png", help="The picture of the slice.")] = Path(
@@ -365,7 +366,7 @@ def relearn(
     volumes: Annotated[
         list[Path], typer.Argument(help="Volumes with the slices it was taught on.", show_default=False)
     ],
-    model: Model = "compact",
+    model: Model = DEFAULT_MODEL,
     orientation: Annotated[Orientation, typer.Option(help="Of the slices.")] = Orientation.axial,
     window: Annotated[
         tuple[float, float] | None,

@@ -28,6 +28,7 @@ from SPASegmentLib.cli.shared import (
     triple_of,
     warn,
 )
+from SPASegmentLib.inference.config import DEFAULT_MODEL
 from SPASegmentLib.words import count_of
 
 if TYPE_CHECKING:
@@ -86,7 +87,9 @@ def segment(
     series: SeriesOption = None,
     time: TimeOption = None,
     resample: ResampleOption = False,
-    model: Annotated[str, typer.Option(metavar="NAME_OR_PATH", help="See `spasegment models`.")] = "compact",
+    model: Annotated[
+        str, typer.Option(metavar="NAME_OR_PATH", help="See `spasegment models`.")
+    ] = DEFAULT_MODEL,
     picks: Annotated[
         str | None,
         typer.Option(

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from SPASegmentLib.cli.shared import Device
+from SPASegmentLib.inference.config import DEFAULT_MODEL
 from SPASegmentLib.service.addresses import USUAL_PORT
 
 
@@ -84,7 +85,7 @@ def serve(
         from SPASegmentLib.service.server.options import ServeOptions
 
         options = ServeOptions(
-            models=tuple(model or ["compact"]),
+            models=tuple(model or [DEFAULT_MODEL]),
             device=device.value,
             host=host,
             port=port,

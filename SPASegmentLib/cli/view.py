@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from SPASegmentLib.cli.shared import Device, ResampleOption, SeriesOption, ServerUrl, TimeOption, console
+from SPASegmentLib.inference.config import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from SPASegmentLib.viewer.options import ViewerOptions
@@ -37,7 +38,9 @@ def view(
     series: SeriesOption = None,
     time: TimeOption = None,
     resample: ResampleOption = False,
-    model: Annotated[str, typer.Option(metavar="NAME_OR_PATH", help="See `spasegment models`.")] = "compact",
+    model: Annotated[
+        str, typer.Option(metavar="NAME_OR_PATH", help="See `spasegment models`.")
+    ] = DEFAULT_MODEL,
     device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.auto,
     window: Annotated[
         tuple[float, float] | None,

@@ -6,6 +6,9 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
+DEFAULT_MODEL = "general"
+"""The model that answers where none is named."""
+
 
 @dataclass(frozen=True)
 class InferenceConfig:

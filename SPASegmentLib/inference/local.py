@@ -27,7 +27,7 @@ from SPASegmentLib.inference.candidates import (
     worth_showing,
 )
 from SPASegmentLib.inference.checks import check_request, doubts, input_warnings, network_pixels
-from SPASegmentLib.inference.config import DEFAULT
+from SPASegmentLib.inference.config import DEFAULT, DEFAULT_MODEL
 from SPASegmentLib.inference.history import History
 from SPASegmentLib.inference.kmeans import inner_products, one_thread
 from SPASegmentLib.inference.messages import (
@@ -63,7 +63,7 @@ CACHED = 16
 """Image embeddings and regions kept, newest last."""
 
 
-def load_engine(name_or_path: str | Path = "compact", device: str = "auto") -> LocalEngine:
+def load_engine(name_or_path: str | Path = DEFAULT_MODEL, device: str = "auto") -> LocalEngine:
     """The engine of a model by name or checkpoint path, on "cpu", "cuda" or the better of what is there.
 
     Raises CheckpointError where the checkpoint is missing, damaged or does not fit.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from SPASegmentLib.errors import InputError
+from SPASegmentLib.inference.config import DEFAULT_MODEL
 from SPASegmentLib.mrml.engine_holder import EngineHolder
 from SPASegmentLib.mrml.interaction import SceneInteraction
 from SPASegmentLib.mrml.profile_controller import ProfileController
@@ -45,7 +46,7 @@ class Controller:
         scene: Any,
         *,
         engine: Engine | None = None,
-        model: str | Path = "compact",
+        model: str | Path = DEFAULT_MODEL,
         device: str = "auto",
         server: ServerChoice | None = None,
         store: ProfileStore | None = None,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from SPASegmentLib.imaging.choice import ANY, Wanted
+from SPASegmentLib.inference.config import DEFAULT_MODEL
 from SPASegmentLib.service.addresses import is_loopback
 from SPASegmentLib.service.choice import ServerChoice
 
@@ -28,7 +29,7 @@ class ViewerOptions:
 
     volumes: tuple[Path, ...] = ()
     profile: str | None = None
-    model: str = "compact"
+    model: str = DEFAULT_MODEL
     device: str = "auto"
     host: str = LOCAL
     port: int | None = None

@@ -38,7 +38,9 @@ def test_nodules_of_the_sample_are_outlined_and_alternatives_offered(run, a_ches
     )
     assert ran.code == 0, ran.err
     volume = sitk.ReadImage(str(a_chest))
-    mask = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "mask.nrrd"))).any(axis=0)
+    ran = run("segment", a_chest, "--seed-ras", *place.ras, "--out", tmp_path / "first.nrrd")
+    assert ran.code == 0, ran.err
+    mask = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "first.nrrd"))).any(axis=0)
     dense = dense_part(volume, place.ras)
     assert 2 * (mask & dense).sum() / (mask.sum() + dense.sum()) > 0.6
     first = json.loads((tmp_path / "n.json").read_text())["iterations"][0]

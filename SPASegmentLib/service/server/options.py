@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from SPASegmentLib.errors import InputError
+from SPASegmentLib.inference.config import DEFAULT_MODEL
 from SPASegmentLib.service.addresses import USUAL_PORT, is_loopback
 from SPASegmentLib.service.wire import LARGEST_BODY, MEGABYTE
 
@@ -19,7 +20,7 @@ class ServeOptions:
     largest_body: bytes of a body, decompressed; compressed it may be a quarter of that. waiting: requests.
     """
 
-    models: tuple[str, ...] = ("compact",)
+    models: tuple[str, ...] = (DEFAULT_MODEL,)
     device: str = "auto"
     host: str = "127.0.0.1"
     port: int = USUAL_PORT
