@@ -88,6 +88,8 @@ def failing(monkeypatch: pytest.MonkeyPatch):
         (InputError("The file is\nodd; give another."), 1, "The file is odd; give another."),
         (MemoryError(), 1, "This does not fit into the computer's memory"),
         (OSError(28, "No space left on device", "/tmp/x"), 1, "No space left on device"),
+        (RuntimeError("Could not determine home directory."), 1, "This account has no home folder"),
+        (RuntimeError("out of memory"), 70, "This should not have happened (RuntimeError"),
         (ZeroDivisionError("division by zero"), 70, "This should not have happened (ZeroDivisionError"),
     ],
 )

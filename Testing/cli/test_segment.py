@@ -410,57 +410,6 @@ def test_a_file_that_exists_is_overwritten_with_force_only(segment, tmp_path):
         assert path.read_bytes() != b"mine"
 
 
-def command(*arguments: object, **streams) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", **streams.pop("env", {})}
-    line = [sys.executable, "-m", "SPASegmentLib.cli.main", *map(str, arguments)]
-    return subprocess.run(line, capture_output=True, timeout=200, check=False, env=environment, **streams)
-
-
-def test_a_reader_that_stops_reading_is_no_error_and_the_mask_is_written(a_ct, a_model, tmp_path):
-    line = [sys.executable, "-m", "SPASegmentLib.cli.main", "segment", str(a_ct), *map(str, AT)]
-    line += ["--model", str(a_model), "--out", str(tmp_path / "m.nrrd")]
-    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        process.stdout.close()
-        assert process.stderr.read() == b""
-    assert process.returncode == 0
-    assert (tmp_path / "m.nrrd").exists()
-
-
-def test_a_closed_standard_input_is_no_terminal(a_ct, a_model):
-    ran = command("segment", a_ct, *AT, "--model", a_model, preexec_fn=lambda: os.close(0))
-    assert (ran.returncode, ran.stderr) == (0, b"")
-    assert b"Approved: " in ran.stdout
-
-
-@pytest.mark.parametrize("home", ["/proc/1", "/nonexistent"])
-def test_a_home_folder_that_cannot_be_written_is_no_matter(a_ct, a_model, tmp_path, home):
-    env = {"HOME": home, "XDG_CONFIG_HOME": "", "XDG_CACHE_HOME": "", "MPLCONFIGDIR": ""}
-    report = ("--report", tmp_path / "r")
-    ran = command("segment", a_ct, *AT, "--model", a_model, *report, env=env, stdin=subprocess.DEVNULL)
-    assert (ran.returncode, ran.stderr) == (0, b"")
-
-
-def test_no_home_folder_at_all_is_said_in_a_sentence(run, monkeypatch):
-    def nowhere() -> Path:
-        raise RuntimeError("Could not determine home directory.")
-
-    monkeypatch.setattr(Path, "home", staticmethod(nowhere))
-    monkeypatch.delenv("HOME")
-    monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
-    monkeypatch.setattr("platformdirs.user_data_path", lambda *a, **k: nowhere())
-    ran = run("profile", "list")
-    assert (ran.code, ran.err.count("\n")) in ((0, 0), (1, 1))
-
-
-@pytest.mark.skipif(os.name != "posix", reason="names of this system are always text")
-def test_names_that_are_not_utf_8_are_read_and_written(a_ct, a_model, tmp_path):
-    path, out = (tmp_path / os.fsdecode(name) for name in (b"caf\xe9.nrrd", b"m\xe9.nii.gz"))
-    path.write_bytes(a_ct.read_bytes())
-    ran = command("segment", path, *AT, "--model", a_model, "--out", out, stdin=subprocess.DEVNULL)
-    assert (ran.returncode, ran.stderr) == (0, b"")
-    assert out.exists()
-
-
 def test_the_seed_in_voxels_is_said_to_count_as_stored(run, segment):
     assert "as stored in the file" in " ".join(run("segment", "--help").out.replace("│", "").split())
     assert re.search(r"Seed: voxel \d+ \d+ \d+ as stored in the file, RAS ", segment().out)
