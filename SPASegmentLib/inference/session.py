@@ -167,9 +167,7 @@ class Session:
         return {
             "empty": "Click a seed on the object.",
             "computing": "Computing; Esc cancels.",
-            "open": f"Press Enter to approve{pick}, 0 for none of these."
-            if shown
-            else "Press Enter to approve.",
+            "open": f"Press Enter to approve{pick}.",
             "approved": "Approved; Backspace takes it back.",
             "taken": "Taken; Backspace takes it back.",
         }[self.state]

@@ -42,7 +42,8 @@ class Screen:
     proposal. enabled: names of actions (`keys.KEYS`) that make sense now. warnings: sentences about image,
     profile or device. segment: name of the segment that is edited. profiles: those of this model that can be
     chosen. notes: what was last asked about profiles (summary, comparison), a sentence each.
-    object_at: world R, A, S of the middle of all masks shown and their extent, in mm; None without any.
+    object_at: world R, A, S of the recommendation's middle and its extent, in mm, or what holds all masks
+    where one reaches far beyond it; None without any.
     seeds: points of the slice that is worked on: world R, A, S in mm, and whether positive.
     """
 

@@ -7,12 +7,15 @@ import numpy as np
 from SPASegmentLib.mrml.engine_holder import EngineHolder
 from SPASegmentLib.mrml.interaction import SceneInteraction
 from SPASegmentLib.mrml.keys import PICKS, TAKES
+from SPASegmentLib.mrml.layout import OBJECT_SHARE
 from SPASegmentLib.mrml.profile_controller import ProfileController
 from SPASegmentLib.mrml.screen import Card, Screen, Tone
 from SPASegmentLib.mrml.settings import InteractionSettings
 from SPASegmentLib.mrml.target import Target
 from SPASegmentLib.mrml.work import Work
 
+WIDE = 1.2
+"""Views show this many times the extent of all masks where one reaches far beyond the recommendation."""
 FEWEST = 8
 """Pixels an object counts for at least where views are zoomed to it; one alone says nothing."""
 LOADING = "Loading the model; this takes a few seconds, Esc cancels."
@@ -110,18 +113,31 @@ def _seeds(current: Work | None) -> tuple[tuple[float, float, float, bool], ...]
 
 
 def _object_at(current: Work | None) -> tuple[float, float, float, float] | None:
-    """Middle and extent of the recommendation and the candidates together."""
+    """Middle and extent of the recommendation, or of more where a candidate reaches far beyond it."""
     proposal = current.proposal if current is not None else None
     if current is None or proposal is None:
         return None
-    used = np.logical_or.reduce([proposal.recommendation, *(c.mask for c in proposal.candidates)])
-    if not used.any():
+    spacing = np.array(current.view.image.spacing)
+    every = _box(np.logical_or.reduce([proposal.recommendation, *(c.mask for c in proposal.candidates)]))
+    if every is None:
         return None
-    rows, cols = (np.flatnonzero(used.any(axis=axis)) for axis in (1, 0))
-    middle = current.view.to_world((rows[0] + rows[-1]) / 2, (cols[0] + cols[-1]) / 2)
-    spacing = current.view.image.spacing
-    extent = max((rows[-1] - rows[0] + 1) * spacing[0], (cols[-1] - cols[0] + 1) * spacing[1])
-    return float(middle[0]), float(middle[1]), float(middle[2]), float(max(extent, FEWEST * max(spacing)))
+    box = _box(proposal.recommendation)
+    if box is not None:
+        middle, room = (box[0] + box[1]) / 2, OBJECT_SHARE / 2 * float(((box[1] - box[0]) * spacing).max())
+        if (np.abs(np.array(every) - middle) * spacing > room).any():
+            box = None
+    low, high = every if box is None else box
+    extent = float(((high - low) * spacing).max()) * (1 if box is not None else WIDE / OBJECT_SHARE)
+    ras = current.view.to_world(*(float(at) for at in (low + high - 1) / 2))
+    return float(ras[0]), float(ras[1]), float(ras[2]), max(extent, FEWEST * float(spacing.max()))
+
+
+def _box(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """(row, col) of the first pixel that is set, and after the last; None where none is."""
+    if not mask.any():
+        return None
+    lines = [np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0)]
+    return np.array([at[0] for at in lines]), np.array([at[-1] + 1 for at in lines])
 
 
 def _warnings(current: Work | None, target: Target) -> tuple[str, ...]:

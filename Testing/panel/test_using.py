@@ -99,7 +99,7 @@ def test_small_views_are_zoomed_to_the_object(user: Any, application: Any) -> No
     user.seed(user.ras)
     large, small = user.panel.views.chosen()
     at = user.screen.object_at
-    assert at is not None and abs(at[3] - 24) < 12, "the ball is 22 mm across"
+    assert at is not None and 15 < at[3] < 40, "the ball is 22 mm across"
     for node in small:
         across = min(node.GetFieldOfView()[:2])
         assert across == pytest.approx(min(3 * at[3], *large.GetFieldOfView()[:2]))
