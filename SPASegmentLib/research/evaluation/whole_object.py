@@ -22,7 +22,7 @@ from SPASegmentLib.research.evaluation.metrics import bootstrap_means, dice
 from SPASegmentLib.research.evaluation.object_users import ObjectUser, Outcome, interpolated
 from SPASegmentLib.research.evaluation.protocol import sample_order
 from SPASegmentLib.research.evaluation.records import RecordFile, RecordList, write_whole
-from SPASegmentLib.research.evaluation.results import interval, rounded
+from SPASegmentLib.research.evaluation.results import rounded
 from SPASegmentLib.research.evaluation.runner import RECORDS_FOLDER, file_name, progress_bars
 from SPASegmentLib.research.evaluation.workers import EngineFactory
 
@@ -71,11 +71,11 @@ def evaluate_objects(
 ) -> dict[str, Any]:
     """Every model on the same objects, with the users none, picks and review, and their rivals.
 
-    Users: `none` clicks and asks for the whole object; `picks` picks twice on the first slice before; `review`
-    then looks at up to three doubtful slices. Rivals: `carry-over`, slice by slice with the same model, and
-    interpolation between true slices. limit: so many objects. out: folder for results.json and the records,
-    from which a killed run goes on.
-    Returns `{"dataset", "models": {NAME: {"whole_object": {USER: {FIGURE: [mean, low, high]}}, "by_group"}}}`.
+    Users: `none` clicks and asks for the whole object; `picks` picks twice on the first slice before;
+    `review` then looks at up to three doubtful slices. Rivals: `carry-over`, slice by slice with the same
+    model, and interpolation between true slices. limit: so many objects. out: folder of results.json and the
+    records, from which a killed run goes on.
+    Returns models -> NAME -> whole_object -> USER -> FIGURE: [mean, low, high], and the same by_group.
     Raises SPASegmentError where `out` holds another evaluation or there is no object.
     """
     ids = cases.case_ids()
@@ -240,5 +240,6 @@ def _by_user(records: Sequence[ObjectRecord]) -> dict[str, dict[str, list[float]
         having = [record for record in records if user in record.users]
         table = np.array([[record.users[user][figure] for figure in FIGURES] for record in having])
         estimates = bootstrap_means(table, [record.patient for record in having])
-        found[user] = dict(zip(FIGURES, map(interval, estimates), strict=True))
+        rows = [[rounded(value, 6) for value in (e.mean, e.low, e.high)] for e in estimates]
+        found[user] = dict(zip(FIGURES, rows, strict=True))
     return found
