@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "api.md"
 PUBLIC = {
     "predictor.py": ("SPAPredictor",),
+    "inference/fill.py": ("WholeObject", "ObjectSlice"),
     "inference/messages.py": ("Proposal", "Candidate", "Description", "ModelInfo"),
     "imaging/types.py": ("Volume", "SliceImage", "PointPrompt", "IntensityWindow"),
     "imaging/files.py": ("read_volume",),

@@ -26,6 +26,7 @@ class CarryConfig:
     odds_weight, odds_blur: how much they add to the logits, blurred by so many pixels.
     presence: (constant, of the expected Dice's logit, of the likeness, of 1 / sqrt(pixels)), see
         `presence_of`.
+    unjudged: Dice expected where all samples agree, of networks that do not judge themselves.
     absent_slices: in a row, after which the object has ended.
     thin_pixels: an outline of fewer pixels is thin.
     alike: Dice of neighbouring slices below which they differ.
@@ -42,6 +43,7 @@ class CarryConfig:
     odds_weight: float = 2.0
     odds_blur: float = 1.5
     presence: tuple[float, float, float, float] = (2.14, 1.26, 2.04, -7.94)
+    unjudged: float = 0.7
     absent_slices: int = 2
     thin_pixels: int = 30
     alike: float = 0.75
@@ -127,7 +129,7 @@ def carry(
     )
     samples = proposal.feedback.samples >= 128
     expected = proposal.expected_dice
-    expected = agreement(proposal) if expected is None else expected
+    expected = CARRY.unjudged * agreement(proposal) if expected is None else expected
     logits, odds = _combined(proposal.probability, expected, image, outline, looks)
     mask = following(clean_mask(logits > 0), outline)
     seen = float(samples.any(axis=(1, 2)).mean())
