@@ -231,6 +231,11 @@ class Controller:
         self._work.redo()
 
     @safe
+    def whole_object(self) -> None:
+        """Approve the recommendation, if it is not yet, and follow the object through all its slices."""
+        self._work.whole_object()
+
+    @safe
     def cancel(self) -> None:
         """Drop the step that waits for the one before, or else stop computing; nothing is changed."""
         self._work.cancel()
@@ -384,6 +389,7 @@ _ACTIONS: dict[str, Callable[..., None]] = {
         "approve",
         "undo",
         "redo",
+        "whole_object",
         "cancel",
         "next_slice",
         "previous_slice",

@@ -22,6 +22,7 @@ from SPASegmentLib.mrml.settings import InteractionSettings
 from SPASegmentLib.mrml.target import Target, is_alive
 from SPASegmentLib.mrml.undo import UndoRedo
 from SPASegmentLib.mrml.volumes import array_of
+from SPASegmentLib.mrml.whole_object import ObjectFilling
 from SPASegmentLib.mrml.work import (
     SEED_FIRST,
     SlicePosition,
@@ -77,6 +78,7 @@ class SceneInteraction:
         self._navigation = SliceNavigation(
             scene, selection, settings, self.trail, self.requests, self._neighbours
         )
+        self._filling = ObjectFilling(scene, worker, self.requests, target, self.trail, say)
         self._undo = UndoRedo(scene, self.trail, self.requests, target, self._learning, self._navigation, say)
 
     @property
@@ -87,7 +89,9 @@ class SceneInteraction:
     @property
     def computing(self) -> bool:
         """Whether a proposal is awaited for any slice."""
-        return self.waiting or self.requests.reviving is not None or any(w.computing for w in self.trail)
+        if self.waiting or self._filling.running or self.requests.reviving is not None:
+            return True
+        return any(w.computing for w in self.trail)
 
     @property
     def current(self) -> Work | None:
@@ -147,17 +151,29 @@ class SceneInteraction:
         self._learning.follow(work)
         self._look_ahead(work)
 
+    def whole_object(self) -> None:
+        """Approve what is recommended, where that is still open, and follow the object through its slices."""
+        self._now_or_next("The whole object", self._whole_object)
+
+    def _whole_object(self) -> None:
+        if self.trail.current is None or not self.trail.current.finished:
+            self._finish(None)
+        self._filling.begin(self.trail.current)
+
     def cancel(self) -> None:
         """Drop the step that waits; where none does, stop whatever is computed for the user."""
         if self.queued is not None:
             self.queued = None
             return
+        if self._filling.cancel():
+            self._say("Cancelled; nothing was changed.", "hint")
         self._undo.cancel()
 
     def undo(self) -> None:
         """One step back; from the beginning of a slice to the slice before."""
         self.queued = None
-        self._undo.undo()
+        if not self._filling.cancel():
+            self._undo.undo()
 
     def redo(self) -> None:
         """Bring back the step undone last; forward over slices."""

@@ -16,6 +16,7 @@ KEYS: dict[str, str] = {
     "redo": "Shift+Backspace",
     "next_slice": "Up",
     "previous_slice": "Down",
+    "whole_object": "F",
     "cancel": "Esc",
 }
 """Action name (`Controller.act`) -> key sequence as Qt writes it (QKeySequence.fromString)."""
@@ -36,6 +37,7 @@ TOOLTIPS: dict[str, str] = {
     "redo": "Bring back the step that was undone last.",
     "next_slice": "Go to the next slice and carry the object over.",
     "previous_slice": "Go to the previous slice and carry the object over.",
+    "whole_object": "Approve the recommendation and follow the object through all its slices.",
     "cancel": "Drop the step that waits, or stop computing; nothing is changed.",
 }
 """One sentence per action, without its key."""

@@ -119,7 +119,9 @@ def _enabled(work: SceneInteraction, current: Work | None) -> frozenset[str]:
     session = current.session if current is not None else None
     if session is not None and session.state == "open" and current is not None and not current.computing:
         shown = len(session.proposal.candidates) if session.proposal is not None else 0
-        names |= {"approve", "none_of_these", *PICKS[:shown], *TAKES[:shown]}
+        names |= {"approve", "none_of_these", "whole_object", *PICKS[:shown], *TAKES[:shown]}
+    if current is not None and current.finished and not work.computing:
+        names.add("whole_object")
     if work.computing:
         names.add("cancel")
     if work.computing or (current is not None and not current.empty) or work.trail.before() is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -142,6 +143,35 @@ class Target:
         part, box = trimmed(work.view, mask | writer.slab_mask(work.view))
         work.changes = [writer.write(mask[box], part, keep_apart=True, kept=kept)]
         work.target, work.voxels = target, None
+
+    def write_further(
+        self, slices: Sequence[tuple[ViewSlice, np.ndarray]], work: Work, volume_node: Any, others: list[Work]
+    ) -> None:
+        """Write an approved object's other slices; they are taken back and brought back with the work's own.
+
+        others: all works; what was approved on those slices stays. All is written or, where that raises,
+        nothing.
+        """
+        node, before = self._written_to(work), self.before_change
+        editor = self._editor if is_alive(self._editor) else None
+        changes: list[SegmentChange] = []
+        try:
+            for view, mask in slices:
+                writer = SegmentWriter(node, _of(work)[1], volume_node, editor, before_change=before)
+                kept = [
+                    slab
+                    for other in others
+                    if other is not work and other.key == view.key and other.target == work.target
+                    if (slab := self._voxels_of(other, node, volume_node)) is not None
+                ]
+                part, box = trimmed(view, mask | writer.slab_mask(view))
+                changes.append(writer.write(mask[box], part, keep_apart=True, kept=kept))
+                before = before if not changes[-1].parts else None  # one state for Ctrl+Z
+        except Exception:
+            for change in reversed(changes):
+                change.undo()
+            raise
+        work.changes += changes
 
     def take_back(self, work: Work, volume_node: Any, others: list[Work]) -> None:
         """Undo a write. Raises StepError where the segment is gone: there is nothing to take back then.

@@ -130,6 +130,11 @@ class Worker:
                 self._postponed.append(Ticket("postponed", job, done))
                 self._start()
 
+    def report(self, call: Callable[[], None]) -> None:
+        """From within a job: make a call soon on the thread that wants the outcomes."""
+        if not self._closing:
+            self._post(call)
+
     def cancel(self) -> bool:
         """Stop the request that is under way or waits. Returns whether there was one."""
         with self._changed:

@@ -21,6 +21,7 @@ def test_the_keys_are_those_of_the_design():
     assert [KEYS[f"pick:{k}"] for k in range(4)] == ["1", "2", "3", "4"]
     assert [KEYS[f"take:{k}"] for k in range(4)] == ["Shift+1", "Shift+2", "Shift+3", "Shift+4"]
     assert (KEYS["none_of_these"], KEYS["approve"], KEYS["undo"]) == ("0", "Return", "Backspace")
+    assert KEYS["whole_object"] == "F"
     assert (KEYS["next_slice"], KEYS["previous_slice"], KEYS["cancel"]) == ("Up", "Down", "Esc")
 
 

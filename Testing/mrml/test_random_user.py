@@ -91,7 +91,7 @@ class RandomActions:
 
     def sensible(self) -> None:
         """One of the actions that the screen offers."""
-        offered = sorted(self.bench.controller.screen.enabled - {"seed", "cancel"})
+        offered = sorted(self.bench.controller.screen.enabled - {"seed", "cancel", "whole_object"})
         self.bench.controller.act(self.random.choice(offered or ["undo"]))
 
     def nonsense(self) -> None:

@@ -15,6 +15,8 @@ import scenarios
 import slicer
 from oracle import Oracle
 
+OBJECT = "whole_object"
+"""Writes slices that were never shown, which the oracle cannot explain."""
 FEW_SAMPLES = 8
 """N of most proposals: enough for four candidates, and quick."""
 SETTLED = {"approve": 0.5, "undo": 0.6, "redo": 0.6}
@@ -130,7 +132,7 @@ class RandomUser:
 
     def offered(self) -> None:
         """One of the actions that make sense now."""
-        offered = sorted(self.user.screen.enabled - {"seed", "cancel"})
+        offered = sorted(self.user.screen.enabled - {"seed", "cancel", OBJECT})
         self._key(self.random.choice(offered or ["undo"]))
 
     def approve(self) -> None:
@@ -153,7 +155,8 @@ class RandomUser:
     def any_key(self) -> None:
         from SPASegmentLib.mrml.keys import KEYS
 
-        self._key(self.random.choice([*KEYS, "place_seed", "exclude_point"]))
+        keys = [key for key in KEYS if key != OBJECT]
+        self._key(self.random.choice([*keys, "place_seed", "exclude_point"]))
 
     def nonsense(self) -> None:
         self._key(self.random.choice(["pick:9", "take:7", "pick:x", "nonsense", "", "approve:2", "seed"]))
