@@ -25,6 +25,7 @@ BUTTONS = {
     "cancelButton": "cancel",
     "nextSliceButton": "next_slice",
     "previousSliceButton": "previous_slice",
+    "wholeObjectButton": "whole_object",
 }
 """Buttons beside those on the cards -> action."""
 DEVICES = {"cpu": "CPU", "cuda": "CUDA", "mps": "MPS", "auto": _("CPU or graphics card")}

@@ -56,6 +56,27 @@ def test_the_whole_session_goes_by_keys(user: Any, application: Any) -> None:
     assert user.voxels().sum() > approved.sum()
 
 
+def test_f_and_its_button_follow_the_whole_object_and_one_undo_takes_it_back(
+    user: Any, application: Any
+) -> None:
+    assert not user.ui.wholeObjectButton.enabled
+    user.seed(user.ras)
+    assert user.ui.wholeObjectButton.enabled
+    application.press(Key.Key_F)
+    user.wait()
+    assert "Whole object" in user.status
+    found = user.voxels()
+    slices = found.any(axis=(1, 2)).nonzero()[0]
+    assert len(slices) >= 5
+    assert list(slices) == list(range(slices[0], slices[-1] + 1))
+    user.click("undoButton")
+    user.wait()
+    assert not user.voxels().any()
+    user.click("redoButton")
+    user.wait()
+    assert (user.voxels() == found).all()
+
+
 def test_the_points_of_the_slice_are_shown_and_go_with_an_undo(user: Any, application: Any) -> None:
     import slicer
 
