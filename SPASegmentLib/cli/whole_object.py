@@ -152,7 +152,7 @@ def write_montage(found: ObjectSession, path: Path) -> None:
     rows = [np.concatenate(tiles[at : at + across], axis=1) for at in range(0, len(tiles), across)]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        imsave(path, np.concatenate(rows), metadata={"Software": None})
+        imsave(path, np.concatenate(rows), metadata={"Software": None})  # type: ignore[dict-item]
     except OSError as error:
         raise InputError(f"The picture cannot be written to {path}; choose another folder.") from error
 

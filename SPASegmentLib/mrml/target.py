@@ -271,7 +271,7 @@ def _same_grid(one: Any, other: Any) -> bool:
         grids = [to_world_of(node) @ ijk_to_ras_of(node) for node in (one, other)]
     except InputError:
         return False
-    return bool(np.allclose(*grids, atol=1e-4))
+    return bool(np.allclose(grids[0], grids[1], atol=1e-4))
 
 
 def trimmed(view: ViewSlice, used: np.ndarray) -> tuple[ViewSlice, tuple[slice, slice]]:

@@ -99,11 +99,9 @@ class ObjectUser:
         Raises what the engine raises.
         """
         clicked, waited = _timed(self._click)
-        none, _ = self._filled(
-            clicked.proposal.recommendation, keys=2, clicks=1, computing=waited
-        )  # F, Enter
+        none, _ = self._filled(_mask(clicked), keys=2, clicks=1, computing=waited)  # F, Enter
         picked, waited_more = _timed(lambda: self._picked(clicked))
-        mask = picked.proposal.recommendation
+        mask = _mask(picked)
         made = len(picked.answered)
         picks, fill = self._filled(mask, keys=2 + made, clicks=1, computing=waited + waited_more)
         over = self._carried_over(mask, keys=made, computing=waited + waited_more)

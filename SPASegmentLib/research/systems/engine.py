@@ -48,7 +48,7 @@ class MapEngine(LocalEngine):
             raise Cancelled("Cancelled; nothing was changed.")
         samples = self.maps(request, region, request.n_samples or self.config.samples, request.seed)
         history = History(request, region, self.config, self.device)
-        proposal = self._answer(request, region, history, samples, np.zeros(len(samples), dtype=np.int64))
+        proposal = self._clustered(request, history, samples, np.zeros(len(samples), dtype=np.int64))
         done = time.perf_counter()
         seconds = {"encode": encoded - started, "propose": done - encoded, "total": done - started}
         return replace(proposal, seconds=seconds)
