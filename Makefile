@@ -27,7 +27,7 @@ $(STAMP): pyproject.toml requirements.txt .ci/setup
 
 PICTURES = mkdir -p "$(DEMO)" && $(BIN)/spasegment sample "$(DEMO)/chest.nrrd" && \
 	$(BIN)/spasegment segment "$(DEMO)/chest.nrrd" --seed-ras $(NODULE) --picks 2,1 \
-		--out "$(DEMO)/nodule.seg.nrrd" --report "$(DEMO)/report" --json "$(DEMO)/nodule.json" && \
+		--out "$(DEMO)/nodule.seg.nrrd" --report "$(DEMO)/report" --json "$(DEMO)/nodule.json" --force && \
 	echo "Pictures, one per iteration:  $(abspath $(DEMO))/report" && \
 	echo "To open in 3D Slicer:         $(abspath $(DEMO))/chest.nrrd and nodule.seg.nrrd"
 

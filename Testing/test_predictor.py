@@ -64,7 +64,8 @@ def test_the_mask_is_the_one_the_command_line_gives(
     out = tmp_path / "mask.nrrd"
     at = ["--seed-ras", *map(str, SEED)]
     with pytest.raises(SystemExit) as ended:
-        cli.main(["segment", str(a_file), *at, "--picks", "2,n,1", "--out", str(out), "--device", "cpu"])
+        with_model = ["--model", "compact", "--device", "cpu"]
+        cli.main(["segment", str(a_file), *at, "--picks", "2,n,1", "--out", str(out), *with_model])
     assert not ended.value.code
     predictor.set_volume(a_file)
     predictor.click_ras(SEED)

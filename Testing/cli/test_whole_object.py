@@ -32,7 +32,7 @@ def whole(run, a_ct, tmp_path):
 
     def whole_(*options: object):
         out = ("--out", tmp_path / "mask.seg.nrrd", "--json", tmp_path / "n.json")
-        ran = run("segment", a_ct, "--seed-ras", *SEED, "--picks", "1", "--whole-object", *out, *options)
+        ran = run("segment", a_ct, "--seed-ras", *SEED, "--force", "--whole-object", *out, *options)
         assert (ran.code, ran.err) == (0, "")
         return ran, *read(tmp_path)
 
