@@ -67,7 +67,8 @@ class VolumeStack:
         row, col = np.argwhere(before.in_plane_order(pixels))[0]
         ras = pixel_to_ras(plane, float(row), float(col))
         i, j, k = (round(float(at)) for at in ras_to_ijk(before.volume, ras))
-        return replace(before, plane=plane, image=image, seed=seed, ras=tuple(map(float, ras)), ijk=(i, j, k))
+        place = (float(ras[0]), float(ras[1]), float(ras[2]))
+        return replace(before, plane=plane, image=image, seed=seed, ras=place, ijk=(i, j, k))
 
     def moved(self, mask: np.ndarray, index: int, to_index: int) -> np.ndarray:
         """See `SliceStack.moved`: slices across a voxel axis share their pixels."""

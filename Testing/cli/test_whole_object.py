@@ -47,9 +47,12 @@ def test_the_nodule_is_found_on_all_its_slices_and_nothing_else(whole, a_ct, tmp
     assert 0.6 * volume < about["volume_ml"] < 1.9 * volume
     indices = [one["index"] for one in about["slices"]]
     assert indices == sorted(set(np.argwhere(mask)[:, 0]))
-    assert len(indices) == pytest.approx(2 * RADIUS / SPACING[0], abs=4)
+    assert indices == list(range(indices[0], indices[-1] + 1))
     centre = sitk.ReadImage(str(a_ct)).TransformPhysicalPointToIndex((-SEED[0], -SEED[1], SEED[2]))
     np.testing.assert_allclose(np.argwhere(mask).mean(axis=0)[::-1], centre, atol=1.5)
+    half = RADIUS / SPACING[0]  # slices; a vessel may go on from its end
+    assert centre[2] - half - 5 < indices[0] < centre[2] - half + 2
+    assert centre[2] + half - 2 < indices[-1] < centre[2] + half + 5
     assert [one["index"] for one in about["slices"] if one["approved"]] == [centre[2]]
     assert all(0 <= one["expected_dice"] <= 1 for one in about["slices"])
     assert f"Whole object: {about['volume_ml']:.2f} ml on {len(indices)} slices" in ran.out
