@@ -129,7 +129,7 @@ def write_montage(found: ObjectSession, path: Path) -> None:
     Raises InputError where it cannot be written.
     """
     import numpy as np
-    from PIL import Image
+    from matplotlib.image import imsave
 
     from SPASegmentLib.reporting.overlay import RECOMMENDED, draw, stretched, view_of
 
@@ -152,7 +152,7 @@ def write_montage(found: ObjectSession, path: Path) -> None:
     rows = [np.concatenate(tiles[at : at + across], axis=1) for at in range(0, len(tiles), across)]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.concatenate(rows)).save(path)
+        imsave(path, np.concatenate(rows), metadata={"Software": None})
     except OSError as error:
         raise InputError(f"The picture cannot be written to {path}; choose another folder.") from error
 
