@@ -31,10 +31,11 @@ def whole(run, a_ct, tmp_path):
     """One command, and what it wrote."""
 
     def whole_(*options: object):
-        out = ("--out", tmp_path / "mask.seg.nrrd", "--json", tmp_path / "n.json")
-        ran = run("segment", a_ct, "--seed-ras", *SEED, "--force", "--whole-object", *out, *options)
+        folder = tmp_path / f"run {len(list(tmp_path.iterdir()))}"
+        out = ("--out", folder / "mask.seg.nrrd", "--json", folder / "n.json")
+        ran = run("segment", a_ct, "--seed-ras", *SEED, "--whole-object", *out, *options)
         assert (ran.code, ran.err) == (0, "")
-        return ran, *read(tmp_path)
+        return ran, *read(folder)
 
     return whole_
 
