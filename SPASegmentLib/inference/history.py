@@ -105,8 +105,8 @@ class History:
             recommendation = self._tensor(self._maps(feedback, "recommendation"))
         if picked is None:
             return InteractionPrompts(points, labels, carried=carried)
-        shown, over, before = (self._input_plane(plane) for plane in (picked, recommendation, belief.mean()))
-        return InteractionPrompts(points, labels, shown, over, before, carried)
+        last, over, mean = (self._input_plane(plane) for plane in (picked, recommendation, belief.mean()))
+        return InteractionPrompts(points, labels, last, over, mean, carried)
 
     def _input_plane(self, plane: Tensor | None) -> Tensor | None:
         """(1, 1, G', G') -> (1, 1, G, G), as the network's own masks are brought to its input's cells."""
