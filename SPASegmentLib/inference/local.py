@@ -47,7 +47,7 @@ from SPASegmentLib.inference.region_search import (
     room_for_pick,
     room_for_points,
 )
-from SPASegmentLib.inference.steering import steer
+from SPASegmentLib.inference.steering import likeliest_region, steer
 from SPASegmentLib.network.checkpoint import load_checkpoint
 from SPASegmentLib.network.config import SPAConfig
 from SPASegmentLib.network.generator import PreferenceDistribution
@@ -174,8 +174,14 @@ class LocalEngine:
             return room_for_points(region, request, self.config)
         alone = request
         if self.config.extent_bins:
-            alone = replace(request, points=tuple(p for p in request.points if p.positive)[:1])
-        return room_for_points(self._found(alone, cancel)[0].region, request, self.config)
+            first = next(p for p in request.points if p.positive)
+            alone = replace(request, points=(first,), log_prior=None)
+        found = self._found(alone, cancel)
+        best = found[0].region
+        if len(found) > 1 and len(request.points) > 1:
+            pools = [self._samples_of(one, alone) for one in found]
+            best = found[likeliest_region(request, pools, self.config)].region
+        return room_for_points(best, request, self.config)
 
     def _found(self, request: ProposalRequest, cancel: CancelToken | None = None) -> tuple[FoundRegion, ...]:
         """The regions of the objects that may be meant by the request's points; the likeliest first."""

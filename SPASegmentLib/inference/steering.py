@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -54,6 +55,15 @@ def steer(
     probability = _on_slice(best, request)
     recommendation = hold_points(outlined(probability, request, best.cut), request, best.region)
     return _with_candidates(request, posterior, best, recommendation, probability, config.candidates)
+
+
+def likeliest_region(request: ProposalRequest, pools: Sequence[RegionSamples], config: SPAConfig) -> int:
+    """The index of the region whose hypotheses the user's points speak for most."""
+    hypotheses = Hypotheses(pools, request.image.spacing, config.harmonics)
+    posterior = Posterior(hypotheses, np.random.default_rng((request.seed, 4)), DEFAULT.close_enough)
+    posterior.update([], [_point_test(point, hypotheses) for point in request.points])
+    owners = hypotheses.owner[posterior.particles.samples]
+    return int(np.bincount(owners, minlength=len(pools)).argmax())
 
 
 def _with_candidates(
