@@ -17,6 +17,10 @@ from SPASegmentLib.inference.hypotheses import Hypotheses, Masks
 from SPASegmentLib.inference.posterior import Particles, Posterior
 
 
+CHUNK = 32
+"""Particles drawn on their region's own grid at once."""
+
+
 @dataclass(frozen=True, eq=False)
 class RegionMap:
     """probability: (G, G) on the region's own grid. cut: the probability its mask is cut at."""
@@ -48,9 +52,11 @@ def best_expected(posterior: Posterior) -> RegionMap:
         )
     masks = hypotheses.masks_on(np.stack(options), [hypotheses.regions[index] for index, _, _ in where])
     index, at, cut = where[int(posterior.dice(particles, masks).mean(axis=0).argmax())]
-    fine = hypotheses.fine(particles.samples[at], particles.shapes[at])
-    mean = 0.5 * (fine.mean(axis=0) + (fine > 0.5).mean(axis=0))
-    return RegionMap(hypotheses.pools[index].region, np.asarray(mean, np.float32), cut)
+    mean = np.zeros(hypotheses.pools[index].samples.shape[1:], np.float32)
+    for few in np.array_split(at, -(-len(at) // CHUNK)):
+        fine = hypotheses.fine(particles.samples[few], particles.shapes[few])
+        mean += 0.5 * (fine + (fine > 0.5)).sum(axis=0) / len(at)
+    return RegionMap(hypotheses.pools[index].region, mean, cut)
 
 
 def alternatives(
