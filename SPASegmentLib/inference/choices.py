@@ -16,7 +16,6 @@ from SPASegmentLib.inference.config import DEFAULT
 from SPASegmentLib.inference.hypotheses import Hypotheses, Masks
 from SPASegmentLib.inference.posterior import Particles, Posterior
 
-
 CHUNK = 32
 """Particles drawn on their region's own grid at once."""
 

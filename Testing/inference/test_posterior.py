@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from SPASegmentLib.imaging import zoom
 from SPASegmentLib.imaging.types import Region
@@ -32,7 +33,7 @@ def pool(radius: float, weight: float = 0.5, edge: float = 0.08, grid: int = 64)
     for share in (0.92, 1.0, 1.08):
         axis = (np.arange(grid) - (grid - 1) / 2) * region.size_mm / grid
         distance = np.hypot(axis[:, None], axis[None])
-        maps.append(1 / (1 + np.exp((distance - share * radius) / (edge * radius))))
+        maps.append(expit((share * radius - distance) / (edge * radius)))
     samples = np.round(np.stack(maps) * 255).astype(np.uint8)
     return RegionSamples(region, samples, np.full(3, np.log(weight / 3)))
 
