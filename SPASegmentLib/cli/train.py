@@ -73,7 +73,7 @@ def train(
     screen = console()
     data: TrainingData | StackData
     if dataset == "any":
-        data = read_stacks(path, lidc or [], screen)
+        data = read_stacks(path, lidc or [], screen, options.synthetic, options.seed)
     else:
         data = read_data(dataset, path, options, screen, without or ())
     try:
@@ -136,10 +136,16 @@ def read_data(
     )
 
 
-def read_stacks(paths: list[Path], lidc: list[Path], screen: Console) -> StackData:
-    """The sets of any structure that may teach a model, and LIDC beside them. Raises as the loaders do."""
+def read_stacks(
+    paths: list[Path], lidc: list[Path], screen: Console, synthetic: int = 0, seed: int = 0
+) -> StackData:
+    """The sets of any structure that may teach a model, LIDC and made-up images beside them.
+
+    Raises as the loaders do.
+    """
     from SPASegmentLib.research.training.loop import StackData
     from SPASegmentLib.research.training.stacks import read_choosing_sets, read_lidc, read_sets
+    from SPASegmentLib.research.training.synthetic import NAME, synthetic_stacks
 
     screen.print("Reading the sets ...")
     learn, manifest = read_sets(paths)
@@ -148,6 +154,8 @@ def read_stacks(paths: list[Path], lidc: list[Path], screen: Console) -> StackDa
         learn["lidc"], check["lidc"] = read_lidc(lidc, "train"), read_lidc(lidc, "val")
         manifest.append({"set": "lidc", "licence": "CC BY 3.0", "source": "LIDC-IDRI, TCIA", "entries": []})
     count = sum(len(stacks) for stacks in learn.values())
+    if synthetic:
+        learn[NAME] = synthetic_stacks(synthetic, seed)
     provenance = {
         "dataset": "any",
         "trained_on": f"{count} images, volumes and nodules of {len(learn)} data sets of many modalities",

@@ -20,6 +20,7 @@ class TrainOptions(BaseModel):
     first look itself. further_points: share of cases with further positive or negative points.
     corrections: share of the answers that are a corrective point in the largest error instead of a pick.
     tasks: shares of the kinds of task, see `TaskShares`, where a network for any structure is trained.
+    synthetic: how many made-up images are a further set where a network for any structure is trained.
     users: how many users (targets) the first round of a case learns from; later rounds follow one of them.
     candidates: what the simulated user picks from, "clusters" of samples or "levels" of the one map of a
     network without a distribution. oracle_points: tell a label of the target per pick, `oracle-label` only.
@@ -45,6 +46,7 @@ class TrainOptions(BaseModel):
     further_points: float = 0.12
     corrections: float = Field(default=0.0, ge=0, le=1)
     tasks: TaskShares = Field(default_factory=TaskShares)
+    synthetic: int = Field(default=0, ge=0)
     users: int = Field(default=8, gt=0)
     candidates: Literal["clusters", "levels"] = "clusters"
     oracle_points: bool = False

@@ -29,7 +29,7 @@ SMALLEST_REGION = 24.0
 class TaskShares:
     """How often each kind of task is drawn.
 
-    lidc: share of all tasks that come from LIDC. carried: of those in stacks, how many carry a mask over;
+    lidc, synthetic: shares of all tasks that come from LIDC and from made-up images. carried: of those in stacks, how many carry a mask over;
     absent: of these, how many go one slice too far. styled: how often the user who is followed is not the one
     the target was drawn for but another who shares the click: a style, another structure. found: share of
     regions that follow somebody's mask, as the finder's do once the size is known; others are looks at
@@ -37,6 +37,7 @@ class TaskShares:
     """
 
     lidc: float = 0.33
+    synthetic: float = 0.12
     carried: float = 0.2
     absent: float = 0.15
     styled: float = 0.25
@@ -70,15 +71,17 @@ class TaskMaker:
         zoom_factor: float,
         shares: TaskShares,
     ) -> None:
-        """sets: name -> stacks; "lidc" takes the share it is given, the others theirs of the rest."""
+        """sets: name -> stacks; "lidc" and "synthetic" take the shares they are given, the others the rest."""
         self.sets = {name: list(stacks) for name, stacks in sets.items() if stacks}
         self.users, self.zoom_factor, self.shares = users, zoom_factor, shares
         self.names = sorted(self.sets)
         weights = np.array([min(len(self.sets[name]), LARGEST_SHARE) ** 0.5 for name in self.names])
-        others = np.array([name != "lidc" for name in self.names])
-        if others.any() and not others.all():
-            weights[others] *= (1 - shares.lidc) / weights[others].sum()
-            weights[~others] = shares.lidc
+        given = {"lidc": shares.lidc, "synthetic": shares.synthetic}
+        others = np.array([name not in given for name in self.names])
+        if others.any():
+            taken = sum(share for name, share in given.items() if name in self.names)
+            weights[others] *= (1 - taken) / weights[others].sum()
+            weights[~others] = [given[name] for name in self.names if name in given]
         self.weights = weights / weights.sum()
 
     def task(self, rng: np.random.Generator) -> ClickTask:
