@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
@@ -250,7 +250,8 @@ def consensus_area(
 def consensus_request(finished: FinishedSlice) -> ProposalRequest:
     """The first proposal of the same session without the profile, random numbers included."""
     seed = proposal_seed(finished.random_seed, 0)
-    return ProposalRequest(finished.image, finished.points[:1], seed=seed, n_samples=finished.n_samples)
+    image = replace(finished.image, neighbours=())  # requests may wait, and slices around it take memory
+    return ProposalRequest(image, finished.points[:1], seed=seed, n_samples=finished.n_samples)
 
 
 def _consensus_area(engine: Engine, request: ProposalRequest, cancel: CancelToken | None) -> float | None:

@@ -8,6 +8,8 @@ import time
 import pytest
 from stalls import Beats
 
+from SPASegmentLib.inference.config import DEFAULT_MODEL
+
 STALL = 0.1
 """Seconds."""
 ATTEMPTS = 4
@@ -130,7 +132,7 @@ def test_the_model_is_loaded_by_the_worker_and_the_first_seed_is_not_lost(a_cont
     controller.seed(a_controller.nodules[0])
     screen = controller.screen
     assert screen.busy and screen.status.startswith("Loading the model")
-    assert screen.model == "compact" and screen.device == "cpu"
+    assert screen.model == DEFAULT_MODEL and screen.device == "cpu"
     screen = a_controller.settle()
     assert len(screen.cards) == 4 and screen.device == "cpu"
 

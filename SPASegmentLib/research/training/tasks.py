@@ -29,7 +29,8 @@ SMALLEST_REGION = 24.0
 class TaskShares:
     """How often each kind of task is drawn.
 
-    lidc, synthetic: shares of all tasks that come from LIDC and from made-up images. carried: of those in stacks, how many carry a mask over;
+    lidc, synthetic: shares of all tasks that come from LIDC and from made-up images. carried: of those in
+        stacks, how many carry a mask over;
     absent: of these, how many go one slice too far. styled: how often the user who is followed is not the one
     the target was drawn for but another who shares the click: a style, another structure. found: share of
     regions that follow somebody's mask, as the finder's do once the size is known; others are looks at
@@ -71,7 +72,7 @@ class TaskMaker:
         zoom_factor: float,
         shares: TaskShares,
     ) -> None:
-        """sets: name -> stacks; "lidc" and "synthetic" take the shares they are given, the others the rest."""
+        """sets: name -> stacks; "lidc" and "synthetic" take the shares given, others the rest."""
         self.sets = {name: list(stacks) for name, stacks in sets.items() if stacks}
         self.users, self.zoom_factor, self.shares = users, zoom_factor, shares
         self.names = sorted(self.sets)

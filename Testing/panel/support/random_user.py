@@ -194,7 +194,9 @@ class RandomUser:
         box = tuple(slice(first, first + self.random.randint(1, 5)) for first in start)
         held[box] = self.random.random() < 0.6
         node = slicer.mrmlScene.GetNodeByID(key[0])
-        slicer.util.updateSegmentBinaryLabelmapFromArray(held, node, key[1], self._volume)
+        volume = node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole())
+        if volume is not None:
+            slicer.util.updateSegmentBinaryLabelmapFromArray(held, node, key[1], volume)
 
     def profile(self) -> None:
         names = ["Dr. A", "Dr. B", None, "x" * 300, self.folder / "nowhere" / "a.json"]
