@@ -93,8 +93,8 @@ def clinician(user, folder: Path, plane: str) -> None:
     user.seed(ras)
     assert user.screen.recommendation is not None, user.status
     untouched = neighbour_segment(user, volume)
-    for button in ("pickButton1", "pickButton2"):
-        user.press(button)
+    for _ in range(2):
+        _pick_nearest(user)
     assert user.screen.iteration == 3, user.status
     area = user.screen.recommendation.area_mm2
     user.press("approveButton")
@@ -127,6 +127,13 @@ def clinician(user, folder: Path, plane: str) -> None:
     assert user.screen.profile_images == 2
     user.press("undoButton")
     assert (user.voxels() == first).all(), user.status
+
+
+def _pick_nearest(user) -> None:
+    """Pick the alternative closest in size to the recommendation: the others may be other objects."""
+    wanted = user.screen.recommendation.area_mm2
+    sizes = [abs(card.area_mm2 - wanted) for card in user.screen.cards]
+    user.press(f"pickButton{sizes.index(min(sizes)) + 1}")
 
 
 def two_volumes(user, folder: Path) -> None:
