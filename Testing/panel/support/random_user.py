@@ -55,6 +55,7 @@ class RandomUser:
         self._waiting = ""
         user.ui.samplesSpin.value = FEW_SAMPLES
         user.panel.advanced.on_samples()
+        user.panel.advanced.on_model(user.ui.modelSelector.findText("compact"))  # four times as quick a click
         self.new_volume()
 
     def run(self, actions: int) -> None:
