@@ -19,7 +19,9 @@ LEFT_OUT = (
 def files(folder: str) -> list[str]:
     """Files below a folder that git keeps or would keep, relative to the repository."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", folder]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    listed = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=True
+    ).stdout.splitlines()
     return sorted(
         {name for name in listed if (ROOT / name).is_file() and not name.endswith("CMakeLists.txt")}
     )

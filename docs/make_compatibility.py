@@ -27,10 +27,12 @@ from made_dicom import (  # noqa: E402
     NM,
     PARAMETRIC_MAP,
     SEGMENTATION,
+    US,
     US_MULTI_FRAME,
     frame_group,
     header,
     item,
+    set_pixels,
     write_frames,
     write_slice,
 )
@@ -168,6 +170,15 @@ def bare(folder: Path) -> Path:
     return folder / "IM0001"
 
 
+def colour(folder: Path) -> Path:
+    made = header(sop=US, Modality="US", RescaleSlope=None, RescaleIntercept=None)
+    set_pixels(made, RGB[..., 0])
+    made.SamplesPerPixel, made.PhotometricInterpretation, made.PlanarConfiguration = 3, "RGB", 0
+    made.PixelData = RGB.tobytes()
+    made.save_as(folder / "us.dcm", enforce_file_format=True)
+    return folder / "us.dcm"
+
+
 def scout(folder: Path) -> None:
     write_slice(folder / "scout.dcm", STORED[0], (0, 0, 0), axes=(0, 1, 0, 0, 0, -1))
 
@@ -252,7 +263,7 @@ ROWS: dict[str, list[tuple[str, Maker] | Row]] = {
     "DICOM files": [
         ("One slice", lambda f: series(1)(f) / "0.dcm"),
         ("Without preamble or suffix", bare),
-        ("Colour (ultrasound, photographs)", itk("us.dcm", RGB, is_vector=True)),
+        ("Colour (ultrasound, photographs)", colour),
         ("Enhanced CT, frames in any order, a slope for each", frames(IN_ORDER, SHARED)),
         ("Enhanced MR, two time points", frames(TIMES, SHARED, sop=ENHANCED_MR, Modality="MR")),
         (

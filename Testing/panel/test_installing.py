@@ -156,5 +156,7 @@ def test_the_modules_file_loads_where_nothing_heavy_is_installed(tmp_path: Path)
         "print('opened')\n"
         "import os; os._exit(0)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8", check=False
+    )
     assert "opened" in done.stdout, done.stderr[-2000:]

@@ -30,6 +30,7 @@ def spasegment(*arguments: object, **environment: str) -> subprocess.CompletedPr
         command,
         capture_output=True,
         text=True,
+        encoding="utf-8",
         timeout=180,
         check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1", **environment},

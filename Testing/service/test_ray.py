@@ -146,7 +146,9 @@ def test_a_client_that_is_killed_is_forgotten(a_cluster, users, a_local_engine):
         "print('asking', flush=True)\n"
         "engine.propose(request)\n"
     )
-    client = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    client = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, encoding="utf-8"
+    )
     assert client.stdout is not None and client.stdout.readline() == "asking\n"
     time.sleep(0.3)
     client.kill()

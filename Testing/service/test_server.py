@@ -320,7 +320,12 @@ def test_the_client_needs_no_torch(a_server):
         "print('answered', session.proposal.recommendation.shape)\n"
     )
     ran = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
     )
     assert ran.stdout.strip() == "answered (64, 64)", ran.stderr
 

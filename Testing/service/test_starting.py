@@ -32,7 +32,7 @@ def serve(*arguments: object) -> subprocess.CompletedProcess[str]:
         "local",
         *map(str, arguments),
     ]
-    return subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=90, check=False)
 
 
 # Starting
