@@ -308,7 +308,7 @@ def _sums(view: ViewSlice) -> tuple[float, ...]:
     waves = np.arange(SUMS)[:, None]
     down, across = np.cos(np.pi * waves * rows + waves), np.cos(np.pi * (SUMS - waves) * cols)
     grey = view.image.pixels if view.image.pixels.ndim == 2 else view.image.pixels.mean(axis=2)
-    found = np.einsum("nr,rc,nc->n", down, grey.astype(np.float64), across) / np.sqrt(grey.size)
+    found = ((down @ grey.astype(np.float64)) * across).sum(axis=1) / np.sqrt(grey.size)
     return tuple(float(value) for value in found)
 
 
