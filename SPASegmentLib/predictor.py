@@ -256,6 +256,17 @@ class SPAPredictor:
         """
         return self._computed(self._running().none_of_these())
 
+    def keep(self) -> Proposal:
+        """Keep the recommendation as it is and see other alternatives around it.
+
+        Returns:
+            The same recommendation and other alternatives.
+
+        Raises:
+            StepError: nothing was clicked yet, or a mask is final.
+        """
+        return self._computed(self._running().keep())
+
     def undo(self) -> Proposal:
         """Take back the last step, an approval too.
 

@@ -205,6 +205,7 @@ def _action_name(action: str) -> str:
         "pick": _("Pick {number}"),
         "take": _("Take {number}"),
         "none_of_these": _("None of these"),
+        "keep": _("Other options"),
         "approve": _("Approve"),
         "undo": _("Undo"),
         "redo": _("Redo"),

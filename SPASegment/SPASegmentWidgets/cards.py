@@ -29,6 +29,7 @@ class Cards:
             ("approveButton", "approve"),
             ("cardPicture0", "approve"),
             ("noneButton", "none_of_these"),
+            ("keepButton", "keep"),
         ):
             self._connect(name, action)
 
@@ -52,6 +53,7 @@ class Cards:
             ("approveButton", "approve"),
             ("cardPicture0", "approve"),
             ("noneButton", "none_of_these"),
+            ("keepButton", "keep"),
         ):
             self._widget(button).enabled = action in screen.enabled
 

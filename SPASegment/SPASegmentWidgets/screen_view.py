@@ -89,6 +89,7 @@ class ScreenView:
             **BUTTONS,
             "approveButton": "approve",
             "noneButton": "none_of_these",
+            "keepButton": "keep",
             "cardPicture0": "approve",
         }
         for k in range(CANDIDATES):
@@ -99,6 +100,7 @@ class ScreenView:
         for name, action, text in (
             ("approveButton", "approve", _("Approve")),
             ("noneButton", "none_of_these", _("None of these")),
+            ("keepButton", "keep", _("Other options")),
         ):
             key = key_text(keys.get(action, ""))
             self.set_text(name, f"{text} ({key})" if key else text)

@@ -15,7 +15,7 @@ from SPASegmentLib.inference.messages import Engine, Proposal
 if TYPE_CHECKING:
     from rich.console import Console
 
-APPROVE, NONE, UNDO, REDO, QUIT, HELP = "", "n", "u", "r", "q", "?"
+APPROVE, NONE, KEEP, UNDO, REDO, QUIT, HELP = "", "n", "k", "u", "r", "q", "?"
 ADD, REMOVE = "+", "-"
 Answer = str | PointPrompt
 """A word from the command line or the terminal, or a point."""
@@ -23,6 +23,7 @@ _HELP = """\
   1-4      pick the alternative that is closer to what you want; new ones follow
   t1-t4    take an alternative as final, as it is
   n        none of these; others follow
+  k        keep the recommendation; other alternatives around it follow
   Enter    approve the recommendation: it becomes the mask
   u, r     undo, redo
   q        quit without a mask"""
@@ -33,11 +34,11 @@ NUMBERS = ("1", "2", "3", "4")
 
 
 def parse_picks(text: str, further: Mapping[str, str] | None = None) -> list[str]:
-    """ "2,1,n" -> answers. further: other answers and what they are for.
+    """ "2,1,n" -> answers. further: other answers than k and what they are for.
 
     Raises InputError for anything but 1 to 4, n and those.
     """
-    others = {**(further or {}), NONE: "for none of these"}
+    others = {**(further or {KEEP: "to keep the recommendation"}), NONE: "for none of these"}
     answers = [part.strip().lower() for part in text.split(",")] if text.strip() else []
     for answer in answers:
         if answer not in (*NUMBERS, *others):
@@ -49,12 +50,17 @@ def parse_picks(text: str, further: Mapping[str, str] | None = None) -> list[str
 def is_answer(text: str) -> bool:
     """Whether a line from the terminal is an answer."""
     number = text[1:] if text.startswith("t") else text
-    return text in (APPROVE, NONE, "0", UNDO, REDO, QUIT) or number in NUMBERS
+    return text in (APPROVE, NONE, KEEP, "0", UNDO, REDO, QUIT) or number in NUMBERS
 
 
 def answered(session: AnySession, answer: str) -> AnySession:
     """The session after an answer. Raises StepError where the answer does not fit, Cancelled for quit."""
-    steps = {APPROVE: session.approve, NONE: session.none_of_these, "0": session.none_of_these}
+    steps = {
+        APPROVE: session.approve,
+        NONE: session.none_of_these,
+        "0": session.none_of_these,
+        KEEP: session.keep,
+    }
     if answer in steps:
         return steps[answer]()
     if answer == UNDO:
@@ -74,7 +80,7 @@ class Dialogue(Generic[AnySession]):
     """Runs a session to its end."""
 
     question = (
-        "1-4 pick, t1-t4 take as final, n none of these, + - points, u undo, r redo, q quit, ? help, "
+        "1-4 pick, t1-t4 take as final, n none of these, k keep, + - points, u undo, r redo, q quit, ? help, "
         "Enter approve: "
     )
     further: tuple[str, ...] = ()

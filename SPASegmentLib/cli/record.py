@@ -47,11 +47,11 @@ def interaction_record(session: Session) -> dict[str, Any]:
 
 
 def answer_words(step: Step | None) -> str:
-    """What the user answered to a proposal: "picked 2", "none of these", "approved", "" while open."""
+    """What the user answered to a proposal: "picked 2", "none of these", "kept", "approved", "" for open."""
     if step is None:
         return ""
     number = "" if step.candidate is None else str(step.candidate + 1)
-    words = {"pick": f"picked {number}", "take": f"took {number}", "none": "none of these"}
+    words = {"pick": f"picked {number}", "take": f"took {number}", "none": "none of these", "keep": "kept"}
     return {**words, "approve": "approved", "point": "placed a point"}[step.kind]
 
 

@@ -94,7 +94,8 @@ def segment(
         str | None,
         typer.Option(
             metavar="2,1,...",
-            help="Candidates to pick, after all points, then approve; n for none of these. "
+            help="Candidates to pick, after all points, then approve; n for none of these, k to keep the "
+            "recommendation and see others around it. "
             "Without it, a terminal is asked; without a terminal the recommendation is approved.",
         ),
     ] = None,

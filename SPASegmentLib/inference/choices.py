@@ -59,11 +59,11 @@ def best_expected(posterior: Posterior) -> RegionMap:
 
 
 def alternatives(
-    posterior: Posterior, recommended: Masks, limit: int, rng: np.random.Generator, plain: bool
+    posterior: Posterior, shown: Masks, limit: int, rng: np.random.Generator, plain: bool
 ) -> list[RegionMap]:
     """At most `limit` masks, the most useful first, each visibly different from those before it.
 
-    recommended: the one mask shown already. plain: consider the samples as they are, too.
+    shown: masks they differ from as well. plain: consider the samples as they are, too.
     """
     hypotheses = posterior.hypotheses
     considered = _considered(posterior, rng, plain)
@@ -71,9 +71,8 @@ def alternatives(
     grid = regions[0].grid
     masks = hypotheses.masks_on(considered.masks.reshape(-1, grid, grid), regions)
     free = considered.areas > 0
-    free &= _apart(hypotheses.dice(*_parts(considered), recommended), considered.areas, recommended.areas)[
-        :, 0
-    ]
+    apart = _apart(hypotheses.dice(*_parts(considered), shown), considered.areas, shown.areas)
+    free &= apart.all(axis=1)
     among = _apart(hypotheses.dice(*_parts(considered), masks), considered.areas, masks.areas)
     worth = posterior.dice(posterior.particles, masks)
     best = np.zeros(len(worth))

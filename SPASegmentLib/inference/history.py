@@ -97,6 +97,11 @@ class History:
             if clusters.shape[1] == 0:
                 continue
             shown = (clusters >= 0.5).float()
+            if answer.kept:
+                kept = self._tensor(self._maps(feedback, "recommendation"))
+                choices = torch.cat([shown, (kept >= 0.5).float()], dim=1)
+                belief.update(choices, torch.tensor([choices.shape[1] - 1], device=self.device))
+                continue
             if answer.picked is None:
                 belief.reject(shown, DEFAULT.close_enough)
                 continue
@@ -133,7 +138,7 @@ def _since_last_pick(answered: tuple[Answered, ...]) -> list[Answered]:
     """The trailing answers that were "none of these"."""
     recent: list[Answered] = []
     for answer in reversed(answered):
-        if answer.picked is not None:
+        if answer.picked is not None or answer.kept:
             break
         recent.append(answer)
     return recent

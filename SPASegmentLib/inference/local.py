@@ -353,8 +353,12 @@ class LocalEngine:
         image, region = request.image, history.region
         weights = history.sample_weights(samples)
         mean = np.tensordot(weights.astype(np.float32), samples, axes=1)
-        probability = zoom.unsample(mean, region, image.shape, image.spacing)
-        recommendation = hold_points(outlined(probability, request), request, region)
+        if request.kept is not None:
+            recommendation, probability = request.kept.recommendation, request.kept.probability
+            mean = zoom.sample(probability, image.spacing, region)
+        else:
+            probability = zoom.unsample(mean, region, image.shape, image.spacing)
+            recommendation = hold_points(outlined(probability, request), request, region)
         shown, reason, centroids = self._candidates(
             request, region, history, samples, weights, recommendation
         )

@@ -124,10 +124,15 @@ class Proposal:
 
 @dataclass(frozen=True, eq=False)
 class Answered:
-    """A proposal and what the user said to it: the index of the picked candidate, or None for none."""
+    """A proposal and what the user said to it.
+
+    picked: the index of the picked candidate; None where all were turned down. kept: they were, in favour of
+    the recommendation: it is to stay, with others around it.
+    """
 
     proposal: Proposal
     picked: int | None
+    kept: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,6 +169,16 @@ class ProposalRequest:
     def placed(self) -> tuple[PointPrompt, ...]:
         """The points the user placed on this slice."""
         return self.points if self.carried is None else self.points[1:]
+
+    @property
+    def kept(self) -> Proposal | None:
+        """The proposal whose recommendation is to stay; None where the user did not say so or a point placed
+        since speaks against it."""
+        if not self.answered or not self.answered[-1].kept:
+            return None
+        proposal = self.answered[-1].proposal
+        held = all(proposal.recommendation[round(p.row), round(p.col)] == p.positive for p in self.placed)
+        return proposal if held else None
 
 
 @dataclass(frozen=True)

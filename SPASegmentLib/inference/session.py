@@ -27,7 +27,7 @@ from SPASegmentLib.inference.messages import (
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-StepKind = Literal["point", "pick", "none", "approve", "take"]
+StepKind = Literal["point", "pick", "none", "keep", "approve", "take"]
 State = Literal["empty", "computing", "open", "approved", "taken"]
 
 
@@ -40,7 +40,7 @@ def proposal_seed(random_seed: int, steps: int) -> int:
 class Step:
     """What the user did.
 
-    kind: point (the first is the seed) | pick | none (of these) | approve | take.
+    kind: point (the first is the seed) | pick | none (of these) | keep | approve | take.
     point: of a point step. candidate: index (from 0) of a pick or take.
     """
 
@@ -51,7 +51,7 @@ class Step:
     @property
     def asks(self) -> bool:
         """Whether a new proposal follows."""
-        return self.kind in ("point", "pick", "none")
+        return self.kind in ("point", "pick", "none", "keep")
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,8 +193,8 @@ class Session:
         """The proposals the user picked from or turned down, oldest first; a pending answer included."""
         rounds, shown = [], None
         for step, proposal in [(d.step, d.proposal) for d in self.done] + [(self.pending, None)]:
-            if step is not None and step.kind in ("pick", "none") and shown is not None:
-                rounds.append(Answered(shown, step.candidate))
+            if step is not None and step.kind in ("pick", "none", "keep") and shown is not None:
+                rounds.append(Answered(shown, step.candidate, kept=step.kind == "keep"))
             shown = proposal or shown
         return tuple(rounds)
 
@@ -258,6 +258,10 @@ class Session:
     def none_of_these(self) -> Self:
         """Turn down all candidates shown: fresh ones follow. Raises StepError without a proposal."""
         return self._with(Step("none"))
+
+    def keep(self) -> Self:
+        """Keep the recommendation and see other candidates around it. Raises StepError without a proposal."""
+        return self._with(Step("keep"))
 
     def approve(self) -> Self:
         """Take the recommendation as final. Raises StepError without a proposal."""

@@ -45,9 +45,9 @@ class PickRecord(_LogRecord):
 
 
 class PlainRecord(_LogRecord):
-    """None of these, or an approval."""
+    """None of these, the recommendation kept, or an approval."""
 
-    kind: Literal["none", "approve"]
+    kind: Literal["none", "keep", "approve"]
     proposal: str | None = None
 
 
@@ -144,7 +144,7 @@ def _apply(session: Session, record: StepRecord) -> Session:
         return session.add_point(record.row, record.col, positive=record.positive)
     if isinstance(record, PickRecord):
         return session.pick(record.candidate) if record.kind == "pick" else session.take(record.candidate)
-    return session.none_of_these() if record.kind == "none" else session.approve()
+    return {"none": session.none_of_these, "keep": session.keep, "approve": session.approve}[record.kind]()
 
 
 def _record(done: Done) -> StepRecord:
@@ -155,7 +155,7 @@ def _record(done: Done) -> StepRecord:
         return PointRecord(row=point.row, col=point.col, positive=point.positive, proposal=proposal)
     if step.kind == "pick" or step.kind == "take":
         return PickRecord(kind=step.kind, candidate=step.candidate or 0, proposal=proposal)
-    if step.kind == "none" or step.kind == "approve":
+    if step.kind == "none" or step.kind == "keep" or step.kind == "approve":
         return PlainRecord(kind=step.kind, proposal=proposal)
     raise AssertionError(f"step of unknown kind {step.kind}")
 

@@ -13,7 +13,14 @@ from SPASegmentLib.inference.candidates import clean_mask, described, hold_point
 from SPASegmentLib.inference.choices import RegionMap, alternatives, best_expected, supports
 from SPASegmentLib.inference.config import DEFAULT
 from SPASegmentLib.inference.hypotheses import Hypotheses, Masks
-from SPASegmentLib.inference.messages import Candidate, Feedback, ProposalRequest, RegionSamples
+from SPASegmentLib.inference.messages import (
+    Answered,
+    Candidate,
+    Feedback,
+    Proposal,
+    ProposalRequest,
+    RegionSamples,
+)
 from SPASegmentLib.inference.posterior import Answer, PointTest, Posterior
 from SPASegmentLib.network.config import SPAConfig
 
@@ -49,9 +56,16 @@ def steer(
     hypotheses = Hypotheses(_pools(request, fresh, others), request.image.spacing, config.harmonics)
     posterior = Posterior(hypotheses, np.random.default_rng((request.seed, 2)), DEFAULT.close_enough)
     points = [_point_test(point, hypotheses) for point in request.points[1:]]
-    posterior.update([_answer(a.proposal.feedback, a.picked, hypotheses) for a in request.answered], points)
-    answered = bool(request.answered)
-    best = best_expected(posterior) if answered else RegionMap(fresh.region, mean, 0.5)
+    posterior.update([_answer(answer, hypotheses) for answer in request.answered], points)
+    if request.kept is not None:
+        before = request.kept
+        best = _recommended(before, hypotheses)
+        shown = _with_candidates(
+            request, posterior, best, before.recommendation, before.probability, config.candidates
+        )
+        remembered = before.feedback.recommendation / np.float32(255)
+        return replace(shown, recommended=RegionMap(before.feedback.region, remembered, 0.5))
+    best = best_expected(posterior) if request.answered else RegionMap(fresh.region, mean, 0.5)
     probability = _on_slice(best, request)
     recommendation = hold_points(outlined(probability, request, best.cut), request, best.region)
     return _with_candidates(request, posterior, best, recommendation, probability, config.candidates)
@@ -76,7 +90,9 @@ def _with_candidates(
 ) -> Steered:
     hypotheses, plain = posterior.hypotheses, not request.answered
     rng = np.random.default_rng((request.seed, 3))
-    maps = alternatives(posterior, _masks([best], hypotheses), limit + EXTRA, rng, plain)
+    before = [_clusters(a.proposal.feedback) for a in request.answered if a.kept]
+    shown_already = _masks([best, *(one for maps in before for one in maps)], hypotheses)
+    maps = alternatives(posterior, shown_already, limit + EXTRA, rng, plain)
     masks = [
         hold_points(clean_mask(_on_slice(one, request) >= one.cut, request.placed), request, one.region)
         for one in maps
@@ -117,10 +133,27 @@ def _scaled(pools: list[RegionSamples], total: float) -> list[RegionSamples]:
     return [replace(p, log_weights=p.log_weights - everything + np.log(total)) for p in pools]
 
 
-def _answer(feedback: Feedback, picked: int | None, hypotheses: Hypotheses) -> Answer:
+def _answer(answer: Answered, hypotheses: Hypotheses) -> Answer:
+    """Keeping the recommendation is a pick among it and the candidates."""
+    maps = _clusters(answer.proposal.feedback)
+    if not answer.kept:
+        return Answer(_masks(maps, hypotheses), answer.picked)
+    return Answer(_masks([*maps, _recommended(answer.proposal, hypotheses)], hypotheses), len(maps))
+
+
+def _clusters(feedback: Feedback) -> list[RegionMap]:
     grid = feedback.clusters.shape[-1]
-    regions = [replace(feedback.on_region(k), grid=grid) for k in range(len(feedback.clusters))]
-    return Answer(hypotheses.masks_on(feedback.clusters >= 128, regions), picked)
+    return [
+        RegionMap(replace(feedback.on_region(k), grid=grid), cells, 128)
+        for k, cells in enumerate(feedback.clusters)
+    ]
+
+
+def _recommended(proposal: Proposal, hypotheses: Hypotheses) -> RegionMap:
+    """The recommendation as it was shown, on its region's grid."""
+    region = replace(proposal.feedback.region, grid=proposal.feedback.recommendation.shape[-1])
+    cells = zoom.sample(proposal.recommendation.astype(np.float32), hypotheses.spacing, region)
+    return RegionMap(region, cells, 0.5)
 
 
 def _masks(maps: list[RegionMap], hypotheses: Hypotheses) -> Masks:

@@ -212,6 +212,11 @@ class Controller:
         self._work.none_of_these()
 
     @safe
+    def keep(self) -> None:
+        """Keep the recommendation: other alternatives around it follow."""
+        self._work.keep()
+
+    @safe
     def approve(self) -> None:
         """Take the recommendation as final: its mask is written, the profile learns."""
         self._work.finish(None)
@@ -387,6 +392,7 @@ _ACTIONS: dict[str, Callable[..., None]] = {
         "pick",
         "take",
         "none_of_these",
+        "keep",
         "approve",
         "undo",
         "redo",

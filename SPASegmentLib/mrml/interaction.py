@@ -134,6 +134,15 @@ class SceneInteraction:
 
         self._now_or_next("None of these", step)
 
+    def keep(self) -> None:
+        """The same recommendation, with other alternatives."""
+
+        def step() -> None:
+            work, session = self._open()
+            self._ask(work, session.cancel().keep())
+
+        self._now_or_next("Other options", step)
+
     def finish(self, candidate: int | None) -> None:
         """Approve the recommendation, or take a candidate as it is."""
         name = "Approval" if candidate is None else f"Taking alternative {candidate + 1}"

@@ -156,7 +156,7 @@ def _enabled(work: SceneInteraction, current: Work | None) -> frozenset[str]:
     if session is not None and session.state == "open" and current is not None and not current.computing:
         shown = len(session.proposal.candidates) if session.proposal is not None else 0
         names |= {"approve", "whole_object", *PICKS[:shown], *TAKES[:shown]}
-        names |= {"none_of_these"} if shown else set()
+        names |= {"none_of_these", "keep"} if shown else set()
     if current is not None and current.finished and not work.computing:
         names.add("whole_object")
     if work.computing:

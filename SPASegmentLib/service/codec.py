@@ -138,6 +138,7 @@ class AnsweredWire(WireRecord):
 
     proposal: ProposalWire
     picked: Annotated[int, Field(ge=0, le=63)] | None
+    kept: bool = False
 
 
 class RequestWire(WireRecord):
@@ -300,7 +301,7 @@ def _answered(record: AnsweredWire, arrays: Arrays, shape: tuple[int, int], comp
     proposal = _proposal(record.proposal, arrays, shape, components)
     if record.picked is not None and record.picked >= len(proposal.feedback.clusters):
         raise WireError(f"The candidate {record.picked} was picked where there is none of that number.")
-    return Answered(proposal, record.picked)
+    return Answered(proposal, record.picked, kept=record.kept)
 
 
 # Proposals

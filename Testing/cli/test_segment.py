@@ -167,7 +167,10 @@ def test_what_the_model_was_trained_on_and_its_warnings_are_shown(run, a_model, 
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (("--picks", "1,9"), '--picks has "9"; give numbers from 1 to 4, or n for none of these.'),
+        (
+            ("--picks", "1,9"),
+            '--picks has "9"; give numbers from 1 to 4, or k to keep the recommendation or n for none',
+        ),
         (("--picks", "x"), '--picks has "x"; give numbers'),
         (("--out", "mask.png"), "A mask cannot be written as mask.png; choose .seg.nrrd, .nrrd or .nii.gz."),
         (("--model", "nonsense"), "There is no model called 'nonsense'"),

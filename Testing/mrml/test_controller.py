@@ -152,6 +152,17 @@ def test_none_of_these_offers_others(a_controller):
     assert not any((c.mask == m).all() for c in a_controller.work.proposal.candidates for m in masks)
 
 
+def test_keeping_the_recommendation_offers_others_as_one_more_step(a_controller):
+    first = a_controller.click()
+    masks = [c.mask for c in a_controller.work.proposal.candidates]
+    a_controller.controller.act("keep")
+    second = a_controller.settle()
+    assert second.iteration == 2 and second.cards != first.cards
+    assert not any((c.mask == m).all() for c in a_controller.work.proposal.candidates for m in masks)
+    a_controller.controller.undo()
+    assert a_controller.settle().cards == first.cards
+
+
 def test_taking_a_candidate_writes_exactly_it(a_controller):
     a_controller.click()
     candidate = a_controller.work.proposal.candidates[2].mask

@@ -186,6 +186,8 @@ def test_a_request_that_cannot_be_is_refused(a_request, changed):
 
 
 def test_a_pick_of_a_candidate_that_is_not_there_is_refused(a_request):
+    kept = replace(a_request, answered=(replace(a_request.answered[0], picked=None, kept=True),))
+    assert there_and_back(kept).answered[0].kept
     with pytest.raises(WireError, match="picked"):
         there_and_back(replace(a_request, answered=(replace(a_request.answered[0], picked=2),)))
 

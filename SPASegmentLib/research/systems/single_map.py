@@ -161,10 +161,12 @@ def _bytes(probabilities: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LevelFeedback(Feedback):
-    """interval: levels possible when the candidates were shown; kept: what a pick of each leaves of it."""
+    """interval: levels possible when the candidates were shown; kept: what a pick of each leaves of it, and
+    last what keeping the recommendation, of level `level`, does."""
 
     interval: Interval
     kept: tuple[Interval, ...]
+    level: float
 
 
 class LevelSetEngine(SingleMapEngine):
@@ -183,7 +185,7 @@ class LevelSetEngine(SingleMapEngine):
     def _answer_map(self, request: ProposalRequest, region: Region, cells: np.ndarray) -> Proposal:
         level_sets = LevelSets(cells, self.levels)
         interval = self._possible(request) or level_sets.whole
-        level = level_sets.middle(interval)
+        level = self._kept_level(request) or level_sets.middle(interval)
         count = self._count(request)
         share = (np.arange(count) + 0.5) / count
         cut = MapThresholds(
@@ -193,7 +195,10 @@ class LevelSetEngine(SingleMapEngine):
         )
         proposal, shown = self._show(request, region, cells, cut)
         plain = {name: getattr(proposal.feedback, name) for name in Feedback.__dataclass_fields__}
-        feedback = LevelFeedback(**plain, interval=interval, kept=level_sets.kept(interval, shown))
+        left = level_sets.kept(interval, [*shown, level])
+        if shown:
+            left = (*level_sets.kept(interval, shown), left[-1])
+        feedback = LevelFeedback(**plain, interval=interval, kept=left, level=level)
         return replace(proposal, feedback=feedback)
 
     def _cells(self, request: ProposalRequest, region: Region) -> np.ndarray:
@@ -208,7 +213,15 @@ class LevelSetEngine(SingleMapEngine):
         feedback = last.proposal.feedback
         if not isinstance(feedback, LevelFeedback):
             raise InputError("These picks were made with another model; start the slice again.")
+        if last.kept:
+            return feedback.kept[-1]
         return feedback.interval if last.picked is None else feedback.kept[last.picked]
+
+    @staticmethod
+    def _kept_level(request: ProposalRequest) -> float | None:
+        """The level of a recommendation that is to stay."""
+        feedback = None if request.kept is None else request.kept.feedback
+        return feedback.level if isinstance(feedback, LevelFeedback) else None
 
 
 class MaskPromptEngine(SingleMapEngine):

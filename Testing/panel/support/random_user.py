@@ -150,7 +150,14 @@ class RandomUser:
 
     def any_button(self) -> None:
         picks = [f"{kind}{k}" for kind in ("pickButton", "cardPicture") for k in range(1, 5)]
-        others = ["noneButton", "cancelButton", "nextSliceButton", "nextSliceButton", "previousSliceButton"]
+        others = [
+            "noneButton",
+            "keepButton",
+            "cancelButton",
+            "nextSliceButton",
+            "nextSliceButton",
+            "previousSliceButton",
+        ]
         self._press(self.random.choice([*picks, *others]))
 
     def any_key(self) -> None:

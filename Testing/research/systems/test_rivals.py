@@ -135,6 +135,17 @@ def test_none_of_these_brings_other_candidates(engine_of, case, name):
     assert not any(same_mask(a.mask, b.mask) for a in first.candidates for b in second.candidates)
 
 
+def test_level_set_keeps_its_level_and_looks_closer_around_it(engine_of, case):
+    engine = engine_of("level-set")
+    first = ask(engine, case)
+    second = ask(engine, case, (Answered(first, None, kept=True),))
+    assert same_mask(second.recommendation, first.recommendation)
+    assert second.candidates
+    assert not any(same_mask(a.mask, b.mask) for a in first.candidates for b in second.candidates)
+    width = [p.feedback.interval.high - p.feedback.interval.low for p in (first, second)]
+    assert width[1] < 0.6 * width[0]
+
+
 def test_picks_made_with_another_model_are_refused(engine_of, case):
     foreign = ask(engine_of("mask-prompt"), case)
     with pytest.raises(InputError, match="another model"):

@@ -96,6 +96,10 @@ class PartialSession(Session):
             certainty=self.certainty,
         )
 
+    def keep(self) -> Self:
+        """Not for a labelling that grows. Raises StepError."""
+        raise StepError("A labelling that grows has no recommendation to keep; go on from it instead.")
+
     def _answer(self, engine: Engine, cancel: CancelToken | None) -> PartialProposal:  # type: ignore[override]
         return grow(engine, self.request(), cancel)
 
