@@ -27,6 +27,7 @@ from SPASegmentLib.mrml.worker import Job, JobOutcome, Worker
 if TYPE_CHECKING:
     from SPASegmentLib.inference.messages import Proposal
     from SPASegmentLib.mrml.screen import Tone
+    from SPASegmentLib.profiles.profile import Profile
 
 
 Then = Callable[[Work], None]
@@ -101,7 +102,7 @@ class InferenceRequests:
                 image,
                 engine.model,
                 point,
-                log_prior=None if profile is None else profile.log_prior(),
+                log_prior=_log_prior(profile, work, engine),
                 learn=learn,
                 n_samples=samples,
             )
@@ -233,6 +234,13 @@ class InferenceRequests:
         if work.proposal is not None and answer.cards:
             work.cards[work.proposal] = answer.cards
         work.doubts = (*work.doubts, *(d for d in answer.doubts if d not in work.doubts))
+
+
+def _log_prior(profile: Profile | None, work: Work, engine: Engine) -> np.ndarray | None:
+    """What is known of the style before the first pick: the profile's, else what the object's slices say."""
+    if profile is not None:
+        return profile.log_prior()
+    return None if work.style is None else work.style.log_prior(engine.model)
 
 
 def _cards(session: Session) -> tuple[Card, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from SPASegmentLib.mrml.settings import InteractionSettings
 from SPASegmentLib.mrml.slicing import cut_view
 from SPASegmentLib.mrml.volumes import array_of
 from SPASegmentLib.mrml.work import SEED_FIRST, StillComputingError, Trail, Work
+
+if TYPE_CHECKING:
+    from SPASegmentLib.profiles.evidence import ObjectStyle
 
 
 class SliceNavigation:
@@ -122,12 +125,23 @@ class SliceNavigation:
             raise StepError("The view of this slice is gone; click a seed in another view.")
         place = work.place.moved(steps, exact=work.view.plane.index is not None)
         unapproved = not work.finished
-        further = Work(following, place, work.node_id, carried=True)
+        further = Work(following, place, work.node_id, carried=True, style=_style_after(work, mask))
         self._trail.begin(further)
         self._jump(further, following, seed.row, seed.col)
         self._requests.open(further, seed)
         if unapproved:
             further.doubts = ("The slice before is not approved; go back to it to approve it.",)
+
+
+def _style_after(work: Work, mask: np.ndarray) -> ObjectStyle | None:
+    """What the object's slices up to this one, which ends in `mask`, say of the style that is wanted."""
+    session = work.session
+    first = session.done[0].proposal if session is not None and session.done else None
+    if session is None or first is None or not len(first.feedback.samples):
+        return work.style
+    from SPASegmentLib.profiles.evidence import ObjectStyle
+
+    return ObjectStyle.after(work.style, session.model, first.feedback, mask, session.image.spacing)
 
 
 def _first_point(work: Work) -> tuple[float, float] | None:

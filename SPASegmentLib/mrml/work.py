@@ -21,6 +21,7 @@ from SPASegmentLib.mrml.screen import Card
 
 if TYPE_CHECKING:
     from SPASegmentLib.inference.session_log import SessionLog
+    from SPASegmentLib.profiles.evidence import ObjectStyle
     from SPASegmentLib.profiles.learning import Receipt
     from SPASegmentLib.profiles.teaching import Teaching
 
@@ -69,7 +70,7 @@ class Work:
     rests. changes: its writes, oldest first. receipt: what a profile holds of it since before the scene was
     saved. doubts: sentences beside it. stale: its volume has changed since. stuck: its log cannot be brought
     back. voxels: those its mask covers, once they were needed. saved: its record in a saved state. cards: by
-    proposal.
+    proposal. style: of the object's slices before this one.
     """
 
     view: ViewSlice
@@ -90,6 +91,7 @@ class Work:
     voxels: tuple[bytes, Slab | None] | None = field(default=None, repr=False)
     saved: tuple[tuple[Any, ...], Any] | None = field(default=None, repr=False)
     cards: dict[Proposal, tuple[Card, ...]] = field(default_factory=dict)
+    style: ObjectStyle | None = None
 
     @property
     def key(self) -> str:

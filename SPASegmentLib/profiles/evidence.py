@@ -16,7 +16,7 @@ import numpy as np
 
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.inference.config import DEFAULT
-from SPASegmentLib.inference.messages import Answered, Feedback
+from SPASegmentLib.inference.messages import Answered, Feedback, ModelInfo
 from SPASegmentLib.network.mixture import log_normalised
 
 
@@ -156,6 +156,37 @@ def result_row(
         own = log_likelihood[first.components == m]
         rows[m] = np.logaddexp.reduce([*own, everyone]) - np.log(len(own) + 1)
     return DEFAULT.result_counts * rows
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectStyle:
+    """What the slices of one object say of the style that is wanted, for its next slice without a profile.
+
+    model: hash of the model whose components are meant. log_evidence: (M,), the last slice's counted whole,
+    those before by half, and again.
+    """
+
+    model: str
+    log_evidence: np.ndarray
+
+    @classmethod
+    def after(
+        cls,
+        before: ObjectStyle | None,
+        model: ModelInfo,
+        first: Feedback,
+        result: np.ndarray,
+        spacing: tuple[float, float],
+    ) -> ObjectStyle:
+        """With one slice more: see `result_row`."""
+        row = result_row(first, result, model.components, spacing)
+        if before is not None and before.model == model.hash:
+            row = row + 0.5 * before.log_evidence
+        return cls(model.hash, row)
+
+    def log_prior(self, model: ModelInfo) -> np.ndarray | None:
+        """(M,) for the object's next slice; None for another model."""
+        return doubted(self.log_evidence) if model.hash == self.model else None
 
 
 def dice_matrix(a: np.ndarray, b: np.ndarray) -> np.ndarray:

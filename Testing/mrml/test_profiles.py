@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 
@@ -188,3 +189,41 @@ def test_files_of_profiles_are_touched_by_the_worker_only(a_controller, a_store,
     a_controller.controller.undo()
     a_controller.settle()
     assert len(touched) >= 3 and threading.main_thread() not in touched
+
+
+def test_without_a_profile_the_next_slice_remembers_the_objects_style(a_controller):
+    controller = a_controller.controller
+    a_controller.click()
+    assert a_controller.work.session.log_prior is None
+    controller.pick(0)
+    a_controller.settle()
+    controller.next_slice()
+    a_controller.settle()
+    second = a_controller.work.session.log_prior
+    assert second is not None and np.ptp(second) > 0.01
+    controller.next_slice()
+    a_controller.settle()
+    third = a_controller.work.session.log_prior
+    assert third is not None and not np.array_equal(second, third), "each slice has its say"
+    a_controller.click(1)
+    assert a_controller.work.session.log_prior is None, "another object begins"
+
+
+def test_an_objects_style_counts_its_last_slice_most_and_is_for_its_own_model(a_controller):
+    from SPASegmentLib.profiles.evidence import ObjectStyle, result_row
+
+    a_controller.click()
+    session = a_controller.work.session
+    first, candidates = session.proposal.feedback, session.proposal.candidates
+    spacing = session.image.spacing
+    once = ObjectStyle.after(None, session.model, first, candidates[0].mask, spacing)
+    assert np.array_equal(
+        once.log_evidence, result_row(first, candidates[0].mask, session.model.components, spacing)
+    )
+    twice = ObjectStyle.after(once, session.model, first, candidates[-1].mask, spacing)
+    last = result_row(first, candidates[-1].mask, session.model.components, spacing)
+    assert np.allclose(twice.log_evidence, last + once.log_evidence / 2)
+    other = dataclasses.replace(session.model, hash="another")
+    assert twice.log_prior(session.model) is not None and twice.log_prior(other) is None
+    anew = ObjectStyle.after(once, other, first, candidates[-1].mask, spacing)
+    assert np.array_equal(anew.log_evidence, last), "another model's components say nothing of this one's"

@@ -14,8 +14,9 @@ from SPASegmentLib.imaging.types import PointPrompt, SliceImage
 from SPASegmentLib.imaging.window import NEIGHBOURS
 from SPASegmentLib.inference.carried import carried_seed
 from SPASegmentLib.inference.fill import ObjectFill
-from SPASegmentLib.inference.messages import Engine
+from SPASegmentLib.inference.messages import Engine, Proposal
 from SPASegmentLib.inference.session import Session
+from SPASegmentLib.profiles.evidence import ObjectStyle
 from SPASegmentLib.research.datasets.object_cases import ObjectCase
 from SPASegmentLib.research.evaluation.corrections import error_point
 from SPASegmentLib.research.evaluation.metrics import dice, dice_of_each
@@ -94,7 +95,8 @@ class ObjectUser:
         self.stack = ArrayStack(self.case)
 
     def run(self) -> dict[str, Outcome]:
-        """The outcomes of `none`, `picks`, `review`, each from the one before on, and of `carry-over`.
+        """The outcomes of `none`, `picks`, `review`, each from the one before on, and of `carry-over`, with
+        and without memory of the style.
 
         Raises what the engine raises.
         """
@@ -104,8 +106,11 @@ class ObjectUser:
         mask = _mask(picked)
         made = len(picked.answered)
         picks, fill = self._filled(mask, keys=2 + made, clicks=1, computing=waited + waited_more)
-        over = self._carried_over(mask, keys=made, computing=waited + waited_more)
-        return {"none": none, "picks": picks, "review": self._reviewed(picks, fill), "carry-over": over}
+        spent = {"keys": made, "computing": waited + waited_more}
+        over = self._carried_over(mask, picked.done[0].proposal, **spent)
+        anew = self._carried_over(mask, None, **spent)
+        review = self._reviewed(picks, fill)
+        return {"none": none, "picks": picks, "review": review, "carry-over": over, "carry-over-anew": anew}
 
     def _click(self) -> Session:
         image = self._image(self.start)
@@ -172,21 +177,31 @@ class ObjectUser:
         if chosen.any():
             fill.approve(index, chosen)
 
-    def _carried_over(self, mask: np.ndarray, *, keys: int, computing: float) -> Outcome:
-        """Slice by slice from the middle of the last mask, each approved; the user sees where it ends."""
+    def _carried_over(
+        self, mask: np.ndarray, first: Proposal | None, *, keys: int, computing: float
+    ) -> Outcome:
+        """Slice by slice from the middle of the last mask, each approved; the user sees where it ends.
+
+        first: the first slice's first proposal, if the style is remembered from slice to slice.
+        """
         outcome = Outcome(np.zeros_like(self.case.target), keys + 1, 1, computing)
         outcome.mask[self.start] = mask
         there = np.flatnonzero(self.case.target.any(axis=(1, 2)))
         for step, last in ((-1, int(there[0])), (1, int(there[-1]))):
-            before = mask
+            before, model = mask, self.engine.model
+            spacing = self.case.spacing[1:]
+            style = None if first is None else ObjectStyle.after(None, model, first.feedback, mask, spacing)
             for index in range(self.start + step, last + step, step):
                 image = self.stack.image(index)
                 if image is None or not before.any():
                     break
                 point = carried_seed(before, image.spacing)
-                session = Session.start(image, self.engine.model, point, random_seed=self.seed)
+                prior = None if style is None else style.log_prior(model)
+                session = Session.start(image, model, point, log_prior=prior, random_seed=self.seed)
                 session, seconds = _timed(lambda session=session: session.advance(self.engine))  # type: ignore[misc]
                 before = _mask(session)
+                if style is not None and session.proposal is not None:
+                    style = ObjectStyle.after(style, model, session.proposal.feedback, before, spacing)
                 outcome.mask[index] = before
                 outcome.keys += 2  # Down, Enter
                 outcome.computing += seconds

@@ -73,8 +73,8 @@ def evaluate_objects(
 
     Users: `none` clicks and asks for the whole object; `picks` picks twice on the first slice before;
     `review` then looks at up to three doubtful slices. Rivals: `carry-over`, slice by slice with the same
-    model, and interpolation between true slices. limit: so many objects. out: folder of results.json and the
-    records, from which a killed run goes on.
+    model, `carry-over-anew`, without memory of the style, and interpolation between true slices. limit: so
+    many objects. out: folder of results.json and the records, from which a killed run goes on.
     Returns models -> NAME -> whole_object -> USER -> FIGURE: [mean, low, high], and the same by_group.
     Raises SPASegmentError where `out` holds another evaluation or there is no object.
     """
