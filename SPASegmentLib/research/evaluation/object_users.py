@@ -106,9 +106,9 @@ class ObjectUser:
         mask = _mask(picked)
         made = len(picked.answered)
         picks, fill = self._filled(mask, keys=2 + made, clicks=1, computing=waited + waited_more)
-        spent = {"keys": made, "computing": waited + waited_more}
-        over = self._carried_over(mask, picked.done[0].proposal, **spent)
-        anew = self._carried_over(mask, None, **spent)
+        waited += waited_more
+        over = self._carried_over(mask, picked.done[0].proposal, keys=made, computing=waited)
+        anew = self._carried_over(mask, None, keys=made, computing=waited)
         review = self._reviewed(picks, fill)
         return {"none": none, "picks": picks, "review": review, "carry-over": over, "carry-over-anew": anew}
 
