@@ -56,8 +56,9 @@ def evaluate(
     user: Annotated[
         list[str] | None,
         typer.Option(
-            help="User model; may be repeated: always-pick, approve (default: both), correct (a point per "
-            "iteration), mixed (a pick or a point). The last two see the target."
+            help="User model; may be repeated: always-pick, approve (default: both), boundary (picks by "
+            "boundary distance), noisy (15% random picks), correct (a point per iteration), mixed (a pick or "
+            "a point). The last two see the target."
         ),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,

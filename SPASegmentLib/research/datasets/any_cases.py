@@ -80,6 +80,7 @@ class AnyCases(MultiRaterDataset):
             structure=name or one.info.structures[0],
             others=others,
             neighbours=around,
+            spacing_known=entry.spacing_known,
         )
 
 

@@ -20,6 +20,15 @@ ITERATIONS = 6
 ALWAYS_PICK = "always-pick"
 APPROVE = "approve"
 USERS = (ALWAYS_PICK, APPROVE)
+BOUNDARY = "boundary"
+NOISY = "noisy"
+NOISE = 0.15
+"""Share of the iterations in which the noisy user picks any of the candidates shown."""
+PICKING = {
+    BOUNDARY: "picks the candidate with the smallest mean boundary distance",
+    NOISY: f"picks any candidate in {100 * NOISE:.0f}% of the iterations",
+}
+"""Users who pick otherwise than `always-pick`, who goes by Dice."""
 CORRECT = "correct"
 MIXED = "mixed"
 SIGHTED = {
@@ -191,9 +200,9 @@ class Options:
     resamples: int = 10_000
 
     @property
-    def sighted(self) -> tuple[str, ...]:
-        """The users who see the target, whose interactions are run besides the picking one's."""
-        return tuple(user for user in SIGHTED if user in self.users)
+    def further_users(self) -> tuple[str, ...]:
+        """The users whose interactions are run besides that of `always-pick`."""
+        return tuple(user for user in (*PICKING, *SIGHTED) if user in self.users)
 
     @property
     def headline_user(self) -> str:

@@ -21,7 +21,15 @@ from SPASegmentLib.inference.messages import Engine
 from SPASegmentLib.research.datasets.case import MultiRaterDataset, SetsOfCases, read_case, set_of
 from SPASegmentLib.research.evaluation.interaction import run_case
 from SPASegmentLib.research.evaluation.outputs import Results, gather, write
-from SPASegmentLib.research.evaluation.protocol import SIGHTED, USERS, Options, TargetRule, draw, sample_order
+from SPASegmentLib.research.evaluation.protocol import (
+    PICKING,
+    SIGHTED,
+    USERS,
+    Options,
+    TargetRule,
+    draw,
+    sample_order,
+)
 from SPASegmentLib.research.evaluation.records import CaseRecord, RecordFile, RecordList, write_whole
 from SPASegmentLib.research.evaluation.results import rounded
 from SPASegmentLib.research.evaluation.workers import Bench, Crew, EngineFactory, ModelReport, PeakMemory
@@ -96,9 +104,9 @@ def _check(engines: Mapping[str, Any], options: Options) -> None:
         raise SPASegmentError("There is no model to evaluate; name at least one with --model.")
     if options.limit is not None and options.limit < 1:
         raise SPASegmentError("The limit must be at least one case; leave it out to run all.")
-    if not options.users or any(user not in (*USERS, *SIGHTED) for user in options.users):
-        known = ", ".join((*USERS, *SIGHTED))
-        raise SPASegmentError(f"There is no such user model; choose among {known}.")
+    known = (*USERS, *PICKING, *SIGHTED)
+    if not options.users or any(user not in known for user in options.users):
+        raise SPASegmentError(f"There is no such user model; choose among {', '.join(known)}.")
     TargetRule.parse(options.target)
 
 
@@ -142,7 +150,7 @@ def _open_stores(
                 "n_samples": options.n_samples,
                 "engine_seed": options.engine_seed,
                 **({"profile": report.profile} if report.profile else {}),
-                **({"users": list(options.sighted)} if options.sighted else {}),
+                **({"users": list(options.further_users)} if options.further_users else {}),
             },
             CaseRecord,
         )
@@ -213,7 +221,8 @@ def _run_job(bench: Bench, job: _CaseJob) -> tuple[CaseRecord, PeakMemory]:
         iterations=options.iterations,
         seed=options.engine_seed,
         n_samples=options.n_samples,
-        sighted=options.sighted,
+        users=options.further_users,
+        protocol_seed=options.protocol_seed,
     )
     return record, PeakMemory.now()
 

@@ -94,7 +94,7 @@ def corrections(rows: Sequence[CaseRecord], user: str) -> dict[str, Any] | None:
     far: of the pixels of either mask farther from the point than a third of the object's size, the share
     that changed. None where no correction was made.
     """
-    found = [row.sighted[user] for row in rows if user in row.sighted]
+    found = [row.users[user] for row in rows if user in row.users]
     held = np.array([pair for one in found for pair in one["held"]], dtype=np.float64).reshape(-1, 2)
     far = np.array([pair for one in found for pair in one["far"]], dtype=np.float64).reshape(-1, 2)
     if len(held) == 0:

@@ -71,7 +71,7 @@ def test_corrections_are_counted_over_all_points_and_far_changes_by_their_median
         {"held": [[2, 2], [2, 3]], "far": [[1, 10], [0, 0]]},
         {"held": [[2, 2]], "far": [[9, 10]]},
     ]
-    rows = [a_record(f"a/p{at}", 0.5, sighted={"correct": one}) for at, one in enumerate(given)]
+    rows = [a_record(f"a/p{at}", 0.5, users={"correct": one}) for at, one in enumerate(given)]
     told = corrections(rows, "correct")
     assert told is not None
     assert (told["corrections"], told["points_checked"], told["points_held"]) == (3, 7, 6)
@@ -152,7 +152,7 @@ def test_a_rival_is_measured_in_the_same_run_on_the_same_cases(sets: Path) -> No
     assert set(found.summary["by_set"]) == set(models)
     for rows in found.records.values():
         assert [row.error for row in rows] == ["", ""]
-        assert all(set(row.sighted) == {"correct", "mixed"} for row in rows)
+        assert all(set(row.users) == {"correct", "mixed"} for row in rows)
     spa, rival = (
         [(row.case, row.click, row.target_hash, row.structure) for row in rows]
         for rows in found.records.values()
