@@ -50,6 +50,14 @@ def evaluate(
         Path | None,
         typer.Option(metavar="DIR", help="Folder for results.json; a stopped run goes on from it."),
     ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Compare every other model with this one of the run, as the tables call it. Default: the "
+            "first with each of the others.",
+        ),
+    ] = None,
     target: Annotated[
         str, typer.Option(help="Whose mask is wanted: subset (of raters), or see the protocol.")
     ] = "subset",
@@ -145,6 +153,7 @@ def evaluate(
         "protocol_seed": protocol_seed,
         "users": tuple(user) if user else USERS,
         "target": target,
+        "against": against,
         "n_samples": samples[0] if samples and len(samples) == 1 else None,
         "sample_counts": samples if samples and len(samples) > 1 else (),
         "transfer": TransferOptions(tuple(transfer_user) if transfer_user else None) if transfer else None,

@@ -26,7 +26,14 @@ from SPASegmentLib.research.evaluation.metrics import (
     maximum_dice_match,
     pairwise_dice,
 )
-from SPASegmentLib.research.evaluation.protocol import ITERATIONS, PICKING, Draw, approves
+from SPASegmentLib.research.evaluation.protocol import (
+    ITERATIONS,
+    PICKING,
+    TOLERANCE_MM,
+    TOLERANCE_PIXELS,
+    Draw,
+    approves,
+)
 from SPASegmentLib.research.evaluation.records import CaseRecord, pack_mask
 from SPASegmentLib.research.evaluation.results import dice_with_the_others
 from SPASegmentLib.research.evaluation.surfaces import surface_dice
@@ -220,10 +227,6 @@ def score(trace: Trace, proposal: Proposal, target: np.ndarray) -> None:
     trace.proposals.append(proposal)
     trace.dice.append(values[0])
     trace.candidates.append(values[1:])
-
-
-TOLERANCE_MM, TOLERANCE_PIXELS = 1.0, 2.0
-"""Of the normalised surface Dice: in mm, and in pixels where their size is not known."""
 
 
 def closeness(case: Case, target: np.ndarray) -> Callable[[np.ndarray], float]:

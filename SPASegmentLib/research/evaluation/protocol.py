@@ -20,6 +20,8 @@ ITERATIONS = 6
 ALWAYS_PICK = "always-pick"
 APPROVE = "approve"
 USERS = (ALWAYS_PICK, APPROVE)
+TOLERANCE_MM, TOLERANCE_PIXELS = 1.0, 2.0
+"""Of the normalised surface Dice: in mm, and in pixels where their size is not known."""
 BOUNDARY = "boundary"
 NOISY = "noisy"
 NOISE = 0.15
@@ -184,7 +186,8 @@ class Options:
     of each set where there are several, drawn once for all models. workers: processes; threads: of each.
     n_samples: the paper's N, or None for each model's own. engine_seed: the seed every request carries.
     users: to report, the first in the headline unless `always-pick` is there. thresholds: of NoI, None for
-    the data set's. resamples: of the bootstrap.
+    the data set's. resamples: of the bootstrap. against: the model all others are compared with; None
+    compares the first with each of the others.
     """
 
     protocol_seed: int = 0
@@ -198,6 +201,7 @@ class Options:
     users: tuple[str, ...] = USERS
     thresholds: tuple[float, ...] | None = None
     resamples: int = 10_000
+    against: str | None = None
 
     @property
     def further_users(self) -> tuple[str, ...]:

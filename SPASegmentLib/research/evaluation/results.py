@@ -17,7 +17,7 @@ from SPASegmentLib.research.evaluation.metrics import (
     expected_calibration_error,
     iterations_to_reach,
 )
-from SPASegmentLib.research.evaluation.protocol import APPROVE, approves
+from SPASegmentLib.research.evaluation.protocol import ALWAYS_PICK, APPROVE, approves
 from SPASegmentLib.research.evaluation.records import CaseRecord
 
 WORDS = "first draw not empty"
@@ -152,6 +152,9 @@ def summarise(
     """One model's figures, those of the `headline` user first. records: at least one, each with a target."""
     patients = [record.patient for record in records]
     by_user = {user: _user_figures(course(records, user), patients, thresholds, resamples) for user in users}
+    for user in users:
+        if ALWAYS_PICK in users and user != ALWAYS_PICK:
+            by_user[user]["against_always_pick"] = _against_always_pick(records, user, resamples)
     few = kept(records)
     return {
         "cases": len(records),
@@ -164,6 +167,21 @@ def summarise(
         "among_raters": among_raters(records, resamples),
         **_seconds(records),
         "first_draw": None if few is None else _sub_row(few, users, thresholds, resamples),
+    }
+
+
+def _against_always_pick(records: Sequence[CaseRecord], user: str, resamples: int) -> dict[str, Any]:
+    """Dice of a user less that of `always-pick` on the same cases."""
+    dice, usual = (course(records, one).dice for one in (user, ALWAYS_PICK))
+    return _dice_by_iteration(dice - usual, [record.patient for record in records], resamples)
+
+
+def _dice_by_iteration(dice: np.ndarray, patients: Sequence[str], resamples: int) -> dict[str, Any]:
+    """Mean and interval by iteration. dice: (cases, iterations), or differences of it."""
+    estimates = bootstrap_means(dice, patients, resamples)
+    return {
+        "dice": by_iteration([estimate.mean for estimate in estimates]),
+        "interval": {str(i): interval(e) for i, e in enumerate(estimates, 1)},
     }
 
 
@@ -266,9 +284,17 @@ def _seconds(records: Sequence[CaseRecord]) -> dict[str, Any]:
 
 
 def paired_difference(
-    first: Sequence[CaseRecord], second: Sequence[CaseRecord], *, user: str, resamples: int
+    first: Sequence[CaseRecord],
+    second: Sequence[CaseRecord],
+    *,
+    user: str,
+    resamples: int,
+    users: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Dice of the first model minus the second's on the cases both have, with 95% intervals."""
+    """Dice of the first model minus the second's on the cases both have, with 95% intervals.
+
+    user: whose figures stand first. users: whose stand under `users` besides.
+    """
     other = {record.case: record for record in second}
     pairs = [(record, other[record.case]) for record in first if record.case in other]
     few = kept([record for record, _ in pairs])
@@ -277,6 +303,7 @@ def paired_difference(
         "first_draw": None
         if few is None
         else _paired([(record, other[record.case]) for record in few], user, resamples),
+        "users": {one: _paired(pairs, one, resamples) for one in users if one != user},
     }
 
 
@@ -284,11 +311,13 @@ def _paired(pairs: Sequence[tuple[CaseRecord, CaseRecord]], user: str, resamples
     if not pairs:
         return {"cases": 0, "dice": {}, "interval": {}}
     a, b = (course(side, user).dice for side in zip(*pairs, strict=True))
-    estimates = bootstrap_means(a - b, [record.patient for record, _ in pairs], resamples)
+    patients = [record.patient for record, _ in pairs]
+    [area] = bootstrap_means((area_under_dice(a) - area_under_dice(b))[:, None], patients, resamples)
     return {
         "cases": len(pairs),
-        "dice": by_iteration([estimate.mean for estimate in estimates]),
-        "interval": {str(i): interval(e) for i, e in enumerate(estimates, 1)},
+        **_dice_by_iteration(a - b, patients, resamples),
+        "auc": rounded(area.mean),
+        "auc_interval": interval(area),
     }
 
 

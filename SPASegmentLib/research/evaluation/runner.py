@@ -107,6 +107,11 @@ def _check(engines: Mapping[str, Any], options: Options) -> None:
     known = (*USERS, *PICKING, *SIGHTED)
     if not options.users or any(user not in known for user in options.users):
         raise SPASegmentError(f"There is no such user model; choose among {', '.join(known)}.")
+    if options.against is not None and options.against not in engines:
+        raise SPASegmentError(
+            f"There is no model '{options.against}' in this run to compare with; choose among "
+            f"{', '.join(engines)}."
+        )
     TargetRule.parse(options.target)
 
 
@@ -250,7 +255,8 @@ def evaluate_unseen_raters(
     found: dict[str, Any] = {}
     for number, (rater, models) in enumerate(engines.items()):
         folder = None if out is None else out / f"unseen-{number}"
-        asked = replace(options, target=f"raters:{rater}")
+        against = options.against if options.against in models else None
+        asked = replace(options, target=f"raters:{rater}", against=against)
         results = evaluate(models, dataset, asked, out=folder, console=console)
         found[rater] = {
             name: {key: figures[key] for key in ("cases", "dice", "noi", "failure_rate")}
