@@ -143,7 +143,9 @@ def test_every_model_is_compared_with_the_one_that_is_named(two_models: dict, tm
     assert [(pair["first"], pair["second"]) for pair in named] == [("toy", "narrow"), ("still", "narrow")]
     assert named[0] == plain[0]
     assert list(named[1]["users"]) == ["approve"]
-    with pytest.raises(SPASegmentError, match="no model 'rival' in this run to compare with; .* toy, narrow"):
+    with pytest.raises(
+        SPASegmentError, match=r"no model 'rival' in this run to compare with; .* toy, narrow"
+    ):
         evaluate(two_models, ToyDataset(4), replace(QUICK, against="rival"))
 
 
