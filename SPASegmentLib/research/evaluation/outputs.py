@@ -97,7 +97,9 @@ def gather(
         "limit": options.limit,
         "targets_file": TARGETS_FILE,
         "models": models,
-        "paired": _paired(records, reports, options),
+        "paired": pairs_of_models(
+            records, [name for name in records if not reports[name].oracle] or list(records), options
+        ),
         "against_no_interaction": against_no_interaction(
             records, user=options.headline_user, thresholds=thresholds, resamples=options.resamples
         ),
@@ -147,12 +149,12 @@ def _mb(value: float | None) -> float | None:
     return None if value is None else round(value, 1)
 
 
-def _paired(
-    records: dict[str, list[CaseRecord]], reports: Mapping[str, ModelReport], options: Options
+def pairs_of_models(
+    records: Mapping[str, Sequence[CaseRecord]], able: Sequence[str], options: Options
 ) -> list[dict[str, Any]]:
-    """Every model against the one that is named; where none is, the first that is no oracle against each."""
-    named = options.against
-    first = named or next((name for name in records if not reports[name].oracle), next(iter(records)))
+    """Every model against the one that is named; where none is, the first of the `able` against each."""
+    named = options.against if options.against in records else None
+    first = named or able[0]
     others = [name for name in records if name != first]
     return [
         {

@@ -222,7 +222,8 @@ def _transfer(transfer: Mapping[str, Any] | None, pictures: Path) -> str:
         plots.transfer_by_position(model["users"], pictures / picture)
         rows = tables.transfer_table(everybody(model)).markdown()
         parts.append(f"### {name}\n\n{rows}\n\n{_picture(picture, 'Carried and fresh')}")
-    where = "other images" if transfer["learn_from"] else "the cases before"
+    apart = transfer["learn_from"] or transfer.get("apart")
+    where = "other images" if apart else "the cases before"
     return (
         f"## Transfer\n\nDice after the click and picks of the approve user, with a profile taught on "
         f"{where} ({transfer['warm']} at least) against a fresh one.\n\n" + "\n\n".join(parts)
@@ -234,7 +235,8 @@ def _unseen(unseen: Mapping[str, Any] | None) -> str:
         return ""
     return (
         "## Raters left out\n\nMean Dice by iteration with what a rater drew, of models trained without that "
-        f"rater.\n\n{tables.unseen_table(unseen).markdown()}"
+        "rater; differences over all raters' cases, with 95% intervals resampled by patient.\n\n"
+        f"{tables.unseen_table(unseen).markdown()}"
     )
 
 

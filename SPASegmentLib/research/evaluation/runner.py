@@ -20,7 +20,7 @@ from SPASegmentLib.inference.config import DEFAULT
 from SPASegmentLib.inference.messages import Engine
 from SPASegmentLib.research.datasets.case import MultiRaterDataset, SetsOfCases, read_case, set_of
 from SPASegmentLib.research.evaluation.interaction import run_case
-from SPASegmentLib.research.evaluation.outputs import Results, gather, write
+from SPASegmentLib.research.evaluation.outputs import Results, gather, pairs_of_models, write
 from SPASegmentLib.research.evaluation.protocol import (
     PICKING,
     SIGHTED,
@@ -246,13 +246,16 @@ def evaluate_unseen_raters(
     """What each rater drew is the target of models that never saw it (supplement Table 3).
 
     engines: by the name of the rater left out of their training, then by the name of the model.
-    Returns `{"raters": {RATER: {MODEL: figures}}, "mean": {MODEL: figures}}` with dice, noi and failure_rate,
-    the mean over raters. out: a folder per rater and unseen-raters.json. Raises as `evaluate` does.
+    Returns `{"raters": {RATER: {MODEL: figures}}, "mean": {MODEL: figures}, "paired": [...]}` with dice, noi
+    and failure_rate, the mean over raters, and differences as `evaluate` tells them, over all raters' cases
+    of the models that every rater has. out: a folder per rater and unseen-raters.json. Raises as `evaluate`
+    does.
     """
     if not engines:
         raise SPASegmentError("There is no rater to leave out; name at least one, with the models for it.")
     options = options or Options()
     found: dict[str, Any] = {}
+    records: dict[str, list[CaseRecord]] = {}
     for number, (rater, models) in enumerate(engines.items()):
         folder = None if out is None else out / f"unseen-{number}"
         against = options.against if options.against in models else None
@@ -262,7 +265,11 @@ def evaluate_unseen_raters(
             name: {key: figures[key] for key in ("cases", "dice", "noi", "failure_rate")}
             for name, figures in results.summary["models"].items()
         }
-    summary = {"raters": found, "mean": _mean_over_raters(found)}
+        for name, rows in results.records.items():
+            records.setdefault(name, []).extend(replace(row, case=f"{row.case} {rater}") for row in rows)
+    shared = {name: rows for name, rows in records.items() if all(name in one for one in found.values())}
+    paired = pairs_of_models(shared, list(shared), options) if len(shared) > 1 else []
+    summary = {"raters": found, "mean": _mean_over_raters(found), "paired": paired}
     if out is not None:
         write_whole(out / UNSEEN_FILE, json.dumps(summary, indent=1, allow_nan=False) + "\n")
     return summary

@@ -285,6 +285,10 @@ def unseen_table(found: Figures) -> FigureTable:
         for model, figures in models.items()
     ]
     means = frozenset(range(len(rows) - len(found["mean"]), len(rows)))
+    rows += [
+        ["all", f"{pair['first']} - {pair['second']}", *(dice_cell(pair, i, sign="+") for i in iterations)]
+        for pair in found["paired"]
+    ]
     columns = ["rater", "model", *iterations]
     return FigureTable("Dice with raters left out of training", columns, rows, strong=means)
 

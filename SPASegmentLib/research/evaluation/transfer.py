@@ -109,7 +109,8 @@ def run_transfer(
 
     A sequence holds at most one case of a patient, so that a style is carried over and not a patient. Without
     `learn_from` the profile learns from every case, and those after the first `warm` are judged. With it the
-    profile learns from `warm` of those cases only, and all cases of `dataset` are judged.
+    profile learns from `warm` of those cases only, and all cases of `dataset` are judged; apart, from `warm`
+    cases of `dataset`, and those of its other patients are.
     Profiles are real ones: every case is read from and written to their files, as a user's approvals are.
     out: folder of transfer.json, the profiles, and the records, from which a killed run goes on. Raises
     SPASegmentError where there are too few cases, or for another run in `out`.
@@ -131,6 +132,7 @@ def run_transfer(
         "n_samples": options.n_samples,
         "iterations": options.iterations,
         "profile": "on disk",
+        **({"apart": True} if sequences.apart else {}),
     }
     with Crew(
         factories, Joined(dataset, learn_from), workers=options.workers, threads=options.threads

@@ -69,6 +69,22 @@ def test_a_profile_taught_on_other_images_is_not_taught_by_those_it_is_judged_on
     assert sorted(record.cases[5:]) == sorted(test.case_ids())
 
 
+def test_the_patients_a_profile_is_taught_on_are_kept_apart_from_those_it_is_judged_on() -> None:
+    dataset = ToyDataset(20, names=PEOPLE)
+    apart = TransferOptions(("raters:Di",), warm=4, apart=True)
+    found = run_transfer({"toy": toy()}, dataset, QUICK, apart)
+    [record] = found.records["toy"]
+    assert record.judged == [False] * 4 + [True] * 12  # two cases of each of ten patients
+    assert record.taught == [0, 1, 2, 3] + [4] * 12
+    taught, judged = set(record.patients[:4]), set(record.patients[4:])
+    assert len(taught) == 4 and len(judged) == 6 and not taught & judged
+    figures = found.summary["models"]["toy"]["users"]["raters:Di"]
+    assert figures["cases"] == 12 and figures["dice_difference"] > 0.02
+    assert found.summary["apart"] is True
+    with pytest.raises(SPASegmentError, match="after 10 cases of different patients"):
+        run_transfer({"toy": toy()}, dataset, QUICK, replace(apart, warm=10))
+
+
 def test_no_sequence_shows_two_cases_of_a_patient_and_every_case_comes_at_most_once() -> None:
     dataset = ToyDataset(40)
     plans = plan_sequences(dataset, range(40), SHORT, 0)
