@@ -221,12 +221,15 @@ def _transfer(transfer: Mapping[str, Any] | None, pictures: Path) -> str:
         picture = f"transfer-{number + 1}.png"
         plots.transfer_by_position(model["users"], pictures / picture)
         rows = tables.transfer_table(everybody(model)).markdown()
-        parts.append(f"### {name}\n\n{rows}\n\n{_picture(picture, 'Carried and fresh')}")
+        levels = tables.level_table(everybody(model)).markdown()
+        parts.append(f"### {name}\n\n{rows}\n\n{levels}\n\n{_picture(picture, 'Carried and fresh')}")
     apart = transfer["learn_from"] or transfer.get("apart")
     where = "other images" if apart else "the cases before"
     return (
         f"## Transfer\n\nDice after the click and picks of the approve user, with a profile taught on "
-        f"{where} ({transfer['warm']} at least) against a fresh one.\n\n" + "\n\n".join(parts)
+        f"{where} ({transfer['warm']} at least) against a fresh one. The second table says how much is there "
+        "to be had: the mean map after the click cut at one level for each user, or for each case, the best "
+        "in hindsight, against 0.5.\n\n" + "\n\n".join(parts)
     )
 
 

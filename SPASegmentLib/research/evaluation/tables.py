@@ -42,7 +42,8 @@ def all_tables(
         nested_table(summary),
     ]
     if transfer is not None:
-        tables += [transfer_table(everybody(model), name) for name, model in transfer["models"].items()]
+        for name, model in transfer["models"].items():
+            tables += [transfer_table(everybody(model), name), level_table(everybody(model), name)]
     if unseen is not None:
         tables.append(unseen_table(unseen))
     return [table.shown() for table in tables if table.rows]
@@ -274,6 +275,30 @@ def transfer_table(users: Figures, name: str = "") -> FigureTable:
     ]
     columns = ["user", "cases", "Dice fresh", "carried", "difference", "picks fresh", "carried", "difference"]
     return FigureTable(f"Dice after the click with a carried profile: {name}", columns, rows)
+
+
+def level_table(users: Figures, name: str = "") -> FigureTable:
+    """What a profile that knew how much its user includes could bring at most."""
+
+    def change(mean: float, ends: Sequence[float]) -> str:
+        return f"{mean:+.4f} [{ends[0]:+.3f}, {ends[1]:+.3f}]"
+
+    rows = [
+        [
+            user,
+            ", ".join(f"{level:.2f}" for level in found["levels"].values()) if user != "all" else "own",
+            change(found["dice_difference"], found["dice_interval"]),
+            change(found["best_of_each"], found["best_of_each_interval"]),
+        ]
+        for user, figures in users.items()
+        if figures["cases"] and (found := figures["own_level"]) is not None
+    ]
+    caption = (
+        "the mean map after the click, cut at one level for each user or each case, the best in hindsight, "
+        "against 0.5: an oracle"
+    )
+    columns = ["user", "level", "one a user brings", "one a case brings"]
+    return FigureTable(f"Dice that the level could bring: {name}", columns, rows, caption)
 
 
 def unseen_table(found: Figures) -> FigureTable:

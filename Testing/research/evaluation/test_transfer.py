@@ -17,9 +17,10 @@ from SPASegmentLib.profiles.summary import tendency
 from SPASegmentLib.research.evaluation import Options, transfer
 from SPASegmentLib.research.evaluation.disk_profiles import DiskProfiles
 from SPASegmentLib.research.evaluation.interaction import interact
-from SPASegmentLib.research.evaluation.protocol import draw
+from SPASegmentLib.research.evaluation.metrics import dice
+from SPASegmentLib.research.evaluation.protocol import TargetRule, draw
 from SPASegmentLib.research.evaluation.sequences import TransferOptions, default_users, plan_sequences
-from SPASegmentLib.research.evaluation.transfer import run_transfer
+from SPASegmentLib.research.evaluation.transfer import LEVELS, run_transfer
 
 QUICK = Options(resamples=200)
 SHORT = TransferOptions(warm=4, length=12)
@@ -83,6 +84,26 @@ def test_the_patients_a_profile_is_taught_on_are_kept_apart_from_those_it_is_jud
     assert found.summary["apart"] is True
     with pytest.raises(SPASegmentError, match="after 10 cases of different patients"):
         run_transfer({"toy": toy()}, dataset, QUICK, replace(apart, warm=10))
+
+
+def test_an_own_level_is_the_best_of_all_in_hindsight_and_each_cases_is_better_still() -> None:
+    dataset = ToyDataset(12, names=PEOPLE)
+    users = TransferOptions(("raters:Ann", "raters:Di"), warm=2, apart=True)
+    found = run_transfer({"toy": toy()}, dataset, QUICK, users)
+    both = found.summary["models"]["toy"]["all"]["own_level"]
+    assert both["levels"]["raters:Ann"] > 0.5 > both["levels"]["raters:Di"]  # smallest and largest masks
+    assert both["best_of_each"] > both["dice_difference"] > 0.02
+    [ann, di] = found.records["toy"]
+    told = found.summary["models"]["toy"]["users"]["raters:Di"]["own_level"]
+    at = LEVELS.index(told["levels"]["raters:Di"])
+    gains = [row[at] - row[LEVELS.index(0.5)] for row in di.level_dice[2:]]
+    assert told["dice_difference"] == pytest.approx(np.mean(gains), abs=1e-6)
+    case = dataset[dataset.case_ids().index(di.cases[0])]
+    wanted = draw(case, 0, TargetRule.parse("raters:Di"))
+    assert wanted is not None
+    first = interact(ToyEngine(), case, wanted, iterations=1).proposals[0]
+    assert di.level_dice[0][3] == pytest.approx(dice(first.probability >= LEVELS[3], wanted.target))
+    assert len(ann.level_dice) == len(ann.cases)
 
 
 def test_no_sequence_shows_two_cases_of_a_patient_and_every_case_comes_at_most_once() -> None:
