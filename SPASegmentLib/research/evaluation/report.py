@@ -104,8 +104,8 @@ def _dice(summary: Mapping[str, Any], pictures: Path) -> str:
         f"resampled by patient.\n\n{told}\n\n{_picture('dice-by-iteration.png', 'Dice by iteration')}\n\n"
         f"Gain in points from each iteration to the next:\n\n{tables.gain_table(summary).markdown()}"
     )
-    users = tables.user_table(summary)
-    text += f"\n\nUsers; {users.caption}\n\n{users.markdown()}"
+    compared = tables.user_table(summary)
+    text += f"\n\nUsers; {compared.caption}\n\n{compared.markdown()}"
     if summary["paired"]:
         text += f"\n\nDifferences on the same cases:\n\n{tables.paired_table(summary).markdown()}"
     if any(sub_row(model) is not None for model in summary["models"].values()):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
@@ -12,11 +12,11 @@ from SPASegmentLib.research.datasets.draws import generator
 from SPASegmentLib.research.evaluation.protocol import BOUNDARY, NOISE, NOISY, pick
 from SPASegmentLib.research.evaluation.surfaces import mean_boundary_distance
 
-Choose = Callable[[Proposal, Sequence[float]], int]
+Choose = Callable[[Proposal, list[float]], int]
 """Which of the candidates is picked, from the proposal and each candidate's Dice with what is wanted."""
 
 
-def closest(proposal: Proposal, dice: Sequence[float]) -> int:
+def closest(proposal: Proposal, dice: list[float]) -> int:
     """The candidate with the highest Dice, as `always-pick` does."""
     return pick(dice)
 
@@ -39,7 +39,7 @@ class _ByBoundary:
     def __init__(self, target: np.ndarray, spacing: tuple[float, float]) -> None:
         self._target, self._spacing = target, spacing
 
-    def __call__(self, proposal: Proposal, dice: Sequence[float]) -> int:
+    def __call__(self, proposal: Proposal, dice: list[float]) -> int:
         shown = (candidate.mask for candidate in proposal.candidates)
         return int(np.argmin([mean_boundary_distance(mask, self._target, self._spacing) for mask in shown]))
 
@@ -50,6 +50,6 @@ class _Noisy:
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
 
-    def __call__(self, proposal: Proposal, dice: Sequence[float]) -> int:
+    def __call__(self, proposal: Proposal, dice: list[float]) -> int:
         errs, which = self._rng.random(2)
         return int(which * len(dice)) if errs < NOISE else pick(dice)
