@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from SPASegmentLib.inference.messages import Engine
+    from SPASegmentLib.research.datasets.case import MultiRaterDataset
 
 
 def evaluate(
@@ -50,14 +51,23 @@ def evaluate(
         Path | None,
         typer.Option(metavar="DIR", help="Folder for results.json; a stopped run goes on from it."),
     ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Compare every other model with this one of the run, as the tables call it. Default: the "
+            "first with each of the others.",
+        ),
+    ] = None,
     target: Annotated[
         str, typer.Option(help="Whose mask is wanted: subset (of raters), or see the protocol.")
     ] = "subset",
     user: Annotated[
         list[str] | None,
         typer.Option(
-            help="User model; may be repeated: always-pick, approve (default: both), correct (a point per "
-            "iteration), mixed (a pick or a point). The last two see the target."
+            help="User model; may be repeated: always-pick, approve (default: both), boundary (picks by "
+            "boundary distance), noisy (15% random picks), correct (a point per iteration), mixed (a pick or "
+            "a point). The last two see the target."
         ),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
@@ -73,6 +83,15 @@ def evaluate(
         Split | None,
         typer.Option(help="With --transfer: teach profiles on this split, 10 cases, and judge on --split."),
     ] = None,
+    teach: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="With --transfer: teach profiles on N cases of --learn-from, or else of the split, and "
+            "judge none of their patients. Default: each case teaches the next, judged after 10.",
+        ),
+    ] = None,
     transfer_user: Annotated[
         list[str] | None,
         typer.Option(
@@ -85,7 +104,8 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="RATER=M",
-            help="Also measure a model trained --without a rater on what that rater drew; may be repeated.",
+            help="Also measure a model trained --without a rater on what that rater drew; may be repeated. "
+            "all=M: every rater in turn, for a model that saw none of them.",
         ),
     ] = None,
     profile: Annotated[
@@ -121,10 +141,8 @@ def evaluate(
 
     split = split or (Split.held_out if dataset == "any" else Split.all)
     check_learn_from(split, learn_from, transfer)
-    if dataset == "any" and (transfer or unseen or target != "subset"):
-        raise typer.BadParameter("--target, --transfer and --unseen go by raters; leave them out with any.")
-    if transfer_user and not transfer:
-        raise typer.BadParameter("--transfer-user says whose profiles --transfer measures; give both.")
+    if (transfer_user or teach) and not transfer:
+        raise typer.BadParameter("--transfer-user and --teach say how --transfer measures; give both.")
     factories = engine_factories(model or ["compact"], device.value, server)
     if whole_object:
         from SPASegmentLib.research.datasets.object_cases import open_objects
@@ -137,6 +155,10 @@ def evaluate(
         )
         return
     cases = open_dataset(dataset, path, split=split.value, subset=subset.value)
+    if dataset == "any" and (transfer or unseen or target != "subset") and not getattr(cases, "raters", ()):
+        raise typer.BadParameter(
+            "--target, --transfer and --unseen go by raters; of any, give only sets of the same raters."
+        )
     options: dict[str, Any] = {
         "limit": limit,
         "workers": workers,
@@ -144,11 +166,18 @@ def evaluate(
         "protocol_seed": protocol_seed,
         "users": tuple(user) if user else USERS,
         "target": target,
+        "against": against,
         "n_samples": samples[0] if samples and len(samples) == 1 else None,
         "sample_counts": samples if samples and len(samples) > 1 else (),
-        "transfer": TransferOptions(tuple(transfer_user) if transfer_user else None) if transfer else None,
+        "transfer": TransferOptions(
+            tuple(transfer_user) if transfer_user else None,
+            warm=teach or TransferOptions.warm,
+            apart=teach is not None and learn_from is None,
+        )
+        if transfer
+        else None,
         "learn_from": learn_from and open_dataset(dataset, path, split=learn_from.value, subset=subset.value),
-        "unseen": unseen_factories(unseen or [], device.value),
+        "unseen": unseen_factories(unseen or [], device.value, lambda: rater_names(cases)),
         "profile": None if profile is None else ProfileStore().load(profile),
     }
     run(
@@ -177,8 +206,19 @@ def parts_of(split: Split) -> set[str]:
     return {part for part in ("train", "val", "test") if in_split(part, split.value)}
 
 
-def unseen_factories(given: list[str], device: str) -> dict[str, dict[str, Callable[[], Engine]]]:
-    """By rater left out, models that never saw them. Raises BadParameter and as `engine_factories` does."""
+def rater_names(cases: MultiRaterDataset) -> list[str]:
+    """How `--unseen` and `--target raters:` call the raters: by name, or by number from 0."""
+    first = cases[0]
+    return list(first.raters) or [str(number) for number in range(len(first.masks))]
+
+
+def unseen_factories(
+    given: list[str], device: str, raters: Callable[[], list[str]]
+) -> dict[str, dict[str, Callable[[], Engine]]]:
+    """By rater left out, models that never saw them; "all" stands for each of `raters`.
+
+    Raises BadParameter and as `engine_factories` does.
+    """
     models: dict[str, list[str]] = {}
     for text in given:
         rater, equals, model = text.partition("=")
@@ -186,7 +226,8 @@ def unseen_factories(given: list[str], device: str) -> dict[str, dict[str, Calla
             raise typer.BadParameter(
                 f"{text!r} is not RATER=MODEL, for example Ann=runs/without-ann/best.safetensors."
             )
-        models.setdefault(rater, []).append(model)
+        for name in raters() if rater == "all" else [rater]:
+            models.setdefault(name, []).append(model)
     return {rater: engine_factories(names, device) for rater, names in models.items()}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 import typer
-from any_sets import nested_discs
+from any_sets import nested_discs, persons
 
 from SPASegmentLib.cli.evaluate import check_learn_from, labels
 from SPASegmentLib.cli.shared import Split, console
@@ -232,6 +232,43 @@ def test_a_model_trained_without_a_rater_is_measured_on_what_they_drew(run, a_fo
     found = json.loads((tmp_path / "out" / "unseen-raters.json").read_text())
     assert set(found["raters"]["bob"]["best"]["dice"]) == set("123456")
     assert "| bob | best |" in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_every_rater_is_left_out_in_turn_of_a_model_that_saw_none(run, a_folder, a_model, tmp_path):
+    ran = run(
+        *("evaluate", "--dataset", "folder", "--path", a_folder, "--split", "test", "--model", a_model),
+        *("--samples", 8, "--limit", 1, "--unseen", f"all={a_model}", "--out", tmp_path),
+    )
+    assert ran.code == 0, ran.err
+    found = json.loads((tmp_path / "unseen-raters.json").read_text())
+    assert list(found["raters"]) == ["ann", "bob", "cy"]
+
+
+def test_profiles_of_a_sets_raters_are_taught_and_judged_apart(run, a_model, tmp_path):
+    for member, content in persons("people", {f"p{n}__a": "test" for n in range(4)}).items():
+        (tmp_path / member).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / member).write_bytes(content)
+    given = (
+        "evaluate",
+        "--dataset",
+        "any",
+        "--path",
+        tmp_path / "people",
+        "--model",
+        a_model,
+        "--samples",
+        8,
+    )
+    assert run(*given, "--teach", 2).code == 2
+    ran = run(
+        *given, "--transfer", "--teach", 2, "--limit", 3, "--against", "tiny", "--out", tmp_path / "out"
+    )
+    assert ran.code == 0, ran.err
+    told = json.loads((tmp_path / "out" / "transfer.json").read_text())
+    assert told["apart"] and list(told["models"]["tiny"]["users"]) == ["raters:a", "raters:b", "raters:c"]
+    assert told["models"]["tiny"]["users"]["raters:b"]["cases"] == 1
+    wrong = run(*given, "--limit", 1, "--against", "rival")
+    assert wrong.code == 1 and "no model 'rival' in this run" in wrong.err
 
 
 def test_profiles_taught_on_other_patients_are_judged_on_the_split(run, a_folder, a_model, monkeypatch):

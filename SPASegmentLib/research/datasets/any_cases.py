@@ -28,6 +28,7 @@ THICK = 1.5
 class AnyCases(MultiRaterDataset):
     """A case per entry, "<set>/<entry>": one of its structures, an object where sets hold objects, or raters.
 
+    raters: the names of the raters, where all sets are of raters and every entry has the same ones, else ().
     Which one is a pure function of (set, entry, protocol seed). A volume gives the slice, across the axis of
     its thickest voxels, on which the structure is largest. Sizes are (1, 1) mm where a set does not say.
     """
@@ -42,6 +43,7 @@ class AnyCases(MultiRaterDataset):
             raise DatasetError(f"The data set any has no subset '{subset}'; leave it out.")
         opened = open_any(paths, split)
         self.sets: Mapping[str, str] = {one.name: TRAINED if one.info.train else UNSEEN for one in opened}
+        self.raters = _shared_raters(opened)
         every = [(f"{one.name}/{entry.name}", one, entry) for one in opened for entry in one.entries]
         self._entries = sorted(every, key=lambda row: row[0])
 
@@ -75,12 +77,20 @@ class AnyCases(MultiRaterDataset):
             f"{one.name}/{files.patient}",
             pixels,
             here,
+            tuple(entry.masks) if entry.raters else (),
             spacing=(float(spacing[0]), float(spacing[1])),
             modality=_modality(one, files.name),
             structure=name or one.info.structures[0],
             others=others,
             neighbours=around,
+            spacing_known=entry.spacing_known,
         )
+
+
+def _shared_raters(sets: Iterable[AnySet]) -> tuple[str, ...]:
+    """Who drew every entry of all sets; () where they differ or a set is of structures."""
+    found = {tuple(entry.masks) if one.info.kind == "raters" else () for one in sets for entry in one.entries}
+    return found.pop() if len(found) == 1 else ()
 
 
 def draw_structure(entry: AnyEntry, rng: np.random.Generator) -> tuple[str, np.ndarray]:

@@ -24,6 +24,7 @@ class Case:
     structure: the name of what the masks show, where an image holds several structures, else "".
     others: the other structures of the image, name -> (H, W) bool, or integers that tell objects apart.
     neighbours: as `SliceImage.neighbours`, of a slice of a volume.
+    spacing_known: whether the spacing is measured; where it is not it is (1, 1) and means pixels.
     """
 
     dataset: str
@@ -37,6 +38,7 @@ class Case:
     structure: str = ""
     others: Mapping[str, np.ndarray] = field(default_factory=dict)
     neighbours: tuple[np.ndarray | None, ...] = ()
+    spacing_known: bool = False
 
 
 class MultiRaterDataset(Protocol):

@@ -56,9 +56,9 @@ class LazyDataset(MultiRaterDataset, ABC, Generic[Source]):
     def read_masks(self, entry: CaseEntry[Source]) -> np.ndarray:
         """(R, H, W) bool."""
 
-    def read_spacing(self, entry: CaseEntry[Source]) -> tuple[float, float]:
-        """(row, col) mm per pixel; (1, 1) where the data set does not say."""
-        return (1.0, 1.0)
+    def read_spacing(self, entry: CaseEntry[Source]) -> tuple[float, float] | None:
+        """(row, col) mm per pixel, None where the data set does not say."""
+        return None
 
     def __getitem__(self, index: int) -> Case:
         """Read one case. Raises DatasetError naming the case where a file is missing, damaged or misfits."""
@@ -70,7 +70,15 @@ class LazyDataset(MultiRaterDataset, ABC, Generic[Source]):
             image = image.astype(np.float32) / np.float32(255)
         spacing = self.read_spacing(entry)
         return Case(
-            self.name, entry.case_id, entry.patient, image, masks, self.raters, spacing, self.modality
+            self.name,
+            entry.case_id,
+            entry.patient,
+            image,
+            masks,
+            self.raters,
+            spacing or (1.0, 1.0),
+            self.modality,
+            spacing_known=spacing is not None,
         )
 
     def case_ids(self) -> list[str]:

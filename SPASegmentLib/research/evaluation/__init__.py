@@ -39,14 +39,16 @@ def run(
     learn_from: MultiRaterDataset | None = None,
     unseen: Mapping[str, Mapping[str, EngineFactory]] | None = None,
     profile: Profile | None = None,
+    against: str | None = None,
     report: bool = True,
     command: str | None = None,
     console: Console | None = None,
 ) -> Results:
     """Evaluate models on a data set, show the tables on `console` and write figures and report to `out`.
 
-    The first model is the one the others are compared with. sample_counts: also run every model with these N,
-    as "NAME N=24" and so on. transfer, learn_from: also measure carried profiles, see `run_transfer`.
+    The first model is compared with each of the others, or each of them with the one named `against`.
+    sample_counts: also run every model with these N, as "NAME N=24" and so on. transfer, learn_from: also
+    measure carried profiles, see `run_transfer`.
     unseen: also measure models on the raters they were not trained on, see `evaluate_unseen_raters`.
     profile: also run the first model with this one, as "NAME + PROFILE"; ProfileError if it is another's.
     report: whether report.md and its pictures are written. command: what reproduces it, for the report.
@@ -60,6 +62,7 @@ def run(
         threads=threads,
         n_samples=n_samples,
         users=tuple(users),
+        against=against,
     )
     every = {
         **engine_factories,

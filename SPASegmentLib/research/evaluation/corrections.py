@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,13 +23,15 @@ FAR = 1 / 3
 class Corrected:
     """How a user who sees the target fared.
 
-    dice: of each recommendation, held where nothing was left to do. points, picks: how many they gave.
+    dice, surface: of each recommendation, held where nothing was left to do. points, picks: how many they
+    gave.
     held: after each correction, how many of all points so far hold (positive in the mask, negative outside),
     and how many there are. far: per correction the pixels that changed farther than `FAR` diameters of the
     target from it, and the pixels of either mask there. error: the engine's sentence where it gave up.
     """
 
     dice: list[float] = field(default_factory=list)
+    surface: list[float] = field(default_factory=list)
     points: int = 0
     picks: int = 0
     held: list[list[int]] = field(default_factory=list)
@@ -37,14 +39,23 @@ class Corrected:
     error: str = ""
 
 
-def correct(engine: Engine, first: Session, target: np.ndarray, *, user: str, iterations: int) -> Corrected:
+def correct(
+    engine: Engine,
+    first: Session,
+    target: np.ndarray,
+    *,
+    user: str,
+    iterations: int,
+    closeness: Callable[[np.ndarray], float] | None = None,
+) -> Corrected:
     """Go on from the session after the click, up to `iterations` proposals, with what the user sees.
 
     user: `correct` places one point in the middle of the largest error per iteration; `mixed` tries that and
     the best pick, and keeps the one whose recommendation is closer to the target (a pick among equals).
+    closeness: the surface Dice of a mask, where it is wanted.
     """
-    session, found = first, Corrected()
-    found.dice.append(dice(_mask(first), target))
+    session, found, masks = first, Corrected(), [_mask(first)]
+    found.dice.append(dice(masks[0], target))
     while len(found.dice) < iterations:
         try:
             ahead = [step.advance(engine) for step in _steps(session, target, user)]
@@ -56,6 +67,7 @@ def correct(engine: Engine, first: Session, target: np.ndarray, *, user: str, it
         values = [dice(_mask(one), target) for one in ahead]
         before, session = _mask(session), ahead[int(np.argmax(values))]
         found.dice.append(max(values))
+        masks.append(_mask(session))
         if session.done[-1].step.kind == "pick":
             found.picks += 1
             continue
@@ -63,7 +75,9 @@ def correct(engine: Engine, first: Session, target: np.ndarray, *, user: str, it
         found.points += 1
         found.held.append(points_held(points, after))
         found.far.append(changed_far(before, after, target, points[-1], session.image.spacing))
-    found.dice += [found.dice[-1]] * (iterations - len(found.dice))
+    found.surface = [] if closeness is None else [closeness(mask) for mask in masks]
+    for values in (found.dice, found.surface):
+        values += values[-1:] * (iterations - len(values))
     return found
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -16,18 +16,31 @@ from SPASegmentLib.imaging.zoom import unsample
 from SPASegmentLib.inference.messages import Answered, Engine, Proposal
 from SPASegmentLib.inference.session import Session
 from SPASegmentLib.research.datasets.case import Case
+from SPASegmentLib.research.datasets.draws import generator
 from SPASegmentLib.research.evaluation.corrections import correct
 from SPASegmentLib.research.evaluation.metrics import (
     calibration_counts,
     dice_of_each,
     generalised_energy_distance,
+    matched_iou,
     maximum_dice_match,
     pairwise_dice,
 )
-from SPASegmentLib.research.evaluation.protocol import ITERATIONS, Draw, approves, pick
+from SPASegmentLib.research.evaluation.protocol import (
+    ITERATIONS,
+    PICKING,
+    TOLERANCE_MM,
+    TOLERANCE_PIXELS,
+    Draw,
+    approves,
+)
 from SPASegmentLib.research.evaluation.records import CaseRecord, pack_mask
 from SPASegmentLib.research.evaluation.results import dice_with_the_others
+from SPASegmentLib.research.evaluation.surfaces import surface_dice
+from SPASegmentLib.research.evaluation.users import Choose, choice_of, closest
 
+FEW_SAMPLES = 16
+"""Samples with which the literature measures their spread."""
 HALF = 127.5
 """A probability of 0.5 in the uint8 of `Feedback.samples`."""
 
@@ -63,6 +76,21 @@ def spread_against_raters(
     ged = generalised_energy_distance(samples, masks)
     among_drawn = generalised_energy_distance(samples, drawn) if len(drawn) else None
     return ged, maximum_dice_match(samples, masks), among_drawn
+
+
+def spread_of_few(
+    proposal: Proposal, masks: np.ndarray, spacing: tuple[float, float], rng: np.random.Generator
+) -> tuple[float, float, float]:
+    """GED, HM-IoU and D_max of `FEW_SAMPLES` of the proposal's samples, drawn without replacement.
+
+    As `spread_against_raters`; of all samples where there are fewer. Literature prints them for so many.
+    """
+    feedback = proposal.feedback
+    count = min(FEW_SAMPLES, len(feedback.samples))
+    drawn = feedback.samples[np.sort(rng.choice(len(feedback.samples), count, replace=False))]
+    samples = sample_masks(drawn, feedback.region, spacing, (int(masks.shape[1]), int(masks.shape[2])))
+    ged, d_max = generalised_energy_distance(samples, masks), maximum_dice_match(samples, masks)
+    return ged, matched_iou(samples, masks), d_max
 
 
 def calibration_in_region(proposal: Proposal, target: np.ndarray, spacing: tuple[float, float]) -> np.ndarray:
@@ -162,13 +190,20 @@ def interact(
         random_seed=seed,
         n_samples=n_samples,
     )
-    return _pick_on(trace, session, engine, draw.target, iterations, may_approve)
+    return _pick_on(trace, session, engine, draw.target, iterations, may_approve=may_approve)
 
 
 def _pick_on(
-    trace: Trace, session: Session, engine: Engine, target: np.ndarray, iterations: int, may_approve: bool
+    trace: Trace,
+    session: Session,
+    engine: Engine,
+    target: np.ndarray,
+    iterations: int,
+    *,
+    may_approve: bool = False,
+    choose: Choose = closest,
 ) -> Trace:
-    """Compute what is pending, then pick the best candidate for the target until the interaction ends."""
+    """Compute what is pending, then pick as the user chooses until the interaction ends."""
     while True:
         begun = time.perf_counter()
         session = session.advance(engine)
@@ -181,7 +216,7 @@ def _pick_on(
         trace.approved = may_approve and approves(trace.dice[-1], shown)
         if trace.approved or not shown or len(trace.proposals) == iterations:
             return trace
-        trace.picks.append(pick(shown))
+        trace.picks.append(choose(session.proposal, shown))
         session = session.pick(trace.picks[-1])
 
 
@@ -194,6 +229,12 @@ def score(trace: Trace, proposal: Proposal, target: np.ndarray) -> None:
     trace.candidates.append(values[1:])
 
 
+def closeness(case: Case, target: np.ndarray) -> Callable[[np.ndarray], float]:
+    """Of masks (H, W) bool: the surface Dice with the target, within `TOLERANCE_MM` or `TOLERANCE_PIXELS`."""
+    tolerance = TOLERANCE_MM if case.spacing_known else TOLERANCE_PIXELS * min(case.spacing)
+    return lambda mask: surface_dice(mask, target, case.spacing, [tolerance])[0]
+
+
 def run_case(
     engine: Engine,
     case: Case,
@@ -202,11 +243,13 @@ def run_case(
     iterations: int = ITERATIONS,
     seed: int = 0,
     n_samples: int | None = None,
-    sighted: Sequence[str] = (),
+    users: Sequence[str] = (),
+    protocol_seed: int = 0,
 ) -> CaseRecord:
     """Run the `always-pick` user on one case and write down what PROTOCOL.md reports.
 
-    sighted: users who see the target and go on from the same click; a `PromptedEngine` brings its own.
+    users: further users who go on from the same click; a `PromptedEngine` brings its own. protocol_seed: of
+    what they do at random.
 
     An engine that raises InputError is answered as if it had segmented nothing, and its sentence is kept.
     """
@@ -226,36 +269,65 @@ def run_case(
         trace = interact(engine, case, draw, iterations=iterations, seed=seed, n_samples=n_samples)
     except InputError as error:
         record.error = str(error)
-        record.dice = [0.0] * iterations
+        record.dice, record.surface = [0.0] * iterations, [0.0] * iterations
         record.rater_dice = [[float(not mask.any()) for mask in case.masks]] * iterations
         return record
     missing = iterations - len(trace.proposals)
     record.dice = _held(_rounded(trace.dice), missing)
+    record.surface = _held(_surface(trace, case, draw.target), missing)
     record.candidates = [_rounded(values) for values in trace.candidates]
     record.picks, record.prompted = trace.picks, trace.prompted
     record.seconds = [round(value, 6) for value in trace.seconds]
     _add_masks(record, trace, case, missing)
-    _add_uncertainty(record, trace.proposals[0], case, draw)
+    _add_uncertainty(record, trace.proposals[0], case, draw, protocol_seed)
     if trace.first is not None:
-        _add_other_users(record, trace, engine, draw, sighted, iterations)
+        for user in users:
+            record.users[user] = _further_user(
+                user, trace.first, engine, case, draw, iterations=iterations, protocol_seed=protocol_seed
+            )
+        _add_nested(record, trace, trace.first, engine, draw, iterations)
     return record
 
 
-def _add_other_users(
-    record: CaseRecord, trace: Trace, engine: Engine, draw: Draw, sighted: Sequence[str], iterations: int
+def _further_user(
+    user: str,
+    first: Session,
+    engine: Engine,
+    case: Case,
+    draw: Draw,
+    *,
+    iterations: int,
+    protocol_seed: int,
+) -> dict[str, Any]:
+    """What a user makes of the click: one who chooses among the candidates, or who sees the target."""
+    if user not in PICKING:
+        close = closeness(case, draw.target)
+        found = correct(engine, first, draw.target, user=user, iterations=iterations, closeness=close)
+        return {**asdict(found), "dice": _rounded(found.dice), "surface": _rounded(found.surface)}
+    choose = choice_of(user, case, draw.target, protocol_seed)
+    trace = _pick_on(Trace(), first, engine, draw.target, iterations, choose=choose)
+    missing = iterations - len(trace.proposals)
+    return {
+        "dice": _held(_rounded(trace.dice), missing),
+        "surface": _held(_surface(trace, case, draw.target), missing),
+        "picks": len(trace.picks),
+    }
+
+
+def _surface(trace: Trace, case: Case, target: np.ndarray) -> list[float]:
+    close = closeness(case, target)
+    return _rounded([close(proposal.recommendation) for proposal in trace.proposals])
+
+
+def _add_nested(
+    record: CaseRecord, trace: Trace, first: Session, engine: Engine, draw: Draw, iterations: int
 ) -> None:
-    """What users who see the target make of the click, and those who want another structure that holds it."""
-    first = trace.first
-    if first is None:
-        return
-    for user in sighted:
-        found = correct(engine, first, draw.target, user=user, iterations=iterations)
-        record.sighted[user] = {**asdict(found), "dice": _rounded(found.dice)}
+    """What users make of the click who want another structure that holds it."""
     if not draw.others or isinstance(engine, OracleEngine):
         return
     record.nested.append(_best_shown(trace))
     for mask in draw.others.values():
-        record.nested.append(_best_shown(_pick_on(Trace(), first, engine, mask, iterations, False)))
+        record.nested.append(_best_shown(_pick_on(Trace(), first, engine, mask, iterations)))
 
 
 def _best_shown(trace: Trace) -> list[float]:
@@ -278,10 +350,13 @@ def _add_masks(record: CaseRecord, trace: Trace, case: Case, missing: int) -> No
         }
 
 
-def _add_uncertainty(record: CaseRecord, first: Proposal, case: Case, draw: Draw) -> None:
+def _add_uncertainty(record: CaseRecord, first: Proposal, case: Case, draw: Draw, protocol_seed: int) -> None:
     ged, d_max, drawn = spread_against_raters(first, case.masks, case.spacing)
     record.ged, record.d_max = round(ged, DIGITS), round(d_max, DIGITS)
     record.ged_drawn = None if drawn is None else round(drawn, DIGITS)
+    rng = generator(case.dataset, case.case_id, protocol_seed, "samples")
+    few = spread_of_few(first, case.masks, case.spacing, rng)
+    record.ged_16, record.hm_iou_16, record.d_max_16 = _rounded(list(few))
     counts = calibration_in_region(first, draw.target, case.spacing)
     record.calibration = [_rounded(row) for row in counts]
 

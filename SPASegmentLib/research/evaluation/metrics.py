@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 NOT_REACHED = 10
 """NoI of a case that does not reach the Dice within the iterations (paper Fig. 4)."""
@@ -61,6 +63,16 @@ def iterations_to_reach(dice_by_iteration: np.ndarray, threshold: float) -> np.n
     return np.where(reached.any(axis=1), reached.argmax(axis=1) + 1, NOT_REACHED)
 
 
+def area_under_dice(dice_by_iteration: np.ndarray) -> np.ndarray:
+    """Area under the curve of Dice over iterations by the trapezoidal rule, over its width, so in [0, 1].
+
+    The interactive 3-D segmentation challenge of CVPR 2025 prints the area itself, that is this figure times
+    the number of iterations less one. dice_by_iteration: (cases, iterations). Returns (cases,).
+    """
+    rows = np.asarray(dice_by_iteration, dtype=np.float64)
+    return np.asarray(((rows[:, :-1] + rows[:, 1:]) / 2 if rows.shape[1] > 1 else rows).mean(axis=1))
+
+
 def generalised_energy_distance(samples: np.ndarray, raters: np.ndarray) -> float:
     """Squared generalised energy distance, 2 E[d(s, y)] - E[d(s, s')] - E[d(y, y')] with d = 1 - IoU.
 
@@ -78,6 +90,19 @@ def maximum_dice_match(samples: np.ndarray, raters: np.ndarray) -> float:
     samples: (N, H, W) bool, raters: (R, H, W) bool. As in Rahman et al., CVPR 2023.
     """
     return float(dice_matrix(samples, raters).max(axis=0).mean())
+
+
+def matched_iou(samples: np.ndarray, raters: np.ndarray) -> float:
+    """HM-IoU: samples and raters, each repeated until they are equally many, matched one to one so that the
+    mean IoU of the pairs is as large as it can be; that mean.
+
+    samples: (N, H, W) bool, raters: (R, H, W) bool. As in the Hierarchical Probabilistic U-Net (Kohl et al.,
+    2019). The IoU of two empty masks is 1.
+    """
+    count = math.lcm(len(samples), len(raters))
+    ious = iou_matrix(samples, raters)
+    every = np.repeat(np.repeat(ious, count // len(samples), axis=0), count // len(raters), axis=1)
+    return float(every[linear_sum_assignment(every, maximize=True)].mean())
 
 
 def calibration_counts(

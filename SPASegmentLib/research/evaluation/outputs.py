@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from SPASegmentLib.errors import SPASegmentError
-from SPASegmentLib.research.evaluation.protocol import APPROVE, Options
+from SPASegmentLib.research.evaluation.protocol import APPROVE, TOLERANCE_MM, TOLERANCE_PIXELS, Options
 from SPASegmentLib.research.evaluation.records import CaseRecord, write_whole
 from SPASegmentLib.research.evaluation.results import course, default_thresholds, paired_difference, summarise
 from SPASegmentLib.research.evaluation.subgroups import against_no_interaction, alignment, figures_by_set
@@ -93,10 +93,13 @@ def gather(
         "iterations": options.iterations,
         "headline_user": options.headline_user,
         "thresholds": list(thresholds),
+        "surface_tolerance": {"mm": TOLERANCE_MM, "pixels_of_unknown_size": TOLERANCE_PIXELS},
         "limit": options.limit,
         "targets_file": TARGETS_FILE,
         "models": models,
-        "paired": _paired(records, reports, options),
+        "paired": pairs_of_models(
+            records, [name for name in records if not reports[name].oracle] or list(records), options
+        ),
         "against_no_interaction": against_no_interaction(
             records, user=options.headline_user, thresholds=thresholds, resamples=options.resamples
         ),
@@ -146,21 +149,26 @@ def _mb(value: float | None) -> float | None:
     return None if value is None else round(value, 1)
 
 
-def _paired(
-    records: dict[str, list[CaseRecord]], reports: Mapping[str, ModelReport], options: Options
+def pairs_of_models(
+    records: Mapping[str, Sequence[CaseRecord]], able: Sequence[str], options: Options
 ) -> list[dict[str, Any]]:
-    """The first model that is no oracle against each of the others."""
-    first = next((name for name in records if not reports[name].oracle), next(iter(records)))
+    """Every model against the one that is named; where none is, the first of the `able` against each."""
+    named = options.against if options.against in records else None
+    first = named or able[0]
     others = [name for name in records if name != first]
     return [
         {
-            "first": first,
+            "first": one,
             "second": other,
             **paired_difference(
-                records[first], records[other], user=options.headline_user, resamples=options.resamples
+                records[one],
+                records[other],
+                user=options.headline_user,
+                resamples=options.resamples,
+                users=options.users,
             ),
         }
-        for other in others
+        for one, other in ((name, first) if named else (first, name) for name in others)
     ]
 
 

@@ -20,6 +20,17 @@ ITERATIONS = 6
 ALWAYS_PICK = "always-pick"
 APPROVE = "approve"
 USERS = (ALWAYS_PICK, APPROVE)
+TOLERANCE_MM, TOLERANCE_PIXELS = 1.0, 2.0
+"""Of the normalised surface Dice: in mm, and in pixels where their size is not known."""
+BOUNDARY = "boundary"
+NOISY = "noisy"
+NOISE = 0.15
+"""Share of the iterations in which the noisy user picks any of the candidates shown."""
+PICKING = {
+    BOUNDARY: "picks the candidate with the smallest mean boundary distance",
+    NOISY: f"picks any candidate in {100 * NOISE:.0f}% of the iterations",
+}
+"""Users who pick otherwise than `always-pick`, who goes by Dice."""
 CORRECT = "correct"
 MIXED = "mixed"
 SIGHTED = {
@@ -175,7 +186,8 @@ class Options:
     of each set where there are several, drawn once for all models. workers: processes; threads: of each.
     n_samples: the paper's N, or None for each model's own. engine_seed: the seed every request carries.
     users: to report, the first in the headline unless `always-pick` is there. thresholds: of NoI, None for
-    the data set's. resamples: of the bootstrap.
+    the data set's. resamples: of the bootstrap. against: the model all others are compared with; None
+    compares the first with each of the others.
     """
 
     protocol_seed: int = 0
@@ -189,11 +201,12 @@ class Options:
     users: tuple[str, ...] = USERS
     thresholds: tuple[float, ...] | None = None
     resamples: int = 10_000
+    against: str | None = None
 
     @property
-    def sighted(self) -> tuple[str, ...]:
-        """The users who see the target, whose interactions are run besides the picking one's."""
-        return tuple(user for user in SIGHTED if user in self.users)
+    def further_users(self) -> tuple[str, ...]:
+        """The users whose interactions are run besides that of `always-pick`."""
+        return tuple(user for user in (*PICKING, *SIGHTED) if user in self.users)
 
     @property
     def headline_user(self) -> str:

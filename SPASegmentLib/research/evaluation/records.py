@@ -15,7 +15,7 @@ import numpy as np
 
 from SPASegmentLib.errors import SPASegmentError
 
-FORMAT = 1
+FORMAT = 2
 log = logging.getLogger(__name__)
 
 
@@ -47,17 +47,19 @@ class CaseRecord:
     Lists run over iterations 1..6. raters: their names, if any. drew: whether each drew anything.
     included: raters in the target. click: [row, col]. target_pixels,
     target_hash: what the target was. redrawn: whether the first draw was empty, None where that is not known
-    or nothing is drawn. dice: of the recommendation, held where nothing was left to pick.
+    or nothing is drawn. dice, surface: Dice and normalised surface Dice of the recommendation, held where
+    nothing was left to pick.
     candidates, similarity: Dice of each candidate with the target, of every two candidates with each other.
     picks: index of the candidate picked after each iteration. rater_dice: Dice with each single rater.
     consensus_dice: Dice of each rater with the majority of the others, empty where fewer than three drew.
-    calibration: (bins, 3) counts, ged, d_max, and ged_drawn, to the raters who drew something: of the first
-    proposal. seconds: of each call, click first.
+    calibration: (bins, 3) counts, ged, d_max, and ged_drawn, to the raters who drew something, and with 16
+    samples ged_16, hm_iou_16, d_max_16: of the first proposal. seconds: of each call, click first.
     pictures: the recommendation at the "first" and "last" iteration, packed, where raters are persons.
     prompted: whether the user corrected with further prompts, and so picked and approved nothing.
-    sighted: of each user who sees the target, see `corrections.Corrected`. structure: what the target was,
-    where images hold several. nested: of each structure that holds the click, the target first, the best Dice
-    among the masks shown at the first and at the last iteration to who wants it; [] where there is but one.
+    users: dice, surface and picks of each further user, and of those who see the target all of
+    `corrections.Corrected`. structure: what the target was, where images hold several. nested: of each
+    structure that holds the click, the target first, the best Dice among the masks shown at the first and at
+    the last iteration to who wants it; [] where there is but one.
     error: the engine's sentence where it could not answer (every Dice is then 0).
     """
 
@@ -71,6 +73,7 @@ class CaseRecord:
     target_hash: str = ""
     redrawn: bool | None = None
     dice: list[float] = field(default_factory=list)
+    surface: list[float] = field(default_factory=list)
     candidates: list[list[float]] = field(default_factory=list)
     similarity: list[list[float]] = field(default_factory=list)
     picks: list[int] = field(default_factory=list)
@@ -79,11 +82,14 @@ class CaseRecord:
     ged: float | None = None
     d_max: float | None = None
     ged_drawn: float | None = None
+    ged_16: float | None = None
+    hm_iou_16: float | None = None
+    d_max_16: float | None = None
     calibration: list[list[float]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     pictures: dict[str, str] = field(default_factory=dict)
     prompted: bool = False
-    sighted: dict[str, dict[str, Any]] = field(default_factory=dict)
+    users: dict[str, dict[str, Any]] = field(default_factory=dict)
     structure: str = ""
     nested: list[list[float]] = field(default_factory=list)
     error: str = ""

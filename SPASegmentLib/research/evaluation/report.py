@@ -13,6 +13,7 @@ from SPASegmentLib.research.evaluation import plots, tables
 from SPASegmentLib.research.evaluation.outputs import Results
 from SPASegmentLib.research.evaluation.records import CaseRecord, unpack_mask, write_whole
 from SPASegmentLib.research.evaluation.results import WORDS, sub_row
+from SPASegmentLib.research.evaluation.set_tables import nested_table, set_notes, set_table
 from SPASegmentLib.research.evaluation.tables import everybody, user_title
 
 REPORT_FILE = "report.md"
@@ -77,6 +78,9 @@ def _by_set(summary: Mapping[str, Any]) -> str:
     if "by_set" not in summary:
         return ""
     parts = [f"### {name}\n\n{_set(model)}" for name, model in summary["by_set"].items()]
+    nested = nested_table(summary)
+    if nested.rows:
+        parts.append(f"### {nested.title}\n\n{nested.caption}\n\n{nested.markdown()}")
     return (
         "## By set\n\nMean Dice with 95% intervals, resampled by patient within each set; the mean over sets "
         "weighs each alike. Sections below are over all cases and so follow the largest sets.\n\n"
@@ -85,7 +89,7 @@ def _by_set(summary: Mapping[str, Any]) -> str:
 
 
 def _set(model: Mapping[str, Any]) -> str:
-    told, notes = tables.set_table(model).markdown(), tables.set_notes(model)
+    told, notes = set_table(model).markdown(), set_notes(model)
     return "\n\n".join([told, "\n".join(f"- {note}" for note in notes)]) if notes else told
 
 
@@ -100,6 +104,8 @@ def _dice(summary: Mapping[str, Any], pictures: Path) -> str:
         f"resampled by patient.\n\n{told}\n\n{_picture('dice-by-iteration.png', 'Dice by iteration')}\n\n"
         f"Gain in points from each iteration to the next:\n\n{tables.gain_table(summary).markdown()}"
     )
+    compared = tables.user_table(summary)
+    text += f"\n\nUsers; {compared.caption}\n\n{compared.markdown()}"
     if summary["paired"]:
         text += f"\n\nDifferences on the same cases:\n\n{tables.paired_table(summary).markdown()}"
     if any(sub_row(model) is not None for model in summary["models"].values()):
@@ -152,7 +158,9 @@ def _uncertainty(summary: Mapping[str, Any], pictures: Path) -> str:
         "## Uncertainty\n\nOf the first proposal: squared generalised energy distance (1 - IoU, lower is "
         "better) and D_max of its samples against all raters on the slice's pixels, the distance also "
         "against only the raters who drew something, since nobody clicks on what they would not draw; "
-        "calibration error of its mean against the target inside the zoomed region.\n\n"
+        "calibration error of its mean against the target inside the zoomed region. Then the distance, "
+        "HM-IoU (samples and raters matched one to one) and D_max of 16 of the samples, as they are often "
+        "printed.\n\n"
         f"{tables.uncertainty_table(summary).markdown()}\n\n"
         f"{_picture('calibration.png', 'Calibration')}"
     )
@@ -213,11 +221,15 @@ def _transfer(transfer: Mapping[str, Any] | None, pictures: Path) -> str:
         picture = f"transfer-{number + 1}.png"
         plots.transfer_by_position(model["users"], pictures / picture)
         rows = tables.transfer_table(everybody(model)).markdown()
-        parts.append(f"### {name}\n\n{rows}\n\n{_picture(picture, 'Carried and fresh')}")
-    where = "other images" if transfer["learn_from"] else "the cases before"
+        levels = tables.level_table(everybody(model)).markdown()
+        parts.append(f"### {name}\n\n{rows}\n\n{levels}\n\n{_picture(picture, 'Carried and fresh')}")
+    apart = transfer["learn_from"] or transfer.get("apart")
+    where = "other images" if apart else "the cases before"
     return (
         f"## Transfer\n\nDice after the click and picks of the approve user, with a profile taught on "
-        f"{where} ({transfer['warm']} at least) against a fresh one.\n\n" + "\n\n".join(parts)
+        f"{where} ({transfer['warm']} at least) against a fresh one. The second table says how much is there "
+        "to be had: the mean map after the click cut at one level for each user, or for each case, the best "
+        "in hindsight, against 0.5.\n\n" + "\n\n".join(parts)
     )
 
 
@@ -226,7 +238,8 @@ def _unseen(unseen: Mapping[str, Any] | None) -> str:
         return ""
     return (
         "## Raters left out\n\nMean Dice by iteration with what a rater drew, of models trained without that "
-        f"rater.\n\n{tables.unseen_table(unseen).markdown()}"
+        "rater; differences over all raters' cases, with 95% intervals resampled by patient.\n\n"
+        f"{tables.unseen_table(unseen).markdown()}"
     )
 
 

@@ -11,15 +11,18 @@ import numpy as np
 from SPASegmentLib.research.evaluation.metrics import (
     NOT_REACHED,
     Estimate,
+    area_under_dice,
     bootstrap_means,
     dice,
     expected_calibration_error,
     iterations_to_reach,
 )
-from SPASegmentLib.research.evaluation.protocol import APPROVE, SIGHTED, approves
+from SPASegmentLib.research.evaluation.protocol import ALWAYS_PICK, APPROVE, approves
 from SPASegmentLib.research.evaluation.records import CaseRecord
 
 WORDS = "first draw not empty"
+SPREAD = ("ged", "ged_drawn", "d_max", "ged_16", "hm_iou_16", "d_max_16")
+"""Fields of records that say how the samples stand to the raters."""
 
 
 def kept(records: Sequence[CaseRecord]) -> list[CaseRecord] | None:
@@ -89,10 +92,12 @@ def default_thresholds(dataset_name: str) -> tuple[float, ...]:
 
 @dataclass(frozen=True, eq=False)
 class Course:
-    """How a user model fared: dice (cases, iterations) of the mask they have, picks (cases,) they made."""
+    """How a user model fared: dice and surface Dice (cases, iterations) of the mask they have, picks (cases,)
+    they made. surface is None where a record does not hold it."""
 
     dice: np.ndarray
     picks: np.ndarray
+    surface: np.ndarray | None = None
 
 
 def course(records: Sequence[CaseRecord], user: str) -> Course:
@@ -100,21 +105,27 @@ def course(records: Sequence[CaseRecord], user: str) -> Course:
 
     The `approve` user stops at the first recommendation better than every candidate; its Dice stands for the
     later iterations. Of users who see the target picks counts points, too; where an engine brought its own
-    such user, or gave up, the record's Dice is theirs.
+    user, or gave up, the record's Dice is theirs.
     """
-    dice = np.array([record.dice for record in records], dtype=np.float64)
-    picks = np.array([len(record.picks) for record in records], dtype=np.int64)
-    if user == APPROVE:
-        for row, record in enumerate(records):
-            stop = stops_at(record)
-            dice[row, stop:] = dice[row, stop]
-            picks[row] = min(stop, picks[row])
-    if user in SIGHTED:
-        for row, record in enumerate(records):
-            found = record.sighted.get(user)
-            if found is not None:
-                dice[row], picks[row] = found["dice"], found["points"] + found["picks"]
-    return Course(dice, picks)
+    runs = [_run_of(record, user) for record in records]
+    told = bool(runs) and all(surface for _, surface, _ in runs)
+    return Course(
+        np.array([dice for dice, _, _ in runs], dtype=np.float64),
+        np.array([picks for _, _, picks in runs], dtype=np.int64),
+        np.array([surface for _, surface, _ in runs], dtype=np.float64) if told else None,
+    )
+
+
+def _run_of(record: CaseRecord, user: str) -> tuple[list[float], list[float], int]:
+    """Dice and surface Dice by iteration, and picks and points."""
+    found = record.users.get(user)
+    if found is not None:
+        return found["dice"], found["surface"], found.get("points", 0) + found["picks"]
+    if user != APPROVE:
+        return record.dice, record.surface, len(record.picks)
+    stop = stops_at(record)
+    held = [[*row[:stop], *row[stop : stop + 1] * (len(row) - stop)] for row in (record.dice, record.surface)]
+    return held[0], held[1], min(stop, len(record.picks))
 
 
 def stops_at(record: CaseRecord) -> int:
@@ -141,6 +152,9 @@ def summarise(
     """One model's figures, those of the `headline` user first. records: at least one, each with a target."""
     patients = [record.patient for record in records]
     by_user = {user: _user_figures(course(records, user), patients, thresholds, resamples) for user in users}
+    for user in users:
+        if ALWAYS_PICK in users and user != ALWAYS_PICK:
+            by_user[user]["against_always_pick"] = _against_always_pick(records, user, resamples)
     few = kept(records)
     return {
         "cases": len(records),
@@ -156,6 +170,21 @@ def summarise(
     }
 
 
+def _against_always_pick(records: Sequence[CaseRecord], user: str, resamples: int) -> dict[str, Any]:
+    """Dice of a user less that of `always-pick` on the same cases."""
+    dice, usual = (course(records, one).dice for one in (user, ALWAYS_PICK))
+    return _dice_by_iteration(dice - usual, [record.patient for record in records], resamples)
+
+
+def _dice_by_iteration(dice: np.ndarray, patients: Sequence[str], resamples: int) -> dict[str, Any]:
+    """Mean and interval by iteration. dice: (cases, iterations), or differences of it."""
+    estimates = bootstrap_means(dice, patients, resamples)
+    return {
+        "dice": by_iteration([estimate.mean for estimate in estimates]),
+        "interval": {str(i): interval(e) for i, e in enumerate(estimates, 1)},
+    }
+
+
 def _sub_row(
     records: Sequence[CaseRecord], users: Sequence[str], thresholds: Sequence[float], resamples: int
 ) -> dict[str, Any]:
@@ -168,7 +197,7 @@ def _sub_row(
 def _user_figures(
     run: Course, patients: list[str], thresholds: Sequence[float], resamples: int
 ) -> dict[str, Any]:
-    """Dice, gains (supplement Table 4), reach and picks.
+    """Dice, the area under it, surface Dice, gains (supplement Table 4), reach and picks.
 
     failure_rate: of cases that reach a Dice at no iteration. below: of cases below it, by iteration.
     """
@@ -179,11 +208,19 @@ def _user_figures(
     found = bootstrap_means(columns, patients, resamples)
     estimates, gains, picks = found[:iterations], found[iterations : 2 * iterations], found[2 * iterations]
     fails = dict(zip(map("{:.2f}".format, thresholds), found[2 * iterations + 1 :], strict=True))
+    [area] = bootstrap_means(area_under_dice(run.dice)[:, None], patients, resamples)
+    surface = None if run.surface is None else bootstrap_means(run.surface, patients, resamples)
     steps = [*(f"{i}-{i + 1}" for i in range(1, iterations)), "overall"]
     reach = {f"{x:.2f}": float(iterations_to_reach(run.dice, x).mean()) for x in thresholds}
     return {
         "dice": by_iteration([estimate.mean for estimate in estimates]),
         "interval": {str(i): interval(e) for i, e in enumerate(estimates, 1)},
+        "auc": rounded(area.mean),
+        "auc_interval": interval(area),
+        "surface_dice": None if surface is None else by_iteration([e.mean for e in surface]),
+        "surface_interval": None
+        if surface is None
+        else {str(i): interval(e) for i, e in enumerate(surface, 1)},
         "gain": {step: rounded(e.mean) for step, e in zip(steps, gains, strict=True)},
         "gain_interval": {step: interval(e) for step, e in zip(steps, gains, strict=True)},
         "noi": {name: rounded(value) for name, value in reach.items()},
@@ -213,32 +250,23 @@ def _candidate_figures(records: Sequence[CaseRecord]) -> dict[str, Any]:
 def _uncertainty_figures(
     records: Sequence[CaseRecord], patients: list[str], resamples: int
 ) -> dict[str, Any]:
-    held = [
-        (record.ged, record.d_max, patient)
-        for record, patient in zip(records, patients, strict=True)
-        if record.ged is not None and record.d_max is not None
-    ]
-    if not held:
-        return {"ged": None, "d_max": None, "ged_drawn": None, "ece": None}
-    values = np.array([row[:2] for row in held], dtype=np.float64)
-    ged, d_max = bootstrap_means(values, [row[2] for row in held], resamples)
-    drawn = [
-        (record.ged_drawn, patient)
-        for record, patient in zip(records, patients, strict=True)
-        if record.ged_drawn is not None
-    ]
-    told: dict[str, Any] = {"ged_drawn": None}
-    if drawn:
-        values = np.array([[value] for value, _ in drawn], dtype=np.float64)
-        [estimate] = bootstrap_means(values, [patient for _, patient in drawn], resamples)
-        told = {"ged_drawn": rounded(estimate.mean), "ged_drawn_interval": interval(estimate)}
+    told: dict[str, Any] = {}
+    for name in SPREAD:
+        held = [
+            (value, patient)
+            for record, patient in zip(records, patients, strict=True)
+            if (value := getattr(record, name)) is not None
+        ]
+        told[name] = None
+        if held:
+            values = np.array([[value] for value, _ in held], dtype=np.float64)
+            [estimate] = bootstrap_means(values, [patient for _, patient in held], resamples)
+            told |= {name: rounded(estimate.mean), f"{name}_interval": interval(estimate)}
+    if told["ged"] is None:
+        return {**told, "ece": None}
     counts = np.sum([np.array(record.calibration) for record in records if record.calibration], axis=0)
     ece = expected_calibration_error(counts)
     return {
-        "ged": rounded(ged.mean),
-        "ged_interval": interval(ged),
-        "d_max": rounded(d_max.mean),
-        "d_max_interval": interval(d_max),
         **told,
         "ece": None if np.isnan(ece) else rounded(ece),
         "calibration": [_round_all(row) for row in counts],
@@ -256,9 +284,17 @@ def _seconds(records: Sequence[CaseRecord]) -> dict[str, Any]:
 
 
 def paired_difference(
-    first: Sequence[CaseRecord], second: Sequence[CaseRecord], *, user: str, resamples: int
+    first: Sequence[CaseRecord],
+    second: Sequence[CaseRecord],
+    *,
+    user: str,
+    resamples: int,
+    users: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Dice of the first model minus the second's on the cases both have, with 95% intervals."""
+    """Dice of the first model minus the second's on the cases both have, with 95% intervals.
+
+    user: whose figures stand first. users: whose stand under `users` besides.
+    """
     other = {record.case: record for record in second}
     pairs = [(record, other[record.case]) for record in first if record.case in other]
     few = kept([record for record, _ in pairs])
@@ -267,6 +303,7 @@ def paired_difference(
         "first_draw": None
         if few is None
         else _paired([(record, other[record.case]) for record in few], user, resamples),
+        "users": {one: _paired(pairs, one, resamples) for one in users if one != user},
     }
 
 
@@ -274,11 +311,13 @@ def _paired(pairs: Sequence[tuple[CaseRecord, CaseRecord]], user: str, resamples
     if not pairs:
         return {"cases": 0, "dice": {}, "interval": {}}
     a, b = (course(side, user).dice for side in zip(*pairs, strict=True))
-    estimates = bootstrap_means(a - b, [record.patient for record, _ in pairs], resamples)
+    patients = [record.patient for record, _ in pairs]
+    [area] = bootstrap_means((area_under_dice(a) - area_under_dice(b))[:, None], patients, resamples)
     return {
         "cases": len(pairs),
-        "dice": by_iteration([estimate.mean for estimate in estimates]),
-        "interval": {str(i): interval(e) for i, e in enumerate(estimates, 1)},
+        **_dice_by_iteration(a - b, patients, resamples),
+        "auc": rounded(area.mean),
+        "auc_interval": interval(area),
     }
 
 

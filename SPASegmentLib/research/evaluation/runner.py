@@ -20,8 +20,16 @@ from SPASegmentLib.inference.config import DEFAULT
 from SPASegmentLib.inference.messages import Engine
 from SPASegmentLib.research.datasets.case import MultiRaterDataset, SetsOfCases, read_case, set_of
 from SPASegmentLib.research.evaluation.interaction import run_case
-from SPASegmentLib.research.evaluation.outputs import Results, gather, write
-from SPASegmentLib.research.evaluation.protocol import SIGHTED, USERS, Options, TargetRule, draw, sample_order
+from SPASegmentLib.research.evaluation.outputs import Results, gather, pairs_of_models, write
+from SPASegmentLib.research.evaluation.protocol import (
+    PICKING,
+    SIGHTED,
+    USERS,
+    Options,
+    TargetRule,
+    draw,
+    sample_order,
+)
 from SPASegmentLib.research.evaluation.records import CaseRecord, RecordFile, RecordList, write_whole
 from SPASegmentLib.research.evaluation.results import rounded
 from SPASegmentLib.research.evaluation.workers import Bench, Crew, EngineFactory, ModelReport, PeakMemory
@@ -96,9 +104,14 @@ def _check(engines: Mapping[str, Any], options: Options) -> None:
         raise SPASegmentError("There is no model to evaluate; name at least one with --model.")
     if options.limit is not None and options.limit < 1:
         raise SPASegmentError("The limit must be at least one case; leave it out to run all.")
-    if not options.users or any(user not in (*USERS, *SIGHTED) for user in options.users):
-        known = ", ".join((*USERS, *SIGHTED))
-        raise SPASegmentError(f"There is no such user model; choose among {known}.")
+    known = (*USERS, *PICKING, *SIGHTED)
+    if not options.users or any(user not in known for user in options.users):
+        raise SPASegmentError(f"There is no such user model; choose among {', '.join(known)}.")
+    if options.against is not None and options.against not in engines:
+        raise SPASegmentError(
+            f"There is no model '{options.against}' in this run to compare with; choose among "
+            f"{', '.join(engines)}."
+        )
     TargetRule.parse(options.target)
 
 
@@ -142,7 +155,7 @@ def _open_stores(
                 "n_samples": options.n_samples,
                 "engine_seed": options.engine_seed,
                 **({"profile": report.profile} if report.profile else {}),
-                **({"users": list(options.sighted)} if options.sighted else {}),
+                **({"users": list(options.further_users)} if options.further_users else {}),
             },
             CaseRecord,
         )
@@ -213,7 +226,8 @@ def _run_job(bench: Bench, job: _CaseJob) -> tuple[CaseRecord, PeakMemory]:
         iterations=options.iterations,
         seed=options.engine_seed,
         n_samples=options.n_samples,
-        sighted=options.sighted,
+        users=options.further_users,
+        protocol_seed=options.protocol_seed,
     )
     return record, PeakMemory.now()
 
@@ -232,22 +246,30 @@ def evaluate_unseen_raters(
     """What each rater drew is the target of models that never saw it (supplement Table 3).
 
     engines: by the name of the rater left out of their training, then by the name of the model.
-    Returns `{"raters": {RATER: {MODEL: figures}}, "mean": {MODEL: figures}}` with dice, noi and failure_rate,
-    the mean over raters. out: a folder per rater and unseen-raters.json. Raises as `evaluate` does.
+    Returns `{"raters": {RATER: {MODEL: figures}}, "mean": {MODEL: figures}, "paired": [...]}` with dice, noi
+    and failure_rate, the mean over raters, and differences as `evaluate` tells them, over all raters' cases
+    of the models that every rater has. out: a folder per rater and unseen-raters.json. Raises as `evaluate`
+    does.
     """
     if not engines:
         raise SPASegmentError("There is no rater to leave out; name at least one, with the models for it.")
     options = options or Options()
     found: dict[str, Any] = {}
+    records: dict[str, list[CaseRecord]] = {}
     for number, (rater, models) in enumerate(engines.items()):
         folder = None if out is None else out / f"unseen-{number}"
-        asked = replace(options, target=f"raters:{rater}")
+        against = options.against if options.against in models else None
+        asked = replace(options, target=f"raters:{rater}", against=against)
         results = evaluate(models, dataset, asked, out=folder, console=console)
         found[rater] = {
             name: {key: figures[key] for key in ("cases", "dice", "noi", "failure_rate")}
             for name, figures in results.summary["models"].items()
         }
-    summary = {"raters": found, "mean": _mean_over_raters(found)}
+        for name, rows in results.records.items():
+            records.setdefault(name, []).extend(replace(row, case=f"{row.case} {rater}") for row in rows)
+    shared = {name: rows for name, rows in records.items() if all(name in one for one in found.values())}
+    paired = pairs_of_models(shared, list(shared), options) if len(shared) > 1 else []
+    summary = {"raters": found, "mean": _mean_over_raters(found), "paired": paired}
     if out is not None:
         write_whole(out / UNSEEN_FILE, json.dumps(summary, indent=1, allow_nan=False) + "\n")
     return summary

@@ -18,11 +18,13 @@ class TransferOptions:
 
     users: TargetRule texts, or None for every named rater, and where raters have no names for the styles.
     warm: cases after which the profile is judged. length: about how many cases a sequence has.
+    apart: whether the first `warm` cases alone teach, and none of their patients' are judged.
     """
 
     users: tuple[str, ...] | None = None
     warm: int = 10
     length: int = 25
+    apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,22 @@ def plan_sequences(
     """Put cases in sequences that hold at most one case of a patient, in an order of the seed alone.
 
     With `learn_from` there is one sequence: `warm` cases of it (indices behind the data set's) that teach,
-    then all chosen ones, that do not. Raises SPASegmentError where there are too few cases to judge.
+    then all chosen ones, that do not. Apart, `warm` of the chosen cases teach, and those of other patients
+    follow. Raises SPASegmentError where there are too few cases to judge.
     """
     if learn_from is not None:
         teachers = next(_rounds(learn_from, range(len(learn_from)), seed))[: options.warm]
         if len(teachers) < options.warm:
             raise _too_few(options)
         return [Plan((*(len(dataset) + i for i in teachers), *chosen), len(teachers), frozen=True)]
+    if options.apart:
+        teachers = next(_rounds(dataset, chosen, seed))[: options.warm]
+        patients = dict(zip(chosen, patients_of(dataset, chosen), strict=True))
+        taught = {patients[index] for index in teachers}
+        judged = [index for index in chosen if patients[index] not in taught]
+        if len(teachers) < options.warm or not judged:
+            raise _too_few(options)
+        return [Plan((*teachers, *judged), len(teachers), frozen=True)]
     plans: list[Plan] = []
     for cases in _rounds(dataset, chosen, seed):
         parts = np.array_split(np.array(cases), max(1, round(len(cases) / options.length)))

@@ -68,7 +68,7 @@ def _model(
             "cases": len(every),
             "users": {user: _dice(_macro(inside, user, resamples)) for user in users},
             "corrections": {user: corrections(every, user) for user in users if user in SIGHTED},
-            "nested": nested_coverage(every),
+            "nested": nested_coverage(every, resamples),
         }
     return {"sets": sets, "macro": macro}
 
@@ -94,7 +94,7 @@ def corrections(rows: Sequence[CaseRecord], user: str) -> dict[str, Any] | None:
     far: of the pixels of either mask farther from the point than a third of the object's size, the share
     that changed. None where no correction was made.
     """
-    found = [row.sighted[user] for row in rows if user in row.sighted]
+    found = [row.users[user] for row in rows if user in row.users]
     held = np.array([pair for one in found for pair in one["held"]], dtype=np.float64).reshape(-1, 2)
     far = np.array([pair for one in found for pair in one["far"]], dtype=np.float64).reshape(-1, 2)
     if len(held) == 0:
@@ -110,18 +110,28 @@ def corrections(rows: Sequence[CaseRecord], user: str) -> dict[str, Any] | None:
     }
 
 
-def nested_coverage(rows: Sequence[CaseRecord]) -> dict[str, Any] | None:
-    """Of structures that share a click, the share some mask of iteration 1 shows.
+def nested_coverage(rows: Sequence[CaseRecord], resamples: int) -> dict[str, Any] | None:
+    """Of structures that share a click, the share some mask of iteration 1 shows, with its 95% interval.
 
     Shown means a Dice of at least that of the best mask of the last iteration, for who wants that structure,
-    less `NESTED_SLACK`. None where no click lies in several structures.
+    less `NESTED_SLACK`: relative to the best the network can do. best_first, best_last: the mean best Dice at
+    either iteration, which says how good that is. None where no click lies in several structures.
     """
-    shared = [row.nested for row in rows if row.nested]
+    shared = [row for row in rows if row.nested]
     if not shared:
         return None
-    pairs = np.array([pair for nested in shared for pair in nested], dtype=np.float64)
+    pairs = np.array([pair for row in shared for pair in row.nested], dtype=np.float64)
     covered = pairs[:, 0] >= pairs[:, 1] - NESTED_SLACK
-    return {"clicks": len(shared), "structures": len(pairs), "covered": rounded(float(covered.mean()))}
+    owners = [row.patient for row in shared for _ in row.nested]
+    share, first, last = bootstrap_means(np.column_stack([covered, pairs]), owners, resamples)
+    return {
+        "clicks": len(shared),
+        "structures": len(pairs),
+        "covered": rounded(share.mean),
+        "covered_interval": interval(share),
+        "best_first": rounded(first.mean),
+        "best_last": rounded(last.mean),
+    }
 
 
 INCLUDED, EXCLUDED = "included", "excluded"

@@ -1,69 +1,27 @@
-"""The figures as tables, written once: Markdown in the report, and the same rows on the terminal."""
+"""The figures of an evaluation as tables."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from SPASegmentLib.research.evaluation.protocol import SIGHTED
+from SPASegmentLib.research.evaluation.figure_table import (
+    Figures,
+    FigureTable,
+    dice_cell,
+    number,
+    title_of,
+    user_title,
+)
 from SPASegmentLib.research.evaluation.results import WORDS, sub_row
+from SPASegmentLib.research.evaluation.set_tables import nested_table, set_table
 from SPASegmentLib.research.evaluation.subgroups import EXCLUDED, INCLUDED
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-Figures = Mapping[str, Any]
-_BREAKS = re.compile(r" \[|, | = | / ")
-"""Where a cell goes on in the next line on the terminal, so that a table fits 80 columns."""
-
-
-@dataclass(frozen=True)
-class FigureTable:
-    """A table; the first column is to the left, the others to the right.
-
-    caption: what stands below it on the terminal. strong: numbers of rows that are means of others.
-    """
-
-    title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    caption: str = ""
-    strong: frozenset[int] = frozenset()
-
-    def markdown(self) -> str:
-        """Without title and caption; "" where there is no row."""
-        if not self.rows:
-            return ""
-        told = [
-            [f"**{cell}**" if number in self.strong and not at else cell for at, cell in enumerate(row)]
-            for number, row in enumerate(self.rows)
-        ]
-        lines = [self.columns, ["---", *["---:"] * (len(self.columns) - 1)], *told]
-        escaped = ([cell.replace("|", "\\|") for cell in line] for line in lines)
-        return "\n".join("| " + " | ".join(line) + " |" for line in escaped)
-
-    def shown(self) -> Table:
-        """For the terminal, the ends of an interval below its mean."""
-        from rich import box
-        from rich.table import Table
-
-        table = Table(
-            title=self.title,
-            caption=self.caption or None,
-            box=box.SIMPLE_HEAD,
-            padding=(0, 1, 0, 0),
-            pad_edge=False,
-        )
-        for number, column in enumerate(self.columns):
-            heading = column.replace(" ", "\n") if number else column
-            side = "right" if number else "left"
-            table.add_column(heading, justify=side, no_wrap=number > 0, overflow="fold")  # type: ignore[arg-type]
-        for number, (name, *cells) in enumerate(self.rows):
-            stacked = (_BREAKS.sub("\n", cell).rstrip("]") for cell in cells)
-            table.add_row(name, *stacked, end_section=number in self.strong)
-        return table
+FAILURE = "0.80"
+"""The Dice that cases are counted as never reaching, where it is among the thresholds."""
 
 
 def all_tables(
@@ -79,10 +37,13 @@ def all_tables(
         candidate_table(summary),
         uncertainty_table(summary),
         effort_table(summary),
+        user_table(summary),
         paired_table(summary),
+        nested_table(summary),
     ]
     if transfer is not None:
-        tables += [transfer_table(everybody(model), name) for name, model in transfer["models"].items()]
+        for name, model in transfer["models"].items():
+            tables += [transfer_table(everybody(model), name), level_table(everybody(model), name)]
     if unseen is not None:
         tables.append(unseen_table(unseen))
     return [table.shown() for table in tables if table.rows]
@@ -92,7 +53,7 @@ def dice_table(summary: Figures, user: str) -> FigureTable:
     """Mean Dice by iteration with intervals, of one user model."""
     iterations = _iterations(summary)
     rows = [
-        [title, str(figures["cases"]), *(_dice(figures["users"][user], i) for i in iterations)]
+        [title, str(figures["cases"]), *(dice_cell(figures["users"][user], i) for i in iterations)]
         for title, figures in _with_sub_rows(summary)
     ]
     title = f"Dice by iteration: {summary['dataset']}, target {summary['target']}, {user_title(user)}"
@@ -132,6 +93,35 @@ def reach_table(summary: Figures) -> FigureTable:
     return FigureTable(title, ["model", *columns], rows)
 
 
+def user_table(summary: Figures) -> FigureTable:
+    """How each user fares: Dice at the end and against `always-pick`, area under it, surface Dice, picks."""
+    thresholds = _thresholds(summary)
+    reach = FAILURE if FAILURE in thresholds else thresholds[-1]
+    last = str(summary["iterations"])
+
+    def surface(figures: Figures, at: str) -> str:
+        return number(None if figures["surface_dice"] is None else figures["surface_dice"][at], 3)
+
+    rows = []
+    for name, model in summary["models"].items():
+        for user, figures in model["users"].items():
+            change = figures.get("against_always_pick")
+            told = "-" if change is None else dice_cell(change, last, sign="+")
+            ends = [surface(figures, at) for at in ("1", last)]
+            never = f"{100 * figures['failure_rate'][reach]:.1f}%"
+            dice, area = number(figures["dice"][last], 4), number(figures["auc"], 4)
+            picks = number(figures["picks"], 2)
+            rows.append([f"{title_of(name, model)}, {user}", dice, told, area, *ends, never, picks])
+    tolerance = summary["surface_tolerance"]
+    caption = (
+        "change: of that Dice against always-pick. AUC: area under Dice over iterations, of 1. surface: "
+        f"normalised surface Dice within {tolerance['mm']:g} mm, or "
+        f"{tolerance['pixels_of_unknown_size']:g} pixels where their size is not known."
+    )
+    columns = [f"Dice {last}", "change", "AUC", "surface 1", f"surface {last}", f"never {reach}", "picks"]
+    return FigureTable("Users", ["model, user", *columns], rows, caption)
+
+
 def below_table(summary: Figures, threshold: str) -> FigureTable:
     """Share of cases below a Dice, by iteration."""
     iterations, user = _iterations(summary), summary["headline_user"]
@@ -160,62 +150,6 @@ def no_interaction_table(summary: Figures) -> FigureTable:
     return FigureTable("Failures over those without interaction", ["failures", *thresholds], rows)
 
 
-SET_COLUMNS = (
-    ("always-pick", "1", "click"),
-    ("always-pick", "3", "2 picks"),
-    ("always-pick", "6", "5 picks"),
-    ("approve", "6", "approve"),
-    ("correct", "2", "1 point"),
-    ("correct", "4", "3 points"),
-    ("mixed", "2", "1 mixed"),
-    ("mixed", "4", "3 mixed"),
-)
-"""User, iteration and heading of the figures told by set."""
-
-
-def set_table(model: Figures, name: str = "") -> FigureTable:
-    """Mean Dice of every set with its interval, and of each part the macro mean.
-
-    Of `SET_COLUMNS` those that were measured; the click stands first whoever the users are.
-    """
-    users = next(iter(model["macro"].values()))["users"]
-    columns = [column for column in SET_COLUMNS if column[1] in users.get(column[0], {"dice": {}})["dice"]]
-    if "always-pick" not in users:
-        columns.insert(0, (next(iter(users)), "1", "click"))
-    rows: list[list[str]] = []
-    strong = set()
-    for part, macro in model["macro"].items():
-        held = [(title, one) for title, one in model["sets"].items() if one["part"] == part]
-        for title, figures in [*held, (f"{part}: mean, {macro['sets']} sets", macro)]:
-            cells = (_dice(figures["users"][user], at, 3, 2) for user, at, _ in columns)
-            rows.append([title, str(figures["cases"]), *cells])
-        strong.add(len(rows) - 1)
-    caption = "\n".join(["below each mean its 95% interval", *set_notes(model)])
-    headings = ["set", "cases", *(heading for _, _, heading in columns)]
-    return FigureTable(f"Dice by set: {name}", headings, rows, caption, frozenset(strong))
-
-
-def set_notes(model: Figures) -> list[str]:
-    """Sentences on users who see the target, points that hold, and structures that share a click."""
-    first = next(iter(model["macro"].values()))
-    notes = [f"{user} {SIGHTED[user]}." for user in first["users"] if user in SIGHTED]
-    for part, macro in model["macro"].items():
-        for user, found in macro["corrections"].items():
-            if found is not None:
-                notes.append(
-                    f"{part}, {user}: {found['points_held']} of {found['points_checked']} points hold after "
-                    f"{found['corrections']} corrections; far from the point "
-                    f"{100 * found['far_changed_median']:.1f}% of the mask changed (median)."
-                )
-        if macro["nested"] is not None:
-            nested = macro["nested"]
-            notes.append(
-                f"{part}: {100 * nested['covered']:.0f}% of {nested['structures']} structures that share "
-                f"{nested['clicks']} click(s) are shown at iteration 1."
-            )
-    return notes
-
-
 def candidate_table(summary: Figures) -> FigureTable:
     """Similarity among candidates by iteration, what the best adds, how many there are."""
     iterations = _iterations(summary)
@@ -232,9 +166,12 @@ def candidate_table(summary: Figures) -> FigureTable:
 
 
 def uncertainty_table(summary: Figures) -> FigureTable:
-    """GED (squared) to all raters and to those who drew something, D_max and ECE of the first proposal."""
-    names = ("ged", "ged_drawn", "d_max", "ece")
-    columns = ["model", "GED", "GED, who drew", "D_max", "ECE"]
+    """GED (squared) to all raters and to those who drew something, D_max and ECE of the first proposal.
+
+    Then GED, HM-IoU and D_max of 16 of its samples.
+    """
+    names = ("ged", "ged_drawn", "d_max", "ece", "ged_16", "hm_iou_16", "d_max_16")
+    columns = ["model", "GED", "GED, who drew", "D_max", "ECE", "GED 16", "HM-IoU 16", "D_max 16"]
     return _by_model(
         "Uncertainty at 1", columns, summary, lambda model: [number(model[name], 4) for name in names]
     )
@@ -276,16 +213,20 @@ def effort_table(summary: Figures) -> FigureTable:
 
 
 def paired_table(summary: Figures) -> FigureTable:
-    """Differences of the Dice of the first model and each other's on the same cases."""
+    """Differences of two models' Dice on the same cases, of the headline user and then of the others."""
     iterations = _iterations(summary)
     rows = [
         [
             f"{pair['first']} - {title_of(pair['second'], summary['models'][pair['second']])}{words}",
             str(figures["cases"]),
-            *(_dice(figures, i, sign="+") if i in figures["dice"] else "-" for i in iterations),
+            *(dice_cell(figures, i, sign="+") if i in figures["dice"] else "-" for i in iterations),
         ]
         for pair in summary["paired"]
-        for words, figures in (("", pair), (f", {WORDS}", sub_row(pair)))
+        for words, figures in (
+            ("", pair),
+            (f", {WORDS}", sub_row(pair)),
+            *((f", {user}", found) for user, found in pair["users"].items()),
+        )
         if figures is not None
     ]
     return FigureTable("Differences of Dice on the same cases", ["models", "cases", *iterations], rows)
@@ -336,6 +277,30 @@ def transfer_table(users: Figures, name: str = "") -> FigureTable:
     return FigureTable(f"Dice after the click with a carried profile: {name}", columns, rows)
 
 
+def level_table(users: Figures, name: str = "") -> FigureTable:
+    """What a profile that knew how much its user includes could bring at most."""
+
+    def change(mean: float, ends: Sequence[float]) -> str:
+        return f"{mean:+.4f} [{ends[0]:+.3f}, {ends[1]:+.3f}]"
+
+    rows = [
+        [
+            user,
+            ", ".join(f"{level:.2f}" for level in found["levels"].values()) if user != "all" else "own",
+            change(found["dice_difference"], found["dice_interval"]),
+            change(found["best_of_each"], found["best_of_each_interval"]),
+        ]
+        for user, figures in users.items()
+        if figures["cases"] and (found := figures["own_level"]) is not None
+    ]
+    caption = (
+        "the mean map after the click, cut at one level for each user or each case, the best in hindsight, "
+        "against 0.5: an oracle"
+    )
+    columns = ["user", "level", "one a user brings", "one a case brings"]
+    return FigureTable(f"Dice that the level could bring: {name}", columns, rows, caption)
+
+
 def unseen_table(found: Figures) -> FigureTable:
     """Dice by iteration per rater left out and model, and the mean over raters."""
     iterations = list(next(iter(found["mean"].values()))["dice"])
@@ -345,6 +310,10 @@ def unseen_table(found: Figures) -> FigureTable:
         for model, figures in models.items()
     ]
     means = frozenset(range(len(rows) - len(found["mean"]), len(rows)))
+    rows += [
+        ["all", f"{pair['first']} - {pair['second']}", *(dice_cell(pair, i, sign="+") for i in iterations)]
+        for pair in found["paired"]
+    ]
     columns = ["rater", "model", *iterations]
     return FigureTable("Dice with raters left out of training", columns, rows, strong=means)
 
@@ -352,23 +321,6 @@ def unseen_table(found: Figures) -> FigureTable:
 def everybody(model: Figures) -> dict[str, Any]:
     """The users of a transfer, and all of them together where they are persons."""
     return {**model["users"], **({"all": model["all"]} if model.get("all") else {})}
-
-
-def title_of(name: str, model: Figures) -> str:
-    """The model's name, and what it or its user is told of the target."""
-    if model["oracle"]:
-        return f"{name} (oracle)"
-    return f"{name} (user {model['user']})" if model.get("user") else name
-
-
-def user_title(user: str) -> str:
-    """The user's name, and what they see."""
-    return f"{user} ({SIGHTED[user]})" if user in SIGHTED else user
-
-
-def number(value: float | None, digits: int) -> str:
-    """A figure with so many decimals, a dash where there is none."""
-    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def _by_model(
@@ -384,11 +336,6 @@ def _with_sub_rows(summary: Figures) -> Iterator[tuple[str, Figures]]:
         yield title_of(name, model), model
         if (few := sub_row(model)) is not None:
             yield f"{title_of(name, model)}, {WORDS}", few
-
-
-def _dice(figures: Figures, iteration: str, digits: int = 4, ends: int = 3, sign: str = "") -> str:
-    low, high = (f"{end:{sign}.{ends}f}" for end in figures["interval"][iteration])
-    return f"{figures['dice'][iteration]:{sign}.{digits}f} [{low}, {high}]"
 
 
 def _points(figures: Figures, step: str) -> str:

@@ -21,7 +21,7 @@ from SPASegmentLib.profiles.records import shown_text
 from SPASegmentLib.research.datasets.case import Case, MultiRaterDataset
 from SPASegmentLib.research.evaluation.disk_profiles import DiskProfiles, TaughtOnDisk
 from SPASegmentLib.research.evaluation.interaction import Trace, interact
-from SPASegmentLib.research.evaluation.metrics import bootstrap_means
+from SPASegmentLib.research.evaluation.metrics import bootstrap_means, dice_of_each
 from SPASegmentLib.research.evaluation.protocol import Draw, Options, TargetRule, draw
 from SPASegmentLib.research.evaluation.records import RecordFile, RecordList, write_whole
 from SPASegmentLib.research.evaluation.results import interval, rounded
@@ -38,6 +38,8 @@ from SPASegmentLib.research.evaluation.workers import Bench, Crew, EngineFactory
 RECORDS_FOLDER = "transfer"
 PROFILES_FOLDER = "profiles"
 TRANSFER_FILE = "transfer.json"
+LEVELS = tuple(round(0.05 * step, 2) for step in range(1, 20))
+"""Where the mean map is cut to see what a user's own level would bring."""
 
 
 @dataclass
@@ -45,7 +47,8 @@ class SequenceRecord:
     """One user's cases in sequence with one model, each with a fresh and with the carried profile.
 
     taught: cases the carried profile had learnt from before. judged: whether the case counts.
-    fresh_dice, carried_dice: at iteration 1. fresh_picks, carried_picks: of the `approve` user.
+    fresh_dice, carried_dice: at iteration 1. fresh_picks, carried_picks: of the `approve` user. level_dice:
+    of the fresh profile's mean map at iteration 1, cut at each of `LEVELS`; [] where the image was refused.
     """
 
     user: str
@@ -58,6 +61,7 @@ class SequenceRecord:
     carried_dice: list[float] = field(default_factory=list)
     fresh_picks: list[int] = field(default_factory=list)
     carried_picks: list[int] = field(default_factory=list)
+    level_dice: list[list[float]] = field(default_factory=list)
 
     @property
     def key(self) -> str:
@@ -109,7 +113,8 @@ def run_transfer(
 
     A sequence holds at most one case of a patient, so that a style is carried over and not a patient. Without
     `learn_from` the profile learns from every case, and those after the first `warm` are judged. With it the
-    profile learns from `warm` of those cases only, and all cases of `dataset` are judged.
+    profile learns from `warm` of those cases only, and all cases of `dataset` are judged; apart, from `warm`
+    cases of `dataset`, and those of its other patients are.
     Profiles are real ones: every case is read from and written to their files, as a user's approvals are.
     out: folder of transfer.json, the profiles, and the records, from which a killed run goes on. Raises
     SPASegmentError where there are too few cases, or for another run in `out`.
@@ -131,6 +136,7 @@ def run_transfer(
         "n_samples": options.n_samples,
         "iterations": options.iterations,
         "profile": "on disk",
+        **({"apart": True} if sequences.apart else {}),
     }
     with Crew(
         factories, Joined(dataset, learn_from), workers=options.workers, threads=options.threads
@@ -219,7 +225,7 @@ def _work_through(
             for prior in (fresh.log_prior(), carried.log_prior())
         ]
         seen = position if job.plan.frozen else taught
-        _note(record, case, traces, taught, judged=seen >= job.plan.teaching)
+        _note(record, case, wanted.target, traces, taught, judged=seen >= job.plan.teaching)
         if position < job.plan.teaching or not job.plan.frozen:
             _teach(carried, case, *traces)
             taught += 1
@@ -258,7 +264,15 @@ def _first_steps(engine: Engine, case: Case, wanted: Draw, prior: np.ndarray, op
         return Trace(dice=[0.0])
 
 
-def _note(record: SequenceRecord, case: Case, traces: list[Trace], taught: int, *, judged: bool) -> None:
+def _note(
+    record: SequenceRecord,
+    case: Case,
+    target: np.ndarray,
+    traces: list[Trace],
+    taught: int,
+    *,
+    judged: bool,
+) -> None:
     fresh, carried = traces
     record.cases.append(case.case_id)
     record.patients.append(case.patient)
@@ -268,6 +282,15 @@ def _note(record: SequenceRecord, case: Case, traces: list[Trace], taught: int, 
     record.carried_dice.append(rounded(carried.dice[0], 9))
     record.fresh_picks.append(len(fresh.picks))
     record.carried_picks.append(len(carried.picks))
+    record.level_dice.append([rounded(value, 9) for value in _at_levels(fresh, target)])
+
+
+def _at_levels(trace: Trace, target: np.ndarray) -> list[float]:
+    """Dice of the first mean map with the target at each level."""
+    if not trace.proposals:
+        return []
+    masks = np.stack([trace.proposals[0].probability >= level for level in LEVELS])
+    return [float(value) for value in dice_of_each(masks, target)]
 
 
 def summarise_users(records: Sequence[SequenceRecord], resamples: int) -> dict[str, Any]:
@@ -295,7 +318,46 @@ def _summarise(records: Sequence[SequenceRecord], resamples: int) -> dict[str, A
         "dice_interval": interval(dice),
         "picks_difference": rounded(picks.mean),
         "picks_interval": interval(picks),
+        "own_level": _own_level(records, resamples),
         "by_position": positions,
+    }
+
+
+def _own_level(records: Sequence[SequenceRecord], resamples: int) -> dict[str, Any] | None:
+    """What cutting the mean map at a level of each user's own would bring them, over that at 0.5.
+
+    The level is the best over the very cases it is judged on: an oracle, which says how much a profile of how
+    much the user includes could bring at most. best_of_each: at the best level of each single case.
+    levels: by user. None where every image was refused.
+    """
+    levels, owners, changes = {}, [], []
+    for user in dict.fromkeys(record.user for record in records):
+        rows = [
+            (patient, at_levels)
+            for record in records
+            if record.user == user
+            for patient, judged, at_levels in zip(
+                record.patients, record.judged, record.level_dice, strict=True
+            )
+            if judged and at_levels
+        ]
+        if not rows:
+            continue
+        dice = np.array([at_levels for _, at_levels in rows])
+        best = int(dice.mean(axis=0).argmax())
+        levels[user] = LEVELS[best]
+        middle = dice[:, LEVELS.index(0.5)]
+        changes.append(np.stack([dice[:, best] - middle, dice.max(axis=1) - middle], axis=1))
+        owners += [patient for patient, _ in rows]
+    if not owners:
+        return None
+    fixed, each = bootstrap_means(np.concatenate(changes), owners, resamples)
+    return {
+        "levels": levels,
+        "dice_difference": rounded(fixed.mean),
+        "dice_interval": interval(fixed),
+        "best_of_each": rounded(each.mean),
+        "best_of_each_interval": interval(each),
     }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,7 @@ from SPASegmentLib.research.evaluation.protocol import sample_order
 from SPASegmentLib.research.evaluation.records import RecordFile, RecordList, write_whole
 from SPASegmentLib.research.evaluation.results import rounded
 from SPASegmentLib.research.evaluation.runner import RECORDS_FOLDER, file_name, progress_bars
+from SPASegmentLib.research.evaluation.surfaces import surface_dice
 from SPASegmentLib.research.evaluation.workers import EngineFactory
 
 FIGURES = (
@@ -191,28 +191,6 @@ def end_error(mask: np.ndarray, target: np.ndarray) -> float:
     if not len(ends[0]):
         return len(ends[1]) / 2
     return float(abs(ends[0][0] - ends[1][0]) + abs(ends[0][-1] - ends[1][-1])) / 2
-
-
-def surface_dice(
-    mask: np.ndarray, target: np.ndarray, spacing: tuple[float, float, float], tolerances: Sequence[float]
-) -> list[float]:
-    """Normalised surface Dice at tolerances in mm. (S, H, W) bool; 0 where only one of them is empty."""
-    if not mask.any() or not target.any():
-        return [float(mask.any() == target.any())] * len(tolerances)
-    import torch
-    from monai.metrics.surface_dice import compute_surface_dice
-
-    hits = np.nonzero(mask | target)
-    box = tuple(slice(max(0, int(hit.min()) - 2), int(hit.max()) + 3) for hit in hits)
-    parts = [np.pad(one[box], 1)[None, None].astype(np.uint8) for one in (mask, target)]
-    first, second = map(torch.from_numpy, parts)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # MONAI's, of its own arguments
-        found = [
-            compute_surface_dice(first, second, [mm], include_background=True, spacing=list(spacing))
-            for mm in tolerances
-        ]
-    return [float(one[0, 0]) for one in found]
 
 
 def _figures(records: Sequence[ObjectRecord]) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from SPASegmentLib.research.evaluation.figure_table import FigureTable, number
 from SPASegmentLib.research.evaluation.metrics import bootstrap_means
 from SPASegmentLib.research.evaluation.records import CaseRecord
-from SPASegmentLib.research.evaluation.tables import FigureTable, number
 from SPASegmentLib.research.systems.cost import Cost
 from SPASegmentLib.research.systems.specs import SYSTEMS
 

@@ -12,7 +12,7 @@ from any_sets import cells, disc, nested_discs, persons, png, stack
 from SPASegmentLib.errors import DatasetError
 from SPASegmentLib.research.datasets.any_cases import AnyCases, thickest_slice
 from SPASegmentLib.research.datasets.registry import open_dataset
-from SPASegmentLib.research.evaluation.protocol import Draw, draw
+from SPASegmentLib.research.evaluation.protocol import Draw, TargetRule, draw
 
 TESTS = {f"p{number}__a": "test" for number in range(6)}
 SEEDS = range(30)
@@ -100,6 +100,23 @@ def test_of_raters_a_subset_is_wanted_and_the_click_is_where_all_agree(as_zip: C
         areas.add(int(found.target.sum()))
         assert agreed[int(found.click.row), int(found.click.col)] and not found.others
     assert len(areas) == 3
+
+
+def test_raters_are_named_where_all_sets_are_of_the_same_ones(as_zip: Callable[..., Path]) -> None:
+    people, more = as_zip(persons("people", TESTS), "a.zip"), as_zip(persons("more", TESTS), "b.zip")
+    cases = AnyCases([people, more])
+    assert cases.raters == cases[0].raters == ("a", "b", "c")
+    wanted = draw(cases[0], 0, TargetRule.parse("raters:b"))
+    assert wanted is not None and (wanted.target == disc(40, 20, 20, 8)).all()
+    discs = as_zip(nested_discs("discs", TESTS), "c.zip")
+    assert AnyCases([discs])[0].raters == AnyCases([discs]).raters == AnyCases([people, discs]).raters == ()
+
+
+def test_whether_pixels_have_a_size_is_what_the_set_says(as_zip: Callable[..., Path], tmp_path: Path) -> None:
+    assert not AnyCases([as_zip(nested_discs("discs", TESTS), "a.zip")])[0].spacing_known
+    assert AnyCases([as_zip(stack("deep", TESTS, tmp_path), "b.zip")])[0].spacing_known
+    lost = stack("lost", TESTS, tmp_path, said="lost in conversion")
+    assert not AnyCases([as_zip(lost, "c.zip")])[0].spacing_known
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,19 @@ def test_each_unseen_rater_is_the_target_of_the_models_that_never_saw_them(tmp_p
     assert found["mean"]["toy"]["noi"]["0.80"] == pytest.approx(sum(both) / 2, abs=1e-6)
     assert list(found["mean"]) == ["toy", "narrow"]
     assert (tmp_path / "unseen-raters.json").exists()
+    [pair] = found["paired"]
+    assert (pair["first"], pair["second"], pair["cases"]) == ("toy", "narrow", 11)  # Ann skips one case
+    means = [found["mean"][name]["dice"]["6"] for name in ("toy", "narrow")]
+    assert pair["dice"]["6"] == pytest.approx(means[0] - means[1], abs=0.01)
+    assert pair["interval"]["6"][0] < pair["dice"]["6"] < pair["interval"]["6"][1]
+    named = evaluate_unseen_raters(models, dataset, replace(QUICK, against="toy"), out=tmp_path)["paired"]
+    assert [(one["first"], one["second"]) for one in named] == [("narrow", "toy")]
+    assert named[0]["dice"]["6"] == -pair["dice"]["6"]
+
+
+def test_models_that_not_every_rater_has_are_not_compared() -> None:
+    models = {"Ann": {"toy": toy()}, "Di": {"toy": toy(), "narrow": toy("narrow", step=0.3)}}
+    assert evaluate_unseen_raters(models, ToyDataset(2, names=PEOPLE), QUICK)["paired"] == []
 
 
 def test_an_unseen_rater_must_be_in_the_data() -> None:

@@ -71,7 +71,7 @@ def test_corrections_are_counted_over_all_points_and_far_changes_by_their_median
         {"held": [[2, 2], [2, 3]], "far": [[1, 10], [0, 0]]},
         {"held": [[2, 2]], "far": [[9, 10]]},
     ]
-    rows = [a_record(f"a/p{at}", 0.5, sighted={"correct": one}) for at, one in enumerate(given)]
+    rows = [a_record(f"a/p{at}", 0.5, users={"correct": one}) for at, one in enumerate(given)]
     told = corrections(rows, "correct")
     assert told is not None
     assert (told["corrections"], told["points_checked"], told["points_held"]) == (3, 7, 6)
@@ -85,8 +85,19 @@ def test_a_structure_is_covered_where_the_first_masks_come_near_the_last() -> No
         a_record("a/p1", 0.5),
         a_record("a/p2", 0.5, nested=[[0.9, 0.8], [0.1, 0.2]]),
     ]
-    assert nested_coverage(rows) == {"clicks": 2, "structures": 4, "covered": 0.75}
-    assert nested_coverage(rows[1:2]) is None
+    found = nested_coverage(rows, 200)
+    assert found is not None
+    assert (found["clicks"], found["structures"], found["covered"]) == (2, 4, 0.75)
+    assert (found["best_first"], found["best_last"]) == (0.6, 0.675)
+    assert found["covered_interval"] == [0.5, 1.0]  # of either patient alone
+    assert nested_coverage(rows[1:2], 200) is None
+
+
+def test_coverage_is_relative_to_the_best_the_network_can_do() -> None:
+    """The same first masks cover less where picks lead further."""
+    first = [[0.5, 0.5], [0.5, 0.64]], [[0.5, 0.66], [0.5, 0.9]]
+    shares = [nested_coverage([a_record("a/p0", 0.5, nested=nested)], 50) for nested in first]
+    assert [share and share["covered"] for share in shares] == [1.0, 0.0]
 
 
 def test_the_limit_is_per_set_and_a_larger_one_only_adds(sets: Path) -> None:
@@ -122,10 +133,12 @@ def test_an_evaluation_tells_sets_and_users_and_goes_on_where_it_was(sets: Path,
         assert macro == pytest.approx(np.mean(means), abs=1e-5)
     assert told["macro"]["unseen"]["corrections"]["correct"]["corrections"] > 0
     shown = console.file.getvalue()  # type: ignore[attr-defined]
-    for words in ("Dice by set: toy", "closed", "unseen:", "sees the target"):
+    for words in ("Dice by set: toy", "closed", "unseen:", "sees the target", "share a click"):
         assert words in shown
     report = (out / "report.md").read_text()
     assert "## By set" in report and "**may teach: mean, 2 sets**" in report
+    nested = told["macro"]["may teach"]["nested"]
+    assert f"| toy, may teach | {nested['clicks']} | {nested['structures']} | " in report
     assert report.count("sees the target") >= 4
     targets = json.loads((out / "targets.json").read_text())["cases"]
     assert {row["structure"] for row in targets} <= {"inner", "outer"}
@@ -152,7 +165,7 @@ def test_a_rival_is_measured_in_the_same_run_on_the_same_cases(sets: Path) -> No
     assert set(found.summary["by_set"]) == set(models)
     for rows in found.records.values():
         assert [row.error for row in rows] == ["", ""]
-        assert all(set(row.sighted) == {"correct", "mixed"} for row in rows)
+        assert all(set(row.users) == {"correct", "mixed"} for row in rows)
     spa, rival = (
         [(row.case, row.click, row.target_hash, row.structure) for row in rows]
         for rows in found.records.values()

@@ -105,11 +105,11 @@ def test_changes_count_as_far_beyond_a_third_of_the_objects_size() -> None:
 def test_a_record_keeps_them_beside_the_picking_user(a_case: Case, its_draw: Draw) -> None:
     engine = PaintingEngine(radius=2.0)
     alone = run_case(engine, a_case, its_draw)
-    record = run_case(engine, a_case, its_draw, sighted=("correct", "mixed"))
+    record = run_case(engine, a_case, its_draw, users=("correct", "mixed"))
     assert from_line(type(record), to_line(record)) == record
-    assert (record.dice, record.picks) == (alone.dice, alone.picks) and not alone.sighted
-    assert set(record.sighted) == {"correct", "mixed"}
-    assert course([record], "correct").dice[0].tolist() == record.sighted["correct"]["dice"]
+    assert (record.dice, record.picks) == (alone.dice, alone.picks) and not alone.users
+    assert set(record.users) == {"correct", "mixed"}
+    assert course([record], "correct").dice[0].tolist() == record.users["correct"]["dice"]
     assert course([record], "correct").picks.tolist() == [5]
     assert course([record], "always-pick").dice[0].tolist() == alone.dice
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy import stats
+from scipy import integrate, stats
 from torchmetrics.functional.classification import (
     binary_calibration_error,
     binary_f1_score,
@@ -82,6 +84,30 @@ def test_maximum_dice_match_takes_the_best_sample_for_each_rater() -> None:
     samples = np.stack([square(0, 0, 4), EMPTY])
     raters = np.stack([square(0, 0, 4), square(0, 2, 4), EMPTY])
     assert metrics.maximum_dice_match(samples, raters) == pytest.approx((1 + 0.5 + 1) / 3)
+
+
+def test_matched_iou_gives_every_sample_a_rater_of_its_own() -> None:
+    a, b = square(0, 0, 4), square(0, 2, 4)  # IoU 8 / 24
+    assert metrics.matched_iou(np.stack([a, b]), np.stack([b, a])) == pytest.approx(1)
+    assert metrics.matched_iou(a[None], np.stack([a, b])) == pytest.approx((1 + 1 / 3) / 2)
+    # samples A A A, three empty; raters A A B B, two empty: pairs of 1, 1, 1/3, 0, 1 and 1
+    samples, raters = np.stack([a, EMPTY]), np.stack([a, b, EMPTY])
+    assert metrics.matched_iou(samples, raters) == pytest.approx((2 + 1 / 3 + 0 + 2) / 6)
+
+
+@given(arrays(bool, (2, 3, 4)), arrays(bool, (4, 3, 4)))
+def test_matched_iou_is_the_best_of_all_assignments(samples: np.ndarray, raters: np.ndarray) -> None:
+    ious = metrics.iou_matrix(samples, raters)
+    ways = set(permutations([0, 0, 1, 1]))
+    best = max(np.mean([ious[sample, rater] for rater, sample in enumerate(way)]) for way in ways)
+    assert metrics.matched_iou(samples, raters) == pytest.approx(best)
+
+
+def test_the_area_under_dice_is_the_trapezoids_over_their_width() -> None:
+    rows = np.array([[0.5, 0.7, 0.9], [0.0, 1.0, 0.0]])
+    assert metrics.area_under_dice(rows) == pytest.approx([0.7, 0.5])
+    assert metrics.area_under_dice(rows) * 2 == pytest.approx(integrate.trapezoid(rows, axis=1))
+    assert metrics.area_under_dice(rows[:, :1]) == pytest.approx([0.5, 0.0])
 
 
 @given(

@@ -58,7 +58,15 @@ def test_the_report_holds_the_figures_of_the_results(a_report: tuple) -> None:
     assert f"{model['dice']['6']:.4f} [{low:.3f}, {high:.3f}]" in text
     assert f"{100 * model['gain']['1-2']:+.2f}" in text
     assert f"{model['noi']['0.80']:.2f}" in text
-    figures = " | ".join(f"{model[name]:.4f}" for name in ("ged", "ged_drawn", "d_max", "ece"))
+    approve = model["users"]["approve"]
+    assert (
+        f"| toy, approve | {approve['dice']['6']:.4f} | {approve['against_always_pick']['dice']['6']:+.4f} "
+        in text
+    )
+    assert f" | {approve['auc']:.4f} | {approve['surface_dice']['1']:.3f} | " in text
+    assert "within 1 mm, or 2 pixels" in text
+    names = ("ged", "ged_drawn", "d_max", "ece", "ged_16", "hm_iou_16", "d_max_16")
+    figures = " | ".join(f"{model[name]:.4f}" for name in names)
     assert f"| {figures} |" in text
     assert "toy - still" in text
     assert "spasegment evaluate --dataset toys" in text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from SPASegmentLib.research.evaluation.records import CaseRecord
@@ -19,6 +21,9 @@ def a_record(case: str, dice: list[float], best: list[float], patient: str = "")
         picks=[1] * (len(best) - 1),
         ged=0.2,
         d_max=0.9,
+        ged_16=0.25,
+        hm_iou_16=0.6,
+        d_max_16=0.85,
         calibration=[[10.0, 4.0, 3.0], [10.0, 9.0, 9.0]],
         seconds=[1.0, 0.2, 0.4],
     )
@@ -68,6 +73,8 @@ def test_candidates_uncertainty_and_seconds() -> None:
     assert found["best_candidate_gain"] == {"1": 0.25, "2": 0.0, "3": 0.0}
     assert found["candidates_shown"] == {"1": 2.0, "2": 2.0, "3": 2.0}
     assert (found["ged"], found["d_max"]) == (0.2, 0.9)
+    assert (found["ged_16"], found["hm_iou_16"], found["d_max_16"]) == (0.25, 0.6, 0.85)
+    assert found["ged_drawn"] is None
     assert found["ece"] == pytest.approx(0.05)
     assert (found["seconds_per_click"], found["seconds_per_pick"]) == (1.0, 0.3)
 
@@ -92,6 +99,44 @@ def test_two_models_are_compared_on_the_cases_both_have() -> None:
     assert found["dice"] == {"1": 0.05, "2": 0.2}
     assert found["interval"] == {"1": [0.0, 0.1], "2": [0.2, 0.2]}
     assert paired_difference(first, [], user="always-pick", resamples=10)["cases"] == 0
+
+
+def test_the_area_under_dice_and_surface_dice_by_hand() -> None:
+    rows = [replace(UP, surface=[0.2, 0.4, 0.6]), replace(STOPS, surface=[0.4, 0.8, 1.0])]
+    found = figures(*rows)["users"]
+    assert found["always-pick"]["auc"] == pytest.approx((0.6 + (0.7 + 0.85) / 2) / 2)
+    assert found["always-pick"]["surface_dice"] == {"1": 0.3, "2": 0.6, "3": 0.8}
+    assert found["always-pick"]["surface_interval"]["3"] == [0.6, 1.0]
+    assert found["approve"]["surface_dice"] == {"1": 0.3, "2": 0.6, "3": 0.7}
+    assert figures(UP, STOPS)["surface_dice"] is None
+
+
+def test_a_user_is_compared_with_the_one_who_always_picks_the_best() -> None:
+    worse = {"noisy": {"dice": [0.5, 0.4, 0.6], "surface": [0.1] * 3, "picks": 2}}
+    rows = [replace(UP, users=worse), replace(STOPS, users={"noisy": {**worse["noisy"], "dice": STOPS.dice}})]
+    users = ("always-pick", "noisy")
+    found = summarise(rows, users=users, headline="always-pick", thresholds=(0.6,), resamples=200)["users"]
+    assert "against_always_pick" not in found["always-pick"]
+    assert found["noisy"]["against_always_pick"]["dice"] == {"1": 0.0, "2": -0.1, "3": -0.05}
+    assert found["noisy"]["against_always_pick"]["interval"]["2"] == [-0.2, 0.0]
+    other = summarise(rows, users=("noisy",), headline="noisy", thresholds=(0.6,), resamples=50)["users"]
+    assert "against_always_pick" not in other["noisy"]
+
+
+def test_models_are_compared_for_every_user_and_by_the_area_too() -> None:
+    better, worse = (
+        [replace(row, users={"noisy": {"dice": [0.5] * 3, "surface": [0.5] * 3, "picks": 2}})]
+        for row in (UP, STOPS)
+    )
+    worse = [replace(worse[0], case="up")]
+    found = paired_difference(
+        better, worse, user="always-pick", resamples=50, users=("always-pick", "approve", "noisy")
+    )
+    assert found["dice"] == {"1": 0.0, "2": -0.3, "3": -0.1}
+    assert found["auc"] == pytest.approx(-0.175)
+    assert list(found["users"]) == ["approve", "noisy"]
+    assert found["users"]["approve"]["dice"]["3"] == -0.2
+    assert found["users"]["noisy"]["dice"] == {"1": 0.0, "2": 0.0, "3": 0.0}
 
 
 def test_optic_cups_have_their_own_thresholds() -> None:

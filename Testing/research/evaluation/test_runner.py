@@ -133,6 +133,22 @@ def test_a_larger_limit_goes_on_where_the_smaller_one_ended(tmp_path: Path) -> N
     assert len(trace.read_text().split()) == 5
 
 
+def test_every_model_is_compared_with_the_one_that_is_named(two_models: dict, tmp_path: Path) -> None:
+    three = {**two_models, "still": toy("still", candidates=0)}
+    plain, named = (
+        evaluate(three, ToyDataset(4), replace(QUICK, against=name), out=tmp_path).summary["paired"]
+        for name in (None, "narrow")
+    )
+    assert [(pair["first"], pair["second"]) for pair in plain] == [("toy", "narrow"), ("toy", "still")]
+    assert [(pair["first"], pair["second"]) for pair in named] == [("toy", "narrow"), ("still", "narrow")]
+    assert named[0] == plain[0]
+    assert list(named[1]["users"]) == ["approve"]
+    with pytest.raises(
+        SPASegmentError, match=r"no model 'rival' in this run to compare with; .* toy, narrow"
+    ):
+        evaluate(two_models, ToyDataset(4), replace(QUICK, against="rival"))
+
+
 def test_what_is_done_is_not_done_again(two_models: dict, tmp_path: Path) -> None:
     trace = tmp_path / "read.txt"
     first = evaluate(two_models, ToyDataset(trace=trace), QUICK, out=tmp_path / "out")

@@ -17,9 +17,10 @@ from SPASegmentLib.profiles.summary import tendency
 from SPASegmentLib.research.evaluation import Options, transfer
 from SPASegmentLib.research.evaluation.disk_profiles import DiskProfiles
 from SPASegmentLib.research.evaluation.interaction import interact
-from SPASegmentLib.research.evaluation.protocol import draw
+from SPASegmentLib.research.evaluation.metrics import dice
+from SPASegmentLib.research.evaluation.protocol import TargetRule, draw
 from SPASegmentLib.research.evaluation.sequences import TransferOptions, default_users, plan_sequences
-from SPASegmentLib.research.evaluation.transfer import run_transfer
+from SPASegmentLib.research.evaluation.transfer import LEVELS, run_transfer
 
 QUICK = Options(resamples=200)
 SHORT = TransferOptions(warm=4, length=12)
@@ -67,6 +68,42 @@ def test_a_profile_taught_on_other_images_is_not_taught_by_those_it_is_judged_on
     assert record.judged == [False] * 5 + [True] * 6
     assert record.taught == [0, 1, 2, 3, 4] + [5] * 6
     assert sorted(record.cases[5:]) == sorted(test.case_ids())
+
+
+def test_the_patients_a_profile_is_taught_on_are_kept_apart_from_those_it_is_judged_on() -> None:
+    dataset = ToyDataset(20, names=PEOPLE)
+    apart = TransferOptions(("raters:Di",), warm=4, apart=True)
+    found = run_transfer({"toy": toy()}, dataset, QUICK, apart)
+    [record] = found.records["toy"]
+    assert record.judged == [False] * 4 + [True] * 12  # two cases of each of ten patients
+    assert record.taught == [0, 1, 2, 3] + [4] * 12
+    taught, judged = set(record.patients[:4]), set(record.patients[4:])
+    assert len(taught) == 4 and len(judged) == 6 and not taught & judged
+    figures = found.summary["models"]["toy"]["users"]["raters:Di"]
+    assert figures["cases"] == 12 and figures["dice_difference"] > 0.02
+    assert found.summary["apart"] is True
+    with pytest.raises(SPASegmentError, match="after 10 cases of different patients"):
+        run_transfer({"toy": toy()}, dataset, QUICK, replace(apart, warm=10))
+
+
+def test_an_own_level_is_the_best_of_all_in_hindsight_and_each_cases_is_better_still() -> None:
+    dataset = ToyDataset(12, names=PEOPLE)
+    users = TransferOptions(("raters:Ann", "raters:Di"), warm=2, apart=True)
+    found = run_transfer({"toy": toy()}, dataset, QUICK, users)
+    both = found.summary["models"]["toy"]["all"]["own_level"]
+    assert both["levels"]["raters:Ann"] > 0.5 > both["levels"]["raters:Di"]  # smallest and largest masks
+    assert both["best_of_each"] > both["dice_difference"] > 0.02
+    [ann, di] = found.records["toy"]
+    told = found.summary["models"]["toy"]["users"]["raters:Di"]["own_level"]
+    at = LEVELS.index(told["levels"]["raters:Di"])
+    gains = [row[at] - row[LEVELS.index(0.5)] for row in di.level_dice[2:]]
+    assert told["dice_difference"] == pytest.approx(np.mean(gains), abs=1e-6)
+    case = dataset[dataset.case_ids().index(di.cases[0])]
+    wanted = draw(case, 0, TargetRule.parse("raters:Di"))
+    assert wanted is not None
+    first = interact(ToyEngine(), case, wanted, iterations=1).proposals[0]
+    assert di.level_dice[0][3] == pytest.approx(dice(first.probability >= LEVELS[3], wanted.target))
+    assert len(ann.level_dice) == len(ann.cases)
 
 
 def test_no_sequence_shows_two_cases_of_a_patient_and_every_case_comes_at_most_once() -> None:

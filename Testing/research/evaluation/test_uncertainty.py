@@ -15,6 +15,7 @@ from SPASegmentLib.research.evaluation.interaction import (
     interact,
     sample_masks,
     spread_against_raters,
+    spread_of_few,
 )
 from SPASegmentLib.research.evaluation.metrics import dice
 from SPASegmentLib.research.evaluation.protocol import draw
@@ -86,6 +87,28 @@ def test_samples_that_are_the_raters_masks_have_no_distance_and_match_fully() ->
     ged, d_max, _ = spread_against_raters(replace(proposal, feedback=perfect), case.masks, case.spacing)
     assert ged == pytest.approx(0)
     assert d_max == pytest.approx(1)
+
+
+def test_sixteen_samples_are_drawn_without_replacement_and_measured_like_all() -> None:
+    case = ToyDataset()[2]
+    drawn = draw(case, 0)
+    assert drawn is not None
+    proposal = interact(ToyEngine(), case, drawn, iterations=1, n_samples=48).proposals[0]
+    samples = np.repeat(case.masks, 4, axis=0).astype(np.uint8) * 255
+    perfect = replace(proposal, feedback=replace(proposal.feedback, samples=samples))
+    few = spread_of_few(perfect, case.masks, case.spacing, np.random.default_rng(0))
+    assert few == pytest.approx((0, 1, 1))
+    thrice = np.concatenate([samples, samples, samples])
+    many = replace(proposal, feedback=replace(proposal.feedback, samples=thrice))
+    first, again, other = (
+        spread_of_few(many, case.masks, case.spacing, np.random.default_rng(seed)) for seed in (0, 0, 1)
+    )
+    assert first == again != other
+    assert first[0] > 0 and first[1] < 1 and first[2] == 1
+    eight = replace(perfect, feedback=replace(perfect.feedback, samples=samples[::2]))
+    assert spread_of_few(eight, case.masks, case.spacing, np.random.default_rng(0)) == pytest.approx(
+        (0, 1, 1)
+    )
 
 
 def test_calibration_looks_only_inside_the_region() -> None:

@@ -17,7 +17,8 @@ from SPASegmentLib.inference.messages import CancelToken, Feedback, ModelInfo, P
 from SPASegmentLib.research.datasets.object_cases import ObjectCase, ObjectCases, open_objects
 from SPASegmentLib.research.evaluation.metrics import dice
 from SPASegmentLib.research.evaluation.object_users import ObjectUser, interpolated
-from SPASegmentLib.research.evaluation.whole_object import end_error, evaluate_objects, surface_dice
+from SPASegmentLib.research.evaluation.surfaces import surface_dice
+from SPASegmentLib.research.evaluation.whole_object import end_error, evaluate_objects
 
 SIZE = 64
 ROWS, COLS = np.mgrid[:SIZE, :SIZE]

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from SPASegmentLib.imaging.atomic import atomic_file
 from SPASegmentLib.network.checkpoint import read_header
-from SPASegmentLib.research.evaluation.tables import FigureTable
+from SPASegmentLib.research.evaluation.figure_table import FigureTable
 from SPASegmentLib.research.systems.wong.discs import HELD_OUT, Pairs, WongOptions, make_discs
 from SPASegmentLib.research.systems.wong.measure import Figures, fixed_pairs, inputs_of, measure
 from SPASegmentLib.research.systems.wong.network import WongNetwork, latent_shape
