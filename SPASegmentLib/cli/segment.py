@@ -221,7 +221,7 @@ def segment(
     )
     places = [opened.point(**{name: at}, positive=positive) for positive, name, at in given]
     taught = _load_profile(profile, engine.model, model)
-    for line in _introduction(opened, engine.model, taught):
+    for line in _introduction(opened, engine.model, taught, start):
         screen.print(line)
     warned = [*opened.image.warnings, *_doubts(taught, opened)]
     warn(warned)
@@ -298,7 +298,9 @@ def _started(
     )
 
 
-def _introduction(opened: OpenedSlice, model: ModelInfo, profile: Profile | None) -> list[str]:
+def _introduction(
+    opened: OpenedSlice, model: ModelInfo, profile: Profile | None, start: Start | None
+) -> list[str]:
     height, width = opened.image.shape
     row, col = opened.image.spacing
     (i, j, k), (r, a, s) = opened.ijk, opened.ras
@@ -311,6 +313,8 @@ def _introduction(opened: OpenedSlice, model: ModelInfo, profile: Profile | None
     ]
     if profile is not None:
         lines.append(f'Profile "{profile.name}" ({count_of(profile.n_images, "image")})')
+    if start is not None:
+        lines[1] = f'Goes on from "{start.segment.name}" in {start.path}'
     return lines
 
 

@@ -114,6 +114,7 @@ def _made(masks: np.ndarray, segments: Sequence[Segment], volume: Volume, *, lab
         content_description="Segmentation of one or more structures",
         transfer_syntax_uid=ExplicitVRLittleEndian,
         series_description=f"{_MAKER} segmentation",
+        specific_character_set="ISO_IR 192",  # UTF-8, whatever the images are in
     )
     _name_references(made, names)
     return made

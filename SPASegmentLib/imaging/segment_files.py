@@ -53,17 +53,24 @@ def read_segments(path: str | Path, volume: Volume) -> list[Segment]:
         own = {
             name: keys.get(f"Segment{number}_{name}", "") for name in ("Name", "LabelValue", "Layer", "Tags")
         }
-        layer = layers[int(own["Layer"] or 0)].array
+        layer = layers[_number(path, own["Layer"], 0)].array
         entry = re.search(r"TerminologyEntry:([^|]*)", own["Tags"])
         found.append(
             Segment(
                 own["Name"] or f"Segment_{number + 1}",
-                placed(layer == int(own["LabelValue"] or 1)),
+                placed(layer == _number(path, own["LabelValue"], 1)),
                 (parse_entry(entry[1]) if entry else None) or TISSUE,
                 _colour(keys.get(f"Segment{number}_Color", "")),
             )
         )
     return found
+
+
+def _number(path: Path, text: str, default: int) -> int:
+    """The number in a header's key. Raises InputError where it is none."""
+    if text and not text.isdigit():
+        raise damaged(path, "NRRD")
+    return int(text or default)
 
 
 def _values(path: Path, labels: Volume) -> np.ndarray:
@@ -77,7 +84,8 @@ def _values(path: Path, labels: Volume) -> np.ndarray:
 def _layers(path: Path, keys: dict[str, str]) -> list[Volume]:
     """The labelmaps of a file: one, or where its segments overlap several."""
     last = max(
-        (int(text or 0) for key, text in keys.items() if re.fullmatch(r"Segment\d+_Layer", key)), default=0
+        (_number(path, text, 0) for key, text in keys.items() if re.fullmatch(r"Segment\d+_Layer", key)),
+        default=0,
     )
     if not last:
         return [read_volume(path, OWN)]

@@ -43,6 +43,8 @@ def segment_index(segments: Sequence[Segment], wanted: str | None, where: object
 
     Raises InputError with one sentence that lists the names where it is none of them.
     """
+    if not segments:
+        raise InputError(f"{where} is empty; it holds no segment.")
     names = [one.name for one in segments]
     listed = ", ".join(f"{number} = {name}" for number, name in enumerate(names, start=1))
     if wanted is None:
