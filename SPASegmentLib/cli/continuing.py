@@ -31,26 +31,17 @@ class Start:
         """The one that is gone on with."""
         return self.segments[self.index]
 
-    def seed(self, volume: Volume, orientation: str) -> tuple[float, float, float]:
-        """(i, j, k) of a voxel of the segment, on the slice that has most of it."""
-        axis = orientation_axis(volume, orientation)
-        counts = self.segment.mask.sum(axis=tuple(a for a in range(3) if a != axis))
-        at = np.argwhere(self.segment.mask)
-        at = at[at[:, axis] == counts.argmax()]
-        k, j, i = (float(value) for value in at[len(at) // 2])
-        return (i, j, k)
-
     def on_slice(self, opened: OpenedSlice) -> np.ndarray:
         """(H, W) bool as the slice is shown. Raises SeedError where the segment is not on that slice."""
-        axis, index = opened.plane.axis or 0, opened.plane.index or 0
-        mask = self.segment.mask.take(index, axis=axis)
+        mask = slice_of(self.segment.mask, opened)
         if not mask.any():
+            axis = opened.plane.axis or 0
             others = np.flatnonzero(self.segment.mask.any(axis=tuple(a for a in range(3) if a != axis)))
             raise SeedError(
-                f'"{self.segment.name}" has nothing on slice {index} to go on from; it lies on slices '
-                f"{others[0]} to {others[-1]}."
+                f'"{self.segment.name}" has nothing on slice {opened.plane.index} to go on from; it lies on '
+                f"slices {others[0]} to {others[-1]}."
             )
-        return np.ascontiguousarray(to_display(mask, opened.plane))
+        return mask
 
     def with_slice(self, opened: OpenedSlice, mask: np.ndarray) -> np.ndarray:
         """(K, J, I) bool: the segment with one slice, (H, W) bool as shown, instead of what was there."""
@@ -78,6 +69,22 @@ class Start:
         takes = self.overwrite is not Overwrite.none
         others = [replace(one, mask=one.mask & ~mask) if takes else one for one in self.segments]
         return [own if at == self.index else one for at, one in enumerate(others)]
+
+
+def slice_of(mask: np.ndarray, opened: OpenedSlice) -> np.ndarray:
+    """(K, J, I) bool -> (H, W) bool on the opened slice, as it is shown."""
+    on_slice = mask.take(opened.plane.index or 0, axis=opened.plane.axis or 0)
+    return np.ascontiguousarray(to_display(on_slice, opened.plane))
+
+
+def most_seen_voxel(mask: np.ndarray, volume: Volume, orientation: str) -> tuple[float, float, float]:
+    """(i, j, k) of a voxel of a (K, J, I) mask that is not empty, on the slice with most of it."""
+    axis = orientation_axis(volume, orientation)
+    counts = mask.sum(axis=tuple(a for a in range(3) if a != axis))
+    at = np.argwhere(mask)
+    at = at[at[:, axis] == counts.argmax()]
+    k, j, i = (float(value) for value in at[len(at) // 2])
+    return (i, j, k)
 
 
 def open_start(text: str, volume: Volume, overwrite: Overwrite) -> Start:

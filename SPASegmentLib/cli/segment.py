@@ -11,10 +11,12 @@ import typer
 from typer.core import TyperCommand
 
 from SPASegmentLib.cli.segment_options import (
+    BoxOption,
     ContinueOption,
     NameOption,
     Overwrite,
     OverwriteOption,
+    ScribbleOption,
     SegType,
     SegTypeOption,
     StructureOption,
@@ -33,7 +35,6 @@ from SPASegmentLib.cli.shared import (
     check_outputs,
     console,
     joined_points,
-    one_seed,
     open_model,
     triple_of,
     warn,
@@ -71,6 +72,8 @@ def segment(
     ],
     seed_ras: SeedRas = None,
     seed_ijk: SeedIjk = None,
+    box: BoxOption = None,
+    scribble: ScribbleOption = None,
     orientation: Annotated[Orientation, typer.Option(help="The slice through the seed.")] = Orientation.axial,
     window: Annotated[
         tuple[float, float] | None,
@@ -170,8 +173,6 @@ def segment(
 
     spasegment segment chest.nrrd --continue nodule.seg.nrrd --picks 1 --out better.seg.nrrd
     """
-    has_seed = continued is None or seed_ras is not None or seed_ijk is not None
-    seed = one_seed(seed_ras, seed_ijk) if has_seed else None
     given = [
         (positive, name, triple_of(text))
         for positive, name, texts in (
@@ -180,6 +181,7 @@ def segment(
         )
         for text in texts or []
     ]
+    from SPASegmentLib.cli.beginning import beginning_of
     from SPASegmentLib.cli.dialogue import Dialogue, parse_picks
     from SPASegmentLib.cli.report_folder import ReportFolder
     from SPASegmentLib.cli.result_file import DICOM, result_file
@@ -188,8 +190,7 @@ def segment(
 
     if anchor and not whole_object:
         raise typer.BadParameter("--anchor says what a slice of a whole object is like; add --whole-object.")
-    if overwrite is not Overwrite.none and continued is None:
-        raise typer.BadParameter("--overwrite says what the other segments of a file lose; add --continue.")
+    beginning = beginning_of(seed_ras, seed_ijk, box, scribble, continued, overwrite)
     anchors = [parse_anchor(text) for text in anchor or []]
     result = result_file(out, segment_name, structure, seg_type)
     answers = None if picks is None else parse_picks(picks)
@@ -198,42 +199,31 @@ def segment(
     is_asked = answers is None and is_terminal()
     ask_to_overwrite((out, json), force=force)
 
-    from SPASegmentLib.cli.continuing import open_start
     from SPASegmentLib.imaging.files import read_volume
     from SPASegmentLib.imaging.headers import OWN
-    from SPASegmentLib.imaging.slicing import cut_slice
     from SPASegmentLib.inference.continuing import MaskFirst
 
     with screen.status("Loading the model..."):
         engine = open_model(model, device.value, server)
     read = read_volume(volume, OWN, wanted_of(screen, series, time, resample))
     result.check(read)
-    start = None if continued is None else open_start(continued, read, overwrite)
-    if start is not None and seed is None:
-        seed = one_seed(None, start.seed(read, orientation.value))
-    assert seed is not None
-    opened = cut_slice(
-        read,
-        **seed,
-        orientation=orientation.value,
-        window=window,
-        model_window=engine.model.window,
-    )
-    places = [opened.point(**{name: at}, positive=positive) for positive, name, at in given]
+    begun = beginning.open(read, orientation.value, window, engine.model.window)
+    opened, start = begun.opened, begun.start
+    places = [*begun.points]
+    places += [opened.point(**{name: at}, positive=positive) for positive, name, at in given]
     taught = _load_profile(profile, engine.model, model)
     for line in _introduction(opened, engine.model, taught, start):
         screen.print(line)
     warned = [*opened.image.warnings, *_doubts(taught, opened)]
     warn(warned)
-    given_mask = None if start is None else start.on_slice(opened)
     learns = learn and (is_asked or answers is not None)
-    session = _started(opened, engine.model, taught, seed_value, learns, given_mask)
+    session = _started(opened, engine.model, taught, seed_value, learns, begun.mask)
     with ExitStack() as stack:
         folder = report
         if folder is None and is_asked:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="spasegment-")))
         pictures: ReportFolder[Session] = ReportFolder(folder, f"model {engine.model.name}")
-        asked = engine if given_mask is None else MaskFirst(engine, given_mask)
+        asked = engine if begun.mask is None else MaskFirst(engine, begun.mask)
         dialogue = Dialogue(asked, screen, pictures, ask=is_asked, place=opened.point)
         session = dialogue.run(session, [*places, *(answers or [])])
         found = None

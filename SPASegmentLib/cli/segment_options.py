@@ -3,9 +3,28 @@
 from __future__ import annotations
 
 from enum import Enum
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+BoxOption = Annotated[
+    str | None,
+    typer.Option(
+        "--box",
+        metavar="I,J,K,I,J,K",
+        help="Instead of a seed: two opposite corners, in voxels, of a box around the object on one slice.",
+    ),
+]
+ScribbleOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--scribble",
+        metavar="FILE",
+        help="A rough drawing on the volume's voxels: label 1, or the first segment, lies in the object, "
+        "label 2 outside it. Up to 6 points of each are taken.",
+    ),
+]
 
 
 class SegType(str, Enum):

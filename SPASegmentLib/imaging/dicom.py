@@ -91,8 +91,8 @@ def _read(
         )
     middle = grid.frames[len(grid.frames) // 2]
     kept = grid.frames if grid.shifts is None else []
-    frames = tuple(DicomFrame(one.path, one.index, one.position) for one in kept)
-    return array, matrix, middle.modality, middle.window, tuple(warnings), frames
+    slices = tuple(DicomFrame(one.path, one.index, one.position) for one in kept)
+    return array, matrix, middle.modality, middle.window, tuple(warnings), slices
 
 
 def _chosen(where: Path, volumes: list[list[Frame]], wanted: Wanted) -> tuple[list[Frame], list[str]]:

@@ -210,11 +210,15 @@ def _may_change(array: np.ndarray) -> bool:
 
 @dataclass(frozen=True)
 class PointPrompt:
-    """A point the user placed, in slice pixels: (row, col), pixel centres at integers."""
+    """A point the user placed, in slice pixels: (row, col), pixel centres at integers.
+
+    size_mm: of the longer side of the box the object fills around it, where the user drew one.
+    """
 
     row: float
     col: float
     positive: bool = True
+    size_mm: float | None = None
 
 
 @dataclass(frozen=True)

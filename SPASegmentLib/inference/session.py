@@ -139,7 +139,7 @@ class Session:
         if seed is None:
             return session
         point = seed if isinstance(seed, PointPrompt) else PointPrompt(*seed)
-        return session.add_point(point.row, point.col, positive=point.positive)
+        return session.add_point(point.row, point.col, positive=point.positive, size_mm=point.size_mm)
 
     # What is the case
 
@@ -236,8 +236,10 @@ class Session:
 
     # What the user does
 
-    def add_point(self, row: float, col: float, *, positive: bool = True) -> Self:
-        """Place the seed, or a further point; (row, col) in slice pixels.
+    def add_point(
+        self, row: float, col: float, *, positive: bool = True, size_mm: float | None = None
+    ) -> Self:
+        """Place the seed, or a further point; (row, col) in slice pixels. size_mm: see `PointPrompt`.
 
         Raises SeedError outside the slice or for a negative first point, StepError when finished.
         """
@@ -249,7 +251,7 @@ class Session:
             )
         if not positive and not self.points:
             raise SeedError("The first point marks the object; place a positive point first.")
-        return self._with(Step("point", point=PointPrompt(float(row), float(col), bool(positive))))
+        return self._with(Step("point", point=PointPrompt(float(row), float(col), bool(positive), size_mm)))
 
     def pick(self, candidate: int) -> Self:
         """Pick a candidate (index from 0): a new proposal follows. Raises StepError where there is none."""

@@ -33,6 +33,7 @@ class PointRecord(_LogRecord):
     row: float = Field(allow_inf_nan=False)
     col: float = Field(allow_inf_nan=False)
     positive: bool
+    size_mm: float | None = Field(None, gt=0, allow_inf_nan=False)
     proposal: str | None = None
 
 
@@ -141,7 +142,7 @@ def _replay_steps(
 def _apply(session: Session, record: StepRecord) -> Session:
     """The step of a record, done."""
     if isinstance(record, PointRecord):
-        return session.add_point(record.row, record.col, positive=record.positive)
+        return session.add_point(record.row, record.col, positive=record.positive, size_mm=record.size_mm)
     if isinstance(record, PickRecord):
         return session.pick(record.candidate) if record.kind == "pick" else session.take(record.candidate)
     return session.none_of_these() if record.kind == "none" else session.approve()
@@ -152,7 +153,13 @@ def _record(done: Done) -> StepRecord:
     proposal = _digest(done.proposal)
     if step.point is not None:
         point = step.point
-        return PointRecord(row=point.row, col=point.col, positive=point.positive, proposal=proposal)
+        return PointRecord(
+            row=point.row,
+            col=point.col,
+            positive=point.positive,
+            size_mm=point.size_mm,
+            proposal=proposal,
+        )
     if step.kind == "pick" or step.kind == "take":
         return PickRecord(kind=step.kind, candidate=step.candidate or 0, proposal=proposal)
     if step.kind == "none" or step.kind == "approve":
