@@ -57,7 +57,8 @@ def evaluate(
         list[str] | None,
         typer.Option(
             help="User model; may be repeated: always-pick, approve (default: both), correct (a point per "
-            "iteration), mixed (a pick or a point). The last two see the target."
+            "iteration), mixed (a pick or a point), box or scribble (instead of the click). All but the "
+            "first two see the target."
         ),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,

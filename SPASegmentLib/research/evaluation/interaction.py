@@ -17,6 +17,7 @@ from SPASegmentLib.inference.messages import Answered, Engine, Proposal
 from SPASegmentLib.inference.session import Session
 from SPASegmentLib.research.datasets.case import Case
 from SPASegmentLib.research.evaluation.corrections import correct
+from SPASegmentLib.research.evaluation.drawing import draw_and_pick
 from SPASegmentLib.research.evaluation.metrics import (
     calibration_counts,
     dice_of_each,
@@ -24,7 +25,7 @@ from SPASegmentLib.research.evaluation.metrics import (
     maximum_dice_match,
     pairwise_dice,
 )
-from SPASegmentLib.research.evaluation.protocol import ITERATIONS, Draw, approves, pick
+from SPASegmentLib.research.evaluation.protocol import DRAWING, ITERATIONS, Draw, approves, pick
 from SPASegmentLib.research.evaluation.records import CaseRecord, pack_mask
 from SPASegmentLib.research.evaluation.results import dice_with_the_others
 
@@ -249,7 +250,8 @@ def _add_other_users(
     if first is None:
         return
     for user in sighted:
-        found = correct(engine, first, draw.target, user=user, iterations=iterations)
+        go_on = draw_and_pick if user in DRAWING else correct
+        found = go_on(engine, first, draw.target, user=user, iterations=iterations)
         record.sighted[user] = {**asdict(found), "dice": _rounded(found.dice)}
     if not draw.others or isinstance(engine, OracleEngine):
         return
