@@ -201,7 +201,6 @@ def segment(
 
     from SPASegmentLib.imaging.files import read_volume
     from SPASegmentLib.imaging.headers import OWN
-    from SPASegmentLib.inference.continuing import MaskFirst
 
     with screen.status("Loading the model..."):
         engine = open_model(model, device.value, server)
@@ -223,8 +222,7 @@ def segment(
         if folder is None and is_asked:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="spasegment-")))
         pictures: ReportFolder[Session] = ReportFolder(folder, f"model {engine.model.name}")
-        asked = engine if begun.mask is None else MaskFirst(engine, begun.mask)
-        dialogue = Dialogue(asked, screen, pictures, ask=is_asked, place=opened.point)
+        dialogue = Dialogue(engine, screen, pictures, ask=is_asked, place=opened.point)
         session = dialogue.run(session, [*places, *(answers or [])])
         found = None
         if whole_object:
@@ -285,6 +283,7 @@ def _started(
         learn=learn,
         random_seed=seed_value,
         carried=None if given is None else Carried(given.astype(np.float32)),
+        goes_on=given is not None,
     )
 
 

@@ -8,30 +8,7 @@ import numpy as np
 
 from SPASegmentLib.imaging import zoom
 from SPASegmentLib.inference.describe import describe_all
-from SPASegmentLib.inference.messages import CancelToken, Engine, ModelInfo, Proposal, ProposalRequest
-
-
-class MaskFirst:
-    """An engine that recommends a mask until the user says otherwise by a point, a pick or none of these.
-
-    The session begins with the mask as the one carried over, so the model looks at its region.
-    """
-
-    def __init__(self, engine: Engine, mask: np.ndarray) -> None:
-        """mask: (H, W) bool on the slice, not empty."""
-        self._engine, self._mask = engine, mask
-
-    @property
-    def model(self) -> ModelInfo:
-        """The model that answers."""
-        return self._engine.model
-
-    def propose(self, request: ProposalRequest, cancel: CancelToken | None = None) -> Proposal:
-        """See `Engine.propose`."""
-        proposal = self._engine.propose(request, cancel)
-        if request.answered or request.placed:
-            return proposal
-        return recommending(proposal, self._mask, request.image.spacing)
+from SPASegmentLib.inference.messages import Proposal
 
 
 def recommending(proposal: Proposal, mask: np.ndarray, spacing: tuple[float, float]) -> Proposal:

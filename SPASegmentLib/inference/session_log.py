@@ -64,7 +64,7 @@ class ModelRecord(_LogRecord):
 
 class SessionLog(_LogRecord):
     """A whole interaction. image: content hash of the slice (its pixels are not kept). carried: the outline
-    it began from, compressed bits in base 64, or None."""
+    it began from, compressed bits in base 64, or None. goes_on: whether that is the slice's own."""
 
     format: Literal["spasegment-session"] = "spasegment-session"
     version: Literal[1] = 1
@@ -76,6 +76,7 @@ class SessionLog(_LogRecord):
     n_samples: int | None
     log_prior: tuple[float, ...] | None
     carried: str | None = None
+    goes_on: bool = False
     steps: tuple[StepRecord, ...]
     undone: tuple[StepRecord, ...] = ()
     pending: StepRecord | None = None
@@ -93,6 +94,7 @@ def log_of(session: Session) -> SessionLog:
         n_samples=session.n_samples,
         log_prior=None if prior is None else tuple(float(v) for v in prior),
         carried=None if session.carried is None else _packed(session.carried.mask),
+        goes_on=session.goes_on,
         steps=tuple(_record(done) for done in session.done),
         undone=tuple(_record(done) for done in session.undone),
         pending=_record(Done(session.pending, None)) if session.pending else None,
@@ -121,7 +123,8 @@ def replay(log: SessionLog, image: SliceImage, engine: Engine, cancel: CancelTok
         n_samples=log.n_samples,
     )
     if log.carried is not None:
-        session = replace(session, carried=Carried(_unpacked(log.carried, image.shape)))
+        carried = Carried(_unpacked(log.carried, image.shape))
+        session = replace(session, carried=carried, goes_on=log.goes_on)
     session = _replay_steps(session, log.steps, engine, cancel)
     session = _replay_steps(session, reversed(log.undone), engine, cancel)
     for _ in log.undone:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from SPASegmentLib.imaging.types import SliceImage
-from SPASegmentLib.inference.continuing import MaskFirst
 from SPASegmentLib.inference.local import load_engine
 from SPASegmentLib.inference.messages import Carried
 from SPASegmentLib.inference.session import Session
+from SPASegmentLib.inference.session_log import SessionLog, log_of, replay
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +32,8 @@ def mask() -> np.ndarray:
 
 @pytest.fixture
 def begun(engine, image, mask) -> Session:
-    session = Session.start(image, engine.model, carried=Carried(mask.astype(np.float32)))
-    return session.advance(MaskFirst(engine, mask))
+    session = Session.start(image, engine.model, carried=Carried(mask.astype(np.float32)), goes_on=True)
+    return session.advance(engine)
 
 
 def test_the_mask_is_recommended_and_approved_as_it_is(begun, mask):
@@ -56,16 +56,35 @@ def test_a_pick_is_taken_as_preferred_to_the_mask(begun, engine, mask):
     assert drawn.shape == (region.grid, region.grid) and set(np.unique(drawn)) == {0, 255}
     cell_mm2 = (region.size_mm / region.grid) ** 2
     assert (drawn > 0).sum() * cell_mm2 == pytest.approx(mask.sum() * 0.64, rel=0.15)
-    after = begun.pick(0).advance(MaskFirst(engine, mask))
+    after = begun.pick(0).advance(engine)
     assert not np.array_equal(after.proposal.recommendation, mask)
 
 
 def test_a_point_asks_the_model_again(begun, engine, mask):
-    after = begun.add_point(30, 50).advance(MaskFirst(engine, mask))
+    after = begun.add_point(30, 50).advance(engine)
     assert after.proposal.recommendation[30, 50]
     assert not np.array_equal(after.proposal.recommendation, mask)
 
 
 def test_none_of_these_asks_the_model_again(begun, engine, mask):
-    after = begun.none_of_these().advance(MaskFirst(engine, mask))
+    after = begun.none_of_these().advance(engine)
     assert not np.array_equal(after.proposal.recommendation, mask)
+
+
+def test_undo_brings_the_mask_back(begun, engine, mask):
+    after = begun.pick(0).advance(engine).undo()
+    np.testing.assert_array_equal(after.proposal.recommendation, mask)
+
+
+def test_a_log_replays_it(begun, image, engine, mask):
+    picked = begun.pick(0).advance(engine)
+    for session in (begun, picked):
+        log = SessionLog.model_validate_json(log_of(session).model_dump_json())
+        again = replay(log, image, engine)
+        np.testing.assert_array_equal(again.proposal.recommendation, session.proposal.recommendation)
+        assert log_of(again) == log_of(session)
+
+
+def test_a_mask_of_a_neighbouring_slice_is_only_a_hint(image, engine, mask):
+    session = Session.start(image, engine.model, carried=Carried(mask.astype(np.float32))).advance(engine)
+    assert not np.array_equal(session.proposal.recommendation, mask)
