@@ -36,6 +36,7 @@ EXTRAS = {
     "pydicom": "cli",
     "nibabel": "cli",
     "matplotlib": "cli",
+    "highdicom": "dicom",
     "httpx": "client",
     "zstandard": "client",
     "PIL": "research",

@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from SPASegmentLib.cli.segment_options import (
+    BoxOption,
+    ContinueOption,
+    NameOption,
+    Overwrite,
+    OverwriteOption,
+    ScribbleOption,
+    SegType,
+    SegTypeOption,
+    StructureOption,
+)
 from SPASegmentLib.cli.shared import (
+    MASK_SUFFIXES,
     Device,
     ForceOption,
     Orientation,
@@ -23,7 +35,6 @@ from SPASegmentLib.cli.shared import (
     check_outputs,
     console,
     joined_points,
-    one_seed,
     open_model,
     triple_of,
     warn,
@@ -32,14 +43,16 @@ from SPASegmentLib.inference.config import DEFAULT_MODEL
 from SPASegmentLib.words import count_of
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from SPASegmentLib.cli.continuing import Start
     from SPASegmentLib.cli.report_folder import ReportFolder
+    from SPASegmentLib.cli.result_file import ResultFile
     from SPASegmentLib.imaging.slicing import OpenedSlice
     from SPASegmentLib.inference.messages import Engine, ModelInfo
     from SPASegmentLib.inference.object_session import ObjectSession
     from SPASegmentLib.inference.session import Session
     from SPASegmentLib.profiles.profile import Profile
-
-SEGMENT_NAME = "SPASegment"
 
 
 class SegmentCommand(TyperCommand):
@@ -59,6 +72,8 @@ def segment(
     ],
     seed_ras: SeedRas = None,
     seed_ijk: SeedIjk = None,
+    box: BoxOption = None,
+    scribble: ScribbleOption = None,
     orientation: Annotated[Orientation, typer.Option(help="The slice through the seed.")] = Orientation.axial,
     window: Annotated[
         tuple[float, float] | None,
@@ -100,8 +115,16 @@ def segment(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The mask: .seg.nrrd, .nrrd or .nii.gz.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="The mask: .seg.nrrd, .nrrd, .nii.gz, or .dcm (SEG) of a DICOM series."
+        ),
     ] = None,
+    seg_type: SegTypeOption = SegType.binary,
+    structure: StructureOption = None,
+    segment_name: NameOption = None,
+    continued: ContinueOption = None,
+    overwrite: OverwriteOption = Overwrite.none,
     report: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder for one picture per iteration.")
     ] = None,
@@ -146,8 +169,11 @@ def segment(
     spasegment segment chest.nrrd --seed-ijk 48 101 86 --picks 1 --whole-object --out nodule.seg.nrrd
 
     spasegment segment chest.nrrd --seed-ijk 48 101 86 --add-ijk 51 103 86 --remove-ijk 40 98 86
+
+    spasegment segment series --seed-ijk 48 101 86 --structure lung-nodule --out nodule.dcm
+
+    spasegment segment chest.nrrd --continue nodule.seg.nrrd --picks 1 --out better.seg.nrrd
     """
-    seed = one_seed(seed_ras, seed_ijk)
     given = [
         (positive, name, triple_of(text))
         for positive, name, texts in (
@@ -156,40 +182,42 @@ def segment(
         )
         for text in texts or []
     ]
+    from SPASegmentLib.cli.beginning import beginning_of
     from SPASegmentLib.cli.dialogue import Dialogue, parse_picks
     from SPASegmentLib.cli.report_folder import ReportFolder
+    from SPASegmentLib.cli.result_file import DICOM, result_file
     from SPASegmentLib.cli.terminal import ask_to_overwrite, is_terminal, wanted_of
     from SPASegmentLib.cli.whole_object import MONTAGE, fill_object, object_lines, parse_anchor, write_montage
 
     if anchor and not whole_object:
         raise typer.BadParameter("--anchor says what a slice of a whole object is like; add --whole-object.")
+    beginning = beginning_of(seed_ras, seed_ijk, box, scribble, continued, overwrite)
     anchors = [parse_anchor(text) for text in anchor or []]
+    result = result_file(out, segment_name, structure, seg_type)
     answers = None if picks is None else parse_picks(picks)
-    check_outputs("A mask", out, json, report, (volume,))
+    check_outputs("A mask", out, json, report, (volume,), (*MASK_SUFFIXES, DICOM))
     screen = console()
     is_asked = answers is None and is_terminal()
     ask_to_overwrite((out, json), force=force)
 
     from SPASegmentLib.imaging.files import read_volume
     from SPASegmentLib.imaging.headers import OWN
-    from SPASegmentLib.imaging.slicing import cut_slice
 
     with screen.status("Loading the model..."):
         engine = open_model(model, device.value, server)
-    opened = cut_slice(
-        read_volume(volume, OWN, wanted_of(screen, series, time, resample)),
-        **seed,
-        orientation=orientation.value,
-        window=window,
-        model_window=engine.model.window,
-    )
-    places = [opened.point(**{name: at}, positive=positive) for positive, name, at in given]
+    read = read_volume(volume, OWN, wanted_of(screen, series, time, resample))
+    result.check(read)
+    begun = beginning.open(read, orientation.value, window, engine.model.window)
+    opened, start = begun.opened, begun.start
+    places = [*begun.points]
+    places += [opened.point(**{name: at}, positive=positive) for positive, name, at in given]
     taught = _load_profile(profile, engine.model, model)
-    for line in _introduction(opened, engine.model, taught):
+    for line in _introduction(opened, engine.model, taught, start):
         screen.print(line)
     warned = [*opened.image.warnings, *_doubts(taught, opened)]
     warn(warned)
-    session = _started(opened, engine.model, taught, seed_value, learn and (is_asked or answers is not None))
+    learns = learn and (is_asked or answers is not None)
+    session = _started(opened, engine.model, taught, seed_value, learns, begun.mask)
     with ExitStack() as stack:
         folder = report
         if folder is None and is_asked:
@@ -200,7 +228,7 @@ def segment(
         found = None
         if whole_object:
             found = fill_object(engine, opened, session, anchors, screen)
-        _finish(session, opened, pictures if report else None, out, json, found)
+        _finish(session, opened, pictures if report else None, result, json, found, start)
         if found is not None and report is not None:
             write_montage(found, report / MONTAGE)
     later = [w for done in session.done if done.proposal for w in done.proposal.warnings]
@@ -235,21 +263,34 @@ def _doubts(profile: Profile | None, opened: OpenedSlice) -> list[str]:
 
 
 def _started(
-    opened: OpenedSlice, model: ModelInfo, profile: Profile | None, seed_value: int, learn: bool
+    opened: OpenedSlice,
+    model: ModelInfo,
+    profile: Profile | None,
+    seed_value: int,
+    learn: bool,
+    given: np.ndarray | None,
 ) -> Session:
+    """given: (H, W) bool that is gone on from, instead of the seed."""
+    import numpy as np
+
+    from SPASegmentLib.inference.messages import Carried
     from SPASegmentLib.inference.session import Session
 
     return Session.start(
         opened.image,
         model,
-        opened.seed,
+        opened.seed if given is None else None,
         log_prior=None if profile is None else profile.log_prior(),
         learn=learn,
         random_seed=seed_value,
+        carried=None if given is None else Carried(given.astype(np.float32)),
+        goes_on=given is not None,
     )
 
 
-def _introduction(opened: OpenedSlice, model: ModelInfo, profile: Profile | None) -> list[str]:
+def _introduction(
+    opened: OpenedSlice, model: ModelInfo, profile: Profile | None, start: Start | None
+) -> list[str]:
     height, width = opened.image.shape
     row, col = opened.image.spacing
     (i, j, k), (r, a, s) = opened.ijk, opened.ras
@@ -262,6 +303,8 @@ def _introduction(opened: OpenedSlice, model: ModelInfo, profile: Profile | None
     ]
     if profile is not None:
         lines.append(f'Profile "{profile.name}" ({count_of(profile.n_images, "image")})')
+    if start is not None:
+        lines[1] = f'Goes on from "{start.segment.name}" in {start.path}'
     return lines
 
 
@@ -269,21 +312,25 @@ def _finish(
     session: Session,
     opened: OpenedSlice,
     pictures: ReportFolder | None,
-    out: Path | None,
+    result: ResultFile,
     json: Path | None,
     found: ObjectSession | None,
+    start: Start | None,
 ) -> None:
     """Write what was asked for; the mask first."""
-    if out is not None:
-        from SPASegmentLib.imaging.masks import write_mask
-
-        about = {"SPASegment_Model": session.model.name, "SPASegment_ModelHash": session.model.hash}
-        mask = opened.on_grid(session.result().mask) if found is None else found.mask()
-        write_mask(out, mask, opened.volume, segment_name=SEGMENT_NAME, metadata=about)
+    if result.path is not None:
+        on_slice = session.result().mask
+        if found is not None:
+            mask = found.mask()
+        else:
+            mask = opened.on_grid(on_slice) if start is None else start.with_slice(opened, on_slice)
+        result.write(mask, opened.volume, session.model, start)
     if json is not None:
         from SPASegmentLib.cli.record import write_record
 
         record = _record(session, opened)
+        if start is not None:
+            record["continued"] = {"file": str(start.path), "segment": start.segment.name}
         if found is not None:
             from SPASegmentLib.cli.whole_object import object_record
 

@@ -178,16 +178,22 @@ def open_model(model: str, device: str, server: str | None, *, fall_back: bool =
 
 
 def check_outputs(
-    what: str, out: Path | None, json: Path | None, report: Path | None, given: Sequence[Path]
+    what: str,
+    out: Path | None,
+    json: Path | None,
+    report: Path | None,
+    given: Sequence[Path],
+    suffixes: Sequence[str] = MASK_SUFFIXES,
 ) -> None:
     """Refuse outputs that cannot be, before anything is computed.
 
-    what: `out` holds. given: files that are read. Raises InputError.
+    what: `out` holds. given: files that are read. suffixes: `out` may have. Raises InputError.
     """
     from SPASegmentLib.errors import InputError
 
-    if out is not None and not out.name.lower().endswith(MASK_SUFFIXES):
-        raise InputError(f"{what} cannot be written as {out.name}; choose .seg.nrrd, .nrrd or .nii.gz.")
+    if out is not None and not out.name.lower().endswith(tuple(suffixes)):
+        offered = ", ".join(one for one in suffixes if one not in (".nii.gz", ".nii"))
+        raise InputError(f"{what} cannot be written as {out.name}; choose {offered} or .nii.gz.")
     if out is not None and json is not None and out.resolve() == json.resolve():
         raise InputError(f"--out and --json both name {out}; give each a file of its own.")
     if report is not None and any(

@@ -22,12 +22,14 @@ from SPASegmentLib.imaging.dicom_headers import (
 from SPASegmentLib.imaging.dicom_pixels import frame_values
 from SPASegmentLib.imaging.headers import Limits, check_claim
 from SPASegmentLib.imaging.resampling import resample_slices
-from SPASegmentLib.imaging.types import IntensityWindow
+from SPASegmentLib.imaging.types import DicomFrame, IntensityWindow
 
 _NAMED = 3
 
-Series = tuple[np.ndarray, np.ndarray, str | None, IntensityWindow | None, tuple[str, ...]]
-"""(K, J, I[, C]) voxels, (4, 4) voxel -> RAS, modality, window, warnings."""
+Series = tuple[
+    np.ndarray, np.ndarray, str | None, IntensityWindow | None, tuple[str, ...], tuple[DicomFrame, ...]
+]
+"""(K, J, I[, C]) voxels, (4, 4) voxel -> RAS, modality, window, warnings, frames of the slices."""
 
 
 def read_dicom_folder(folder: Path, limits: Limits, wanted: Wanted) -> Series:
@@ -88,7 +90,9 @@ def _read(
             f"of {spacing} mm, and the mask lies on that grid, not on the slices of the files."
         )
     middle = grid.frames[len(grid.frames) // 2]
-    return array, matrix, middle.modality, middle.window, tuple(warnings)
+    kept = grid.frames if grid.shifts is None else []
+    slices = tuple(DicomFrame(one.path, one.index, one.position) for one in kept)
+    return array, matrix, middle.modality, middle.window, tuple(warnings), slices
 
 
 def _chosen(where: Path, volumes: list[list[Frame]], wanted: Wanted) -> tuple[list[Frame], list[str]]:

@@ -39,7 +39,7 @@ def frame_values(path: Path, header: Any, frames: list[Frame]) -> list[np.ndarra
         with warnings_off():
             if frames[0].components == 3:
                 return _colours(path, frames)
-            stored = _stored(header)
+            stored = stored_values(header)
             columns, rows = frames[0].size
             stored = stored.reshape(-1, rows, columns)
             return [_scaled(header, stored[frame.index], frame) for frame in frames]
@@ -60,7 +60,7 @@ def _colours(path: Path, frames: list[Frame]) -> list[np.ndarray]:
     return [array[frame.index] for frame in frames]
 
 
-def _stored(header: Any) -> np.ndarray:
+def stored_values(header: Any) -> np.ndarray:
     """The stored values of all frames, before any scaling."""
     syntax = header.file_meta.TransferSyntaxUID
     array = (

@@ -27,7 +27,7 @@ from SPASegmentLib.imaging.headers import (
 )
 from SPASegmentLib.imaging.nifti import are_colours, open_nifti
 from SPASegmentLib.imaging.resampling import resample_sheared
-from SPASegmentLib.imaging.types import UNSIZED, IntensityWindow, Volume
+from SPASegmentLib.imaging.types import UNSIZED, DicomFrame, IntensityWindow, Volume
 from SPASegmentLib.imaging.voxels import clean_voxels
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -197,11 +197,12 @@ def _volume(
     modality: str | None,
     window: IntensityWindow | None,
     warnings: tuple[str, ...],
+    frames: tuple[DicomFrame, ...] | None = None,
 ) -> Volume:
     """The volume, once its voxels and its geometry have been checked."""
     check_matrix(path, matrix)
     array, more = clean_voxels(path, array)
-    return Volume(array, matrix, modality, window, name, (*warnings, *more))
+    return Volume(array, matrix, modality, window, name, (*warnings, *more), frames=frames)
 
 
 def _refusal(path: Path, kind: str, reason: str) -> InputError:

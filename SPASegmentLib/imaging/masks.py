@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,15 +17,10 @@ from scipy.spatial.transform import Rotation
 
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.atomic import atomic_file
+from SPASegmentLib.imaging.segments import COLOUR, Colour, Segment
+from SPASegmentLib.imaging.terminology import TISSUE, Structure
 from SPASegmentLib.imaging.types import NiftiForms, Volume
 
-Colour = tuple[float, float, float]
-COLOUR: Colour = (0.90, 0.62, 0.0)
-TISSUE = (
-    "Segmentation category and type - 3D Slicer General Anatomy list~SCT^85756007^Tissue~SCT^85756007^Tissue"
-    "~^^~Anatomic codes - DICOM master list~^^~^^"
-)
-"""Slicer's terminology entry for a segment of no particular kind."""
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -36,13 +31,13 @@ def write_mask(
     *,
     segment_name: str = "Segment_1",
     colour: tuple[float, float, float] = COLOUR,
-    terminology: str = TISSUE,
+    structure: Structure = TISSUE,
     metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write a (K, J, I) bool mask on the volume's voxel grid; what was at `path` stays until all is written.
 
-    .seg.nrrd: a Slicer segmentation with one segment of this name, colour (RGB in [0, 1]) and terminology
-    entry. .nrrd, .nii, .nii.gz: a labelmap of 0 and 1. metadata: further keys of an NRRD header.
+    .seg.nrrd: a Slicer segmentation with one segment of this name, colour (RGB in [0, 1]) and structure.
+    .nrrd, .nii, .nii.gz: a labelmap of 0 and 1. metadata: further keys of an NRRD header.
     NRRD keeps the geometry in double precision, NIfTI in single (6e-8 of each number). The same input gives
     the same bytes. Raises InputError for a mask of another shape, an unknown suffix, or a full disk.
     """
@@ -52,7 +47,7 @@ def write_mask(
         raise InputError(f"A mask of {mask.shape} voxels does not fit a volume of {volume.shape}.")
     mask = mask if mask.dtype == bool else mask != 0
     slicer = path.name.lower().endswith(".seg.nrrd")
-    keys = _slicer_keys(mask, volume, segment_name, colour, terminology) if slicer else {}
+    keys = _slicer_keys(mask, volume, segment_name, colour, structure) if slicer else {}
     _write(path, mask, volume, {**keys, **(metadata or {})})
 
 
@@ -76,11 +71,46 @@ def write_labels(
     _write(path, labels, volume, keys)
 
 
+def write_segments(
+    path: str | Path, segments: Sequence[Segment], volume: Volume, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write segments on the volume's voxel grid as a Slicer segmentation, .seg.nrrd, as `write_mask` does.
+
+    Segments that overlap come into layers of their own, as Slicer keeps them. Raises InputError for segments
+    of another shape, another suffix, or a full disk.
+    """
+    path = Path(path)
+    if not path.name.lower().endswith(".seg.nrrd"):
+        raise InputError(f"Several segments cannot be written as {path.name}; choose .seg.nrrd.")
+    layers: list[np.ndarray] = []
+    values: list[int] = []
+    keys: dict[str, str] = {}
+    for number, one in enumerate(segments):
+        if one.mask.shape != volume.shape:
+            raise InputError(f"A mask of {one.mask.shape} voxels does not fit a volume of {volume.shape}.")
+        free = (at for at, layer in enumerate(layers) if values[at] < 255 and not layer[one.mask].any())
+        at = next(free, len(layers))
+        if at == len(layers):
+            layers.append(np.zeros(volume.shape, dtype=np.uint8))
+            values.append(0)
+        values[at] += 1
+        layers[at][one.mask] = values[at]
+        own = _slicer_keys(one.mask, volume, one.name, one.colour, one.structure)
+        own |= {"Segment0_ID": f"Segment_{number + 1}", "Segment0_LabelValue": str(values[at])}
+        own["Segment0_Layer"] = str(at)
+        keys |= {key.replace("Segment0_", f"Segment{number}_"): text for key, text in own.items()}
+    labels = layers[0] if len(layers) == 1 else np.stack(layers, axis=-1)
+    _write(path, labels, volume, {**keys, **(metadata or {})})
+
+
 def _write(path: Path, labels: np.ndarray, volume: Volume, keys: Mapping[str, str]) -> None:
-    """Write labels in the format of the suffix. keys: of an NRRD header."""
+    """Write (K, J, I) labels in the format of the suffix, or (K, J, I, layers) as NRRD.
+
+    keys: of its header.
+    """
     name = path.name.lower()
     if name.endswith(".nrrd"):
-        header = _nrrd_header(volume, keys)
+        header = _nrrd_header(volume, keys, layers=labels.shape[3] if labels.ndim == 4 else 0)
         with atomic_file(path) as file:
             file.write(header)
             _write_zipped(file, b"", labels)
@@ -107,7 +137,8 @@ def _write_zipped(file: BinaryIO, header: bytes, mask: np.ndarray) -> None:
             stream.write(plane.astype(np.uint8).tobytes())
 
 
-def _nrrd_header(volume: Volume, keys: Mapping[str, str]) -> bytes:
+def _nrrd_header(volume: Volume, keys: Mapping[str, str], *, layers: int = 0) -> bytes:
+    """layers: values per voxel, as a first axis of their own; 0 for a single one without such an axis."""
     matrix = _RAS_TO_LPS @ volume.ijk_to_ras + 0.0  # no negative zeros
     k, j, i = volume.shape
     lines = [
@@ -115,11 +146,12 @@ def _nrrd_header(volume: Volume, keys: Mapping[str, str]) -> bytes:
         "# Complete NRRD file format specification at:",
         "# http://teem.sourceforge.net/nrrd/format.html",
         "type: unsigned char",
-        "dimension: 3",
+        f"dimension: {4 if layers else 3}",
         "space: left-posterior-superior",
-        f"sizes: {i} {j} {k}",
-        "space directions: " + " ".join(_vector(matrix[:3, axis]) for axis in range(3)),
-        "kinds: domain domain domain",
+        f"sizes: {f'{layers} ' if layers else ''}{i} {j} {k}",
+        f"space directions: {'none ' if layers else ''}"
+        + " ".join(_vector(matrix[:3, axis]) for axis in range(3)),
+        f"kinds: {'list ' if layers else ''}domain domain domain",
         "encoding: gzip",
         f"space origin: {_vector(matrix[:3, 3])}",
         *(f"{_escaped(key)}:={_escaped(value)}" for key, value in sorted(keys.items())),
@@ -137,7 +169,7 @@ def _escaped(text: str) -> str:
 
 
 def _slicer_keys(
-    mask: np.ndarray, volume: Volume, name: str, colour: tuple[float, float, float], terminology: str
+    mask: np.ndarray, volume: Volume, name: str, colour: Colour, structure: Structure
 ) -> dict[str, str]:
     """The header keys of vtkMRMLSegmentationStorageNode for one binary labelmap segment.
 
@@ -155,7 +187,7 @@ def _slicer_keys(
         "Segment0_Layer": "0",
         "Segment0_Name": name,
         "Segment0_NameAutoGenerated": "0",
-        "Segment0_Tags": f"TerminologyEntry:{terminology}|",
+        "Segment0_Tags": f"TerminologyEntry:{structure.entry}|",
         "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
         "Segmentation_ConversionParameters": f"Reference image geometry|{';'.join(grid)};|&",
         "Segmentation_MasterRepresentation": "Binary labelmap",

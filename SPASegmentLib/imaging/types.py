@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -93,6 +94,15 @@ class NiftiForms:
 
 
 @dataclass(frozen=True, eq=False)
+class DicomFrame:
+    """Where a slice comes from. index: of the frame in its file, from 0. position: (3,) mm in LPS or None."""
+
+    path: Path
+    index: int
+    position: np.ndarray | None
+
+
+@dataclass(frozen=True, eq=False)
 class Volume:
     """A volume on its voxel grid.
 
@@ -102,6 +112,7 @@ class Volume:
     window: the window the file itself states (DICOM), or None.
     warnings: sentences for the user (missing spacing, NaN voxels replaced, ...).
     nifti: the positions as the NIfTI file stated them, or None.
+    frames: of a DICOM series, what each slice k was read from; () where it was resampled, None elsewhere.
     """
 
     array: np.ndarray
@@ -111,6 +122,7 @@ class Volume:
     name: str = "volume"
     warnings: tuple[str, ...] = ()
     nifti: NiftiForms | None = None
+    frames: tuple[DicomFrame, ...] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -198,11 +210,15 @@ def _may_change(array: np.ndarray) -> bool:
 
 @dataclass(frozen=True)
 class PointPrompt:
-    """A point the user placed, in slice pixels: (row, col), pixel centres at integers."""
+    """A point the user placed, in slice pixels: (row, col), pixel centres at integers.
+
+    size_mm: of the longer side of the box the object fills around it, where the user drew one.
+    """
 
     row: float
     col: float
     positive: bool = True
+    size_mm: float | None = None
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,8 @@ def check_request(request: ProposalRequest, model: ModelInfo) -> None:
     for point in request.points:
         if not (-0.5 <= point.row < height - 0.5 and -0.5 <= point.col < width - 0.5):
             raise SeedError("A point lies outside the slice; place it inside the image.")
+        if point.size_mm is not None and not 0 < point.size_mm < np.inf:
+            raise SeedError(f"A box of {point.size_mm:g} mm has no size; draw one around the object.")
     carried = request.carried
     if carried is not None and (
         carried.mask.shape != (height, width) or not 0.5 <= float(carried.mask.max()) <= 1

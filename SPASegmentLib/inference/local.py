@@ -42,6 +42,7 @@ from SPASegmentLib.inference.messages import (
 from SPASegmentLib.inference.region_search import (
     FoundRegion,
     Sight,
+    boxed_region,
     carried_region,
     find_regions,
     room_for_pick,
@@ -172,6 +173,9 @@ class LocalEngine:
         if request.carried is not None:
             region = carried_region(request, request.carried, self.config)
             return room_for_points(region, request, self.config)
+        boxed = next((point for point in request.points if point.size_mm is not None), None)
+        if boxed is not None:
+            return room_for_points(boxed_region(boxed, request, self.config), request, self.config)
         alone = request
         if self.config.extent_bins:
             first = next(p for p in request.points if p.positive)
@@ -324,6 +328,8 @@ class LocalEngine:
     def _others(self, request: ProposalRequest) -> tuple[FoundRegion, ...]:
         """The regions a click may mean; none once further points or answers say which."""
         if request.answered or request.carried is not None or len(request.points) > 1:
+            return ()
+        if request.points[0].size_mm is not None:
             return ()
         return self._found(request)
 

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from SPASegmentLib.imaging import zoom
-from SPASegmentLib.imaging.types import Region
+from SPASegmentLib.imaging.types import PointPrompt, Region
 from SPASegmentLib.inference.config import DEFAULT
 from SPASegmentLib.inference.messages import Carried, ProposalRequest
 from SPASegmentLib.network.config import SPAConfig
@@ -82,6 +82,14 @@ def carried_region(request: ProposalRequest, carried: Carried, config: SPAConfig
     return zoom.refine(
         start, carried.mask >= 0.5, seed_of(request), request.image.spacing, factor=config.zoom_factor
     )
+
+
+def boxed_region(point: PointPrompt, request: ProposalRequest, config: SPAConfig) -> Region:
+    """The region that fits the box a user drew around a point."""
+    assert point.size_mm is not None
+    smallest = zoom.MIN_PIXELS * min(request.image.spacing)
+    size = max(config.zoom_factor * point.size_mm, smallest)
+    return Region((point.row, point.col), size, config.grid)
 
 
 def first_region(request: ProposalRequest, config: SPAConfig, factor: float = 1.0) -> Region:

@@ -14,6 +14,7 @@ import numpy as np
 from SPASegmentLib.errors import InputError, ProfileError, SeedError, StepError
 from SPASegmentLib.imaging.types import PointPrompt, SliceImage
 from SPASegmentLib.inference.carried import carried_seed
+from SPASegmentLib.inference.continuing import recommending
 from SPASegmentLib.inference.messages import (
     Answered,
     CancelToken,
@@ -89,7 +90,8 @@ class Session:
     learn: whether the outcome may be added to the profile. random_seed: of everything random, >= 0.
     n_samples: N, or None for the model's own. done: the steps that hold, oldest first. undone: the steps redo
     brings back, the next one last. pending: the step whose proposal is not computed yet. carried: a
-    neighbouring slice's mask, from which the interaction began without a click, or None.
+    neighbouring slice's mask, from which the interaction began without a click, or None. goes_on: whether
+    that mask is this slice's own instead, which is recommended until the user says otherwise.
     """
 
     image: SliceImage
@@ -102,6 +104,7 @@ class Session:
     undone: tuple[Done, ...] = ()
     pending: Step | None = None
     carried: Carried | None = None
+    goes_on: bool = False
 
     @classmethod
     def start(
@@ -115,9 +118,10 @@ class Session:
         random_seed: int = 0,
         n_samples: int | None = None,
         carried: Carried | None = None,
+        goes_on: bool = False,
     ) -> Session:
         """Start on a slice, with the seed (row, col) in pixels where it is known already, or from the outline
-        of a carried mask, which has its own seed.
+        of a carried mask, which has its own seed; goes_on: the mask is there on this slice already.
 
         Raises SeedError for a seed outside the slice or a negative one, ProfileError for evidence that does
         not fit the model, InputError for a negative random seed.
@@ -135,11 +139,12 @@ class Session:
         session = cls(image, model, log_prior, learn, random_seed, n_samples)
         if carried is not None:
             outline = Carried((carried.mask >= 0.5).astype(np.float32))  # what a log can hold
-            session, seed = replace(session, carried=outline), carried_seed(outline.mask, image.spacing)
+            session = replace(session, carried=outline, goes_on=goes_on)
+            seed = carried_seed(outline.mask, image.spacing)
         if seed is None:
             return session
         point = seed if isinstance(seed, PointPrompt) else PointPrompt(*seed)
-        return session.add_point(point.row, point.col, positive=point.positive)
+        return session.add_point(point.row, point.col, positive=point.positive, size_mm=point.size_mm)
 
     # What is the case
 
@@ -236,8 +241,10 @@ class Session:
 
     # What the user does
 
-    def add_point(self, row: float, col: float, *, positive: bool = True) -> Self:
-        """Place the seed, or a further point; (row, col) in slice pixels.
+    def add_point(
+        self, row: float, col: float, *, positive: bool = True, size_mm: float | None = None
+    ) -> Self:
+        """Place the seed, or a further point; (row, col) in slice pixels. size_mm: see `PointPrompt`.
 
         Raises SeedError outside the slice or for a negative first point, StepError when finished.
         """
@@ -249,7 +256,7 @@ class Session:
             )
         if not positive and not self.points:
             raise SeedError("The first point marks the object; place a positive point first.")
-        return self._with(Step("point", point=PointPrompt(float(row), float(col), bool(positive))))
+        return self._with(Step("point", point=PointPrompt(float(row), float(col), bool(positive), size_mm)))
 
     def pick(self, candidate: int) -> Self:
         """Pick a candidate (index from 0): a new proposal follows. Raises StepError where there is none."""
@@ -306,7 +313,11 @@ class Session:
         return replace(self, done=(*self.done, Done(self.pending, proposal)), undone=(), pending=None)
 
     def _answer(self, engine: Engine, cancel: CancelToken | None) -> Proposal:
-        return engine.propose(self.request(), cancel)
+        request = self.request()
+        proposal = engine.propose(request, cancel)
+        if self.carried is None or not self.goes_on or request.answered or request.placed:
+            return proposal
+        return recommending(proposal, self.carried.mask >= 0.5, self.image.spacing)
 
     def _checked(self, candidate: int) -> int:
         """The index, if the proposal on the screen has such a candidate."""

@@ -33,6 +33,7 @@ class PointRecord(_LogRecord):
     row: float = Field(allow_inf_nan=False)
     col: float = Field(allow_inf_nan=False)
     positive: bool
+    size_mm: float | None = Field(None, gt=0, allow_inf_nan=False)
     proposal: str | None = None
 
 
@@ -63,7 +64,7 @@ class ModelRecord(_LogRecord):
 
 class SessionLog(_LogRecord):
     """A whole interaction. image: content hash of the slice (its pixels are not kept). carried: the outline
-    it began from, compressed bits in base 64, or None."""
+    it began from, compressed bits in base 64, or None. goes_on: whether that is the slice's own."""
 
     format: Literal["spasegment-session"] = "spasegment-session"
     version: Literal[1] = 1
@@ -75,6 +76,7 @@ class SessionLog(_LogRecord):
     n_samples: int | None
     log_prior: tuple[float, ...] | None
     carried: str | None = None
+    goes_on: bool = False
     steps: tuple[StepRecord, ...]
     undone: tuple[StepRecord, ...] = ()
     pending: StepRecord | None = None
@@ -92,6 +94,7 @@ def log_of(session: Session) -> SessionLog:
         n_samples=session.n_samples,
         log_prior=None if prior is None else tuple(float(v) for v in prior),
         carried=None if session.carried is None else _packed(session.carried.mask),
+        goes_on=session.goes_on,
         steps=tuple(_record(done) for done in session.done),
         undone=tuple(_record(done) for done in session.undone),
         pending=_record(Done(session.pending, None)) if session.pending else None,
@@ -120,7 +123,8 @@ def replay(log: SessionLog, image: SliceImage, engine: Engine, cancel: CancelTok
         n_samples=log.n_samples,
     )
     if log.carried is not None:
-        session = replace(session, carried=Carried(_unpacked(log.carried, image.shape)))
+        carried = Carried(_unpacked(log.carried, image.shape))
+        session = replace(session, carried=carried, goes_on=log.goes_on)
     session = _replay_steps(session, log.steps, engine, cancel)
     session = _replay_steps(session, reversed(log.undone), engine, cancel)
     for _ in log.undone:
@@ -141,7 +145,7 @@ def _replay_steps(
 def _apply(session: Session, record: StepRecord) -> Session:
     """The step of a record, done."""
     if isinstance(record, PointRecord):
-        return session.add_point(record.row, record.col, positive=record.positive)
+        return session.add_point(record.row, record.col, positive=record.positive, size_mm=record.size_mm)
     if isinstance(record, PickRecord):
         return session.pick(record.candidate) if record.kind == "pick" else session.take(record.candidate)
     return {"none": session.none_of_these, "keep": session.keep, "approve": session.approve}[record.kind]()
@@ -152,7 +156,13 @@ def _record(done: Done) -> StepRecord:
     proposal = _digest(done.proposal)
     if step.point is not None:
         point = step.point
-        return PointRecord(row=point.row, col=point.col, positive=point.positive, proposal=proposal)
+        return PointRecord(
+            row=point.row,
+            col=point.col,
+            positive=point.positive,
+            size_mm=point.size_mm,
+            proposal=proposal,
+        )
     if step.kind == "pick" or step.kind == "take":
         return PickRecord(kind=step.kind, candidate=step.candidate or 0, proposal=proposal)
     if step.kind == "none" or step.kind == "keep" or step.kind == "approve":

@@ -242,6 +242,11 @@ class Controller:
         self._work.whole_object()
 
     @safe
+    def continue_segment(self) -> None:
+        """Go on from what the chosen segment has on the slice of the large view: it is recommended first."""
+        self._work.continue_segment()
+
+    @safe
     def cancel(self) -> None:
         """Drop the step that waits for the one before, or else stop computing; nothing is changed."""
         self._work.cancel()
@@ -397,6 +402,7 @@ _ACTIONS: dict[str, Callable[..., None]] = {
         "undo",
         "redo",
         "whole_object",
+        "continue_segment",
         "cancel",
         "next_slice",
         "previous_slice",

@@ -15,7 +15,7 @@ import numpy as np
 from SPASegmentLib.errors import Cancelled, ProfileError, StepError
 from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.imaging.view_slices import ViewSlice
-from SPASegmentLib.inference.messages import Engine, ProposalRequest
+from SPASegmentLib.inference.messages import Carried, Engine, ProposalRequest
 from SPASegmentLib.inference.session import Session
 from SPASegmentLib.mrml.carry import carried_seed
 from SPASegmentLib.mrml.engine_holder import EngineHolder
@@ -83,9 +83,9 @@ class InferenceRequests:
         holder = self._holder()
         self._worker.chore(lambda token: holder.get(), self._loaded)
 
-    def open(self, work: Work, point: PointPrompt) -> None:
-        """Begin a session with its seed: profile, first proposal."""
-        work.opening = point
+    def open(self, work: Work, point: PointPrompt, given: np.ndarray | None = None) -> None:
+        """Begin a session with its seed: profile, first proposal. given: (H, W) bool it goes on from."""
+        work.opening, work.given = point, given
         name, holder, seen = self._profiles.wanted, self._holder(), work.view
         learn, samples = self._settings.learn, self._settings.samples
 
@@ -101,7 +101,9 @@ class InferenceRequests:
             session = Session.start(
                 image,
                 engine.model,
-                point,
+                point if given is None else None,
+                carried=None if given is None else Carried(given.astype(np.float32)),
+                goes_on=given is not None,
                 log_prior=_log_prior(profile, work, engine),
                 learn=learn,
                 n_samples=samples,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from SPASegmentLib.errors import SeedError, StepError
 from SPASegmentLib.imaging.types import PointPrompt
+from SPASegmentLib.inference.carried import carried_seed
 from SPASegmentLib.mrml.carry import checked_ras, inside, shows
 from SPASegmentLib.mrml.engine_holder import EngineHolder
 from SPASegmentLib.mrml.inference_requests import InferenceRequests, NeighbourEncoding
@@ -108,6 +109,13 @@ class SceneInteraction:
         """Whether there is a slice view to move."""
         return self._selection.large is not None
 
+    @property
+    def can_continue(self) -> bool:
+        """Whether there is a segment to go on from, and nothing open on the slice."""
+        work = self.trail.current
+        is_free = work is None or work.finished or work.empty
+        return self.has_volume and self.has_view and self._target.has_segment and is_free
+
     # Steps
 
     def seed(self, ras: Sequence[float], positive: bool, slice_node: Any) -> None:
@@ -115,6 +123,12 @@ class SceneInteraction:
         self.queued = None
         volume, node, at = self._selection.needed_volume(), self._selection.view(slice_node), checked_ras(ras)
         self.requests.with_engine(lambda: self._seed(volume, node, at, positive))
+
+    def continue_segment(self) -> None:
+        """Begin on the slice of the large view with what the segment has there."""
+        self.queued = None
+        volume, node = self._selection.needed_volume(), self._selection.view(None)
+        self.requests.with_engine(lambda: self._continue(volume, node))
 
     def pick(self, k: int) -> None:
         """A new proposal from candidate k. A step that is still being computed gives way."""
@@ -283,7 +297,7 @@ class SceneInteraction:
         for work in works:
             point, work.opening = work.opening, None
             if point is not None and work is current:
-                self.requests.open(work, point)
+                self.requests.open(work, point, work.given)
         self.trail.current = None
         if current is None or current.view.volume_id != self.trail.volume_id:
             return
@@ -313,8 +327,7 @@ class SceneInteraction:
     # Seeds
 
     def _seed(self, volume: Any, node: Any, at: tuple[float, float, float], positive: bool) -> None:
-        if not is_alive(volume) or not is_alive(node):
-            raise StepError("The volume or its view is gone; choose a volume.")
+        _check_alive(volume, node)
         try:
             view = self._navigation.cut(volume, node, at)
         except SeedError:
@@ -340,6 +353,20 @@ class SceneInteraction:
             self.requests.open(work, point)
             return
         self.requests.revived(work, lambda w: self._further(w, point))
+
+    def _continue(self, volume: Any, node: Any) -> None:
+        _check_alive(volume, node)
+        view = self._navigation.cut(volume, node, None)
+        there = self.trail.latest(view.key)
+        if there is not None and not (there.finished or there.stale or there.stuck or there.empty):
+            raise StepError("This slice is being segmented; approve it or undo its steps first.")
+        mask = self._target.mask_on(view, volume)
+        if not mask.any():
+            raise StepError("The segment has nothing on this slice to go on from; click on the object.")
+        work = Work(view, SlicePosition(array_of(node.GetSliceToRAS()), None), node.GetID())
+        self.trail.begin(work)
+        self._selection.follow(node)
+        self.requests.open(work, carried_seed(mask, view.image.spacing), mask)
 
     def _further(self, work: Work, point: PointPrompt) -> None:
         session = session_of(work)
@@ -393,3 +420,8 @@ class SceneInteraction:
         if node is None:
             raise StepError("The volume is gone; choose a volume.")
         return node
+
+
+def _check_alive(volume: Any, node: Any) -> None:
+    if not is_alive(volume) or not is_alive(node):
+        raise StepError("The volume or its view is gone; choose a volume.")

@@ -18,6 +18,7 @@ KEYS: dict[str, str] = {
     "next_slice": "Up",
     "previous_slice": "Down",
     "whole_object": "F",
+    "continue_segment": "C",
     "cancel": "Esc",
 }
 """Action name (`Controller.act`) -> key sequence as Qt writes it (QKeySequence.fromString)."""
@@ -40,6 +41,7 @@ TOOLTIPS: dict[str, str] = {
     "next_slice": "Go to the next slice and carry the object over.",
     "previous_slice": "Go to the previous slice and carry the object over.",
     "whole_object": "Approve the recommendation and follow the object through all its slices.",
+    "continue_segment": "Go on from what the segment has on this slice: it is the recommendation.",
     "cancel": "Drop the step that waits, or stop computing; nothing is changed.",
 }
 """One sentence per action, without its key."""

@@ -152,6 +152,8 @@ def _enabled(work: SceneInteraction, current: Work | None) -> frozenset[str]:
     names: set[str] = set()
     if work.has_volume and work.has_view:
         names |= {"seed", "next_slice", "previous_slice"}
+    if work.can_continue:
+        names.add("continue_segment")
     session = current.session if current is not None else None
     if session is not None and session.state == "open" and current is not None and not current.computing:
         shown = len(session.proposal.candidates) if session.proposal is not None else 0

@@ -69,10 +69,11 @@ class ImageRecord(_StateRecord):
 
 
 class PendingSeedRecord(_StateRecord):
-    """A seed whose proposal was not there yet, in pixels."""
+    """A seed whose proposal was not there yet, in pixels; given: the mask it goes on from."""
 
     row: Number
     col: Number
+    given: str | None = None
 
 
 class ReceiptRecord(_StateRecord):
@@ -231,7 +232,7 @@ def _made(work: Work, receipt: Receipt | None) -> WorkRecord:
         image=ImageRecord(spacing=view.image.spacing, sums=_sums(whole(view))),
         carried=work.carried,
         log=log,
-        opening=PendingSeedRecord(row=work.opening.row, col=work.opening.col) if work.opening else None,
+        opening=_pending(work),
         target=work.target,
         mask=_packed(work.approved()),
         changes=tuple(tuple(map(_part, change.parts)) for change in work.changes if change.done),
@@ -241,6 +242,13 @@ def _made(work: Work, receipt: Receipt | None) -> WorkRecord:
             profile=receipt.profile, profile_id=receipt.profile_id, evidence_id=receipt.evidence_id
         ),
     )
+
+
+def _pending(work: Work) -> PendingSeedRecord | None:
+    seed = work.opening
+    if seed is None:
+        return None
+    return PendingSeedRecord(row=seed.row, col=seed.col, given=_packed(work.given))
 
 
 def _place(work: Work) -> PlaceRecord:
@@ -282,6 +290,8 @@ def _work(record: WorkRecord, scene: Any) -> Work:
         work.changes = [_change(change, node) for change in record.changes]
     if record.opening is not None:
         work.opening = PointPrompt(record.opening.row, record.opening.col)
+        if record.opening.given is not None:
+            work.given = _unpacked(record.opening.given, view.image.shape)
     return work
 
 

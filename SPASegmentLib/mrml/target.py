@@ -66,6 +66,11 @@ class Target:
         """ID or name, as it was chosen."""
         return self._segment or None
 
+    @property
+    def has_segment(self) -> bool:
+        """Whether the chosen segment is there."""
+        return self._found() is not None
+
     def choose_volume(self, node: Any) -> None:
         """Another volume: its own segmentation takes its masks. A segment is found in it by name only."""
         self._volume = node
@@ -123,6 +128,14 @@ class Target:
         """The scene is closed."""
         self._volume, self._segmentation, self._kept = None, None, []
 
+    def mask_on(self, view: ViewSlice, volume_node: Any) -> np.ndarray:
+        """(H, W) bool: the chosen segment on a slice; empty where there is no segment yet."""
+        segment = self._found()
+        if segment is None:
+            return np.zeros(view.shape, dtype=bool)
+        segment_id = self.segmentation.GetSegmentation().GetSegmentIdBySegment(segment)
+        return SegmentWriter(self.segmentation, segment_id, volume_node).slab_mask(view)
+
     def write(self, mask: np.ndarray, work: Work, volume_node: Any, others: list[Work]) -> None:
         """Write an approved mask; what was approved before on this slice in this segment stays.
 
@@ -141,7 +154,9 @@ class Target:
             if (slab := self._voxels_of(other, segmentation, volume_node)) is not None
         ]
         part, box = trimmed(work.view, mask | writer.slab_mask(work.view))
-        work.changes = [writer.write(mask[box], part, keep_apart=True, kept=kept)]
+        if work.goes_on:  # the mask is all that the segment is to have on this slice
+            kept = []
+        work.changes = [writer.write(mask[box], part, keep_apart=not work.goes_on, kept=kept)]
         work.target, work.voxels = target, None
 
     def write_further(

@@ -65,7 +65,8 @@ class Work:
     """One object on one slice.
 
     node_id: of the view it was seeded in. session: None until the seed's proposal is there (`opening` then
-    holds the seed), or while only its `log` is kept. carried: its seed came from the neighbouring slice.
+    holds the seed, and `given` the mask it goes on from), or while only its `log` is kept. carried: its seed
+    came from the neighbouring slice.
     target: (segmentation node ID, segment ID) its mask went to. packed: what was approved, once the session
     rests. changes: its writes, oldest first. receipt: what a profile holds of it since before the scene was
     saved. doubts: sentences beside it. stale: its volume has changed since. stuck: its log cannot be brought
@@ -78,6 +79,7 @@ class Work:
     node_id: str
     session: Session | None = None
     opening: PointPrompt | None = None
+    given: np.ndarray | None = None
     carried: bool = False
     log: SessionLog | None = None
     target: tuple[str, str] | None = None
@@ -106,6 +108,12 @@ class Work:
         return (
             self.log is not None and bool(self.log.steps) and self.log.steps[-1].kind in ("approve", "take")
         )
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it began from what the segment had on this slice."""
+        held = self.session if self.session is not None else self.log
+        return self.given is not None if held is None else held.goes_on
 
     @property
     def computing(self) -> bool:

@@ -47,6 +47,7 @@ class PointWire(WireRecord):
     row: Number
     col: Number
     positive: bool
+    size_mm: Length | None
 
 
 class RegionWire(WireRecord):
@@ -263,7 +264,7 @@ class Asked:
         prior, carried = record.log_prior, record.carried
         request = ProposalRequest(
             image=image,
-            points=tuple(PointPrompt(p.row, p.col, p.positive) for p in record.points),
+            points=tuple(PointPrompt(p.row, p.col, p.positive, p.size_mm) for p in record.points),
             answered=tuple(_answered(a, arrays, image.shape, components) for a in record.answered),
             log_prior=None if prior is None else arrays.take(prior, "log_prior", ("float64",), (None,)),
             seed=record.seed,

@@ -102,7 +102,7 @@ def test_a_log_holds_no_image_and_is_small(a_long_session):
     keys = set(json.loads(text))
     assert keys == {
         *("format", "version", "model", "image", "shape", "random_seed", "learn", "n_samples", "log_prior"),
-        *("carried", "steps", "undone", "pending"),
+        *("carried", "goes_on", "steps", "undone", "pending"),
     }
 
 

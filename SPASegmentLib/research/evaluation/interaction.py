@@ -18,6 +18,7 @@ from SPASegmentLib.inference.session import Session
 from SPASegmentLib.research.datasets.case import Case
 from SPASegmentLib.research.datasets.draws import generator
 from SPASegmentLib.research.evaluation.corrections import correct
+from SPASegmentLib.research.evaluation.drawing import draw_and_pick
 from SPASegmentLib.research.evaluation.metrics import (
     calibration_counts,
     dice_of_each,
@@ -27,6 +28,7 @@ from SPASegmentLib.research.evaluation.metrics import (
     pairwise_dice,
 )
 from SPASegmentLib.research.evaluation.protocol import (
+    DRAWING,
     ITERATIONS,
     PICKING,
     TOLERANCE_MM,
@@ -302,7 +304,8 @@ def _further_user(
     """What a user makes of the click: one who chooses among the candidates, or who sees the target."""
     if user not in PICKING:
         close = closeness(case, draw.target)
-        found = correct(engine, first, draw.target, user=user, iterations=iterations, closeness=close)
+        go_on = draw_and_pick if user in DRAWING else correct
+        found = go_on(engine, first, draw.target, user=user, iterations=iterations, closeness=close)
         return {**asdict(found), "dice": _rounded(found.dice), "surface": _rounded(found.surface)}
     choose = choice_of(user, case, draw.target, protocol_seed)
     trace = _pick_on(Trace(), first, engine, draw.target, iterations, choose=choose)

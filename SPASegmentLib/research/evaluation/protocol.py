@@ -33,9 +33,15 @@ PICKING = {
 """Users who pick otherwise than `always-pick`, who goes by Dice."""
 CORRECT = "correct"
 MIXED = "mixed"
+BOX = "box"
+SCRIBBLE = "scribble"
+DRAWING = (BOX, SCRIBBLE)
+"""Users who begin with a drawing instead of the click."""
 SIGHTED = {
     CORRECT: "sees the target: one point in the middle of the largest error per iteration",
     MIXED: "sees the target: per iteration a pick or a point, whichever then brings more",
+    BOX: "sees the target: its exact box instead of the click, then a pick per iteration",
+    SCRIBBLE: "sees the target: a scribble over its middle instead of the click, then a pick per iteration",
 }
 """Users who see the target, and what they do; tables say so."""
 STYLES = ("largest", "smallest", "majority")

@@ -9,12 +9,11 @@ import numpy as np
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.files import read_volume
 from SPASegmentLib.imaging.headers import OWN
+from SPASegmentLib.imaging.segment_files import first_voxel
 from SPASegmentLib.imaging.types import Volume
 
 UNKNOWN, FOREGROUND, BACKGROUND = 0, 1, 2
 """The values of a labelling in this program, and of the label files it writes."""
-_OFF = 1e-2
-"""How far, in voxels, a label file's grid may lie off the volume's."""
 
 
 def read_labels(
@@ -38,26 +37,10 @@ def read_labels(
             f"{path} has the value {other[0]:g}; say with --foreground and --background which values mean "
             "what, and leave the rest 0."
         )
-    start = _start(path, given, volume)
+    start = first_voxel(path, given, volume)
     labels = np.full(volume.shape, UNKNOWN, dtype=np.uint8)
     ends = [slice(first, first + n) for first, n in zip(start, given.shape, strict=True)]
     part = labels[ends[0], ends[1], ends[2]]
     part[given.array == foreground] = FOREGROUND
     part[given.array == background] = BACKGROUND
     return labels
-
-
-def _start(path: str | Path, given: Volume, volume: Volume) -> tuple[int, ...]:
-    """(k, j, i) of the volume's voxel that the file's first voxel is."""
-    steps = np.linalg.norm(volume.ijk_to_ras[:3, :3], axis=0)
-    reach = np.array(given.shape[::-1]) * np.abs(given.ijk_to_ras[:3, :3] - volume.ijk_to_ras[:3, :3]) / steps
-    first = np.linalg.solve(volume.ijk_to_ras, given.ijk_to_ras[:, 3])[:3]
-    start = np.round(first)
-    if reach.max() > _OFF or np.abs(first - start).max() > _OFF:
-        raise InputError(
-            f"{path} lies on another voxel grid than the volume; draw or resample it on its grid."
-        )
-    size, last = np.array(volume.shape[::-1]), start + np.array(given.shape[::-1])
-    if (start < 0).any() or (last > size).any():
-        raise InputError(f"{path} reaches beyond the volume; crop it to the volume.")
-    return tuple(int(value) for value in start[::-1])

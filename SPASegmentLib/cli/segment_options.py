@@ -1,0 +1,82 @@
+"""Options of `spasegment segment` about files: what is written, and what is gone on from."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+BoxOption = Annotated[
+    str | None,
+    typer.Option(
+        "--box",
+        metavar="I,J,K,I,J,K",
+        help="Instead of a seed: two opposite corners, in voxels, of a box around the object on one slice.",
+    ),
+]
+ScribbleOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--scribble",
+        metavar="FILE",
+        help="A rough drawing on the volume's voxels: label 1, or the first segment, lies in the object, "
+        "label 2 outside it. Up to 6 points of each are taken.",
+    ),
+]
+
+
+class SegType(str, Enum):
+    """How a DICOM segmentation holds its voxels."""
+
+    binary = "binary"
+    labelmap = "labelmap"
+
+
+SegTypeOption = Annotated[
+    SegType,
+    typer.Option(
+        "--seg-type", help="Of a DICOM segmentation: binary, which any reader knows, or the newer labelmap."
+    ),
+]
+StructureOption = Annotated[
+    str | None,
+    typer.Option(
+        "--structure",
+        metavar="NAME_OR_CODES",
+        help="What the segment is, coded in .dcm and .seg.nrrd: such as nodule, lung-nodule or liver "
+        "(any other word lists them), or SCHEME^VALUE^MEANING of category, type and region, joined by ~.",
+    ),
+]
+NameOption = Annotated[
+    str | None,
+    typer.Option("--segment-name", metavar="NAME", help="The segment's name in .dcm and .seg.nrrd."),
+]
+
+
+class Overwrite(str, Enum):
+    """Whose voxels the segment may take, as the Segment Editor's setting of that name."""
+
+    none = "none"
+    visible = "visible"
+    all = "all"
+
+
+ContinueOption = Annotated[
+    str | None,
+    typer.Option(
+        "--continue",
+        metavar="FILE[:SEGMENT]",
+        help="Go on from an existing mask on the volume's voxels: .seg.nrrd, .nrrd, .nii.gz or DICOM SEG, "
+        "and the segment's name or number. Without a seed, on the slice with most of it.",
+    ),
+]
+OverwriteOption = Annotated[
+    Overwrite,
+    typer.Option(
+        "--overwrite",
+        help="With --continue: whether the other segments lose the voxels that the segment gains. none lets "
+        "them overlap; a file hides no segment, so visible means all.",
+    ),
+]

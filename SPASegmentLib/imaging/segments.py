@@ -1,0 +1,58 @@
+"""The segments of a segmentation on a volume's voxels, and how one of them is named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from SPASegmentLib.errors import InputError
+from SPASegmentLib.imaging.terminology import TISSUE, Structure
+
+Colour = tuple[float, float, float]
+COLOUR: Colour = (0.90, 0.62, 0.0)
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """What drew a segment. parameters: name and value of each. kind: SEMIAUTOMATIC, AUTOMATIC or MANUAL."""
+
+    name: str = "unknown"
+    version: str = "unknown"
+    parameters: tuple[tuple[str, str], ...] = ()
+    kind: str = "SEMIAUTOMATIC"
+
+
+UNKNOWN = Algorithm()
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """One segment. mask: (K, J, I) bool on a volume's voxels. colour: RGB in [0, 1]."""
+
+    name: str
+    mask: np.ndarray
+    structure: Structure = TISSUE
+    colour: Colour = COLOUR
+    algorithm: Algorithm = UNKNOWN
+
+
+def segment_index(segments: Sequence[Segment], wanted: str | None, where: object) -> int:
+    """Index of the segment with a name, or of that number from 1; of the only one where nothing is said.
+
+    Raises InputError with one sentence that lists the names where it is none of them.
+    """
+    if not segments:
+        raise InputError(f"{where} is empty; it holds no segment.")
+    names = [one.name for one in segments]
+    listed = ", ".join(f"{number} = {name}" for number, name in enumerate(names, start=1))
+    if wanted is None:
+        if len(segments) == 1:
+            return 0
+        raise InputError(f"{where} holds {len(segments)} segments; choose one by name or number: {listed}.")
+    if wanted in names:
+        return names.index(wanted)
+    if wanted.isdigit() and 1 <= int(wanted) <= len(names):
+        return int(wanted) - 1
+    raise InputError(f'{where} has no segment "{wanted}"; there are: {listed}.')
