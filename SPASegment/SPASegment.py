@@ -181,8 +181,19 @@ class SPASegmentLogic(ScriptedLoadableModuleLogic):
         from SPASegmentLib.mrml.controller import Controller
 
         return Controller(
-            slicer.mrmlScene, model=settings.model, device=settings.device, store=self.store, post=post
+            slicer.mrmlScene,
+            model=settings.model,
+            device=settings.device,
+            server=self.server(settings),
+            store=self.store,
+            post=post,
         )
+
+    def server(self, settings):
+        """The server that the user set, or None."""
+        from SPASegmentLib.service.choice import ServerChoice
+
+        return ServerChoice(settings.server, settings.server_key or None) if settings.server else None
 
     def shipped_colors(self) -> dict[str, str]:
         """Role -> "#rrggbb" of the overlays as shipped."""

@@ -23,7 +23,7 @@ class Answers:
     def _next(self):
         return self.answers.pop(0) if self.answers else None
 
-    def ask_text(self, title: str, question: str, text: str = "") -> str | None:
+    def ask_text(self, title: str, question: str, text: str = "", *, secret: bool = False) -> str | None:
         """The next answer."""
         return self._next()
 
@@ -54,7 +54,8 @@ class Clinician:
         """widget: the SPASegmentWidget."""
         self.widget, self.ui, self.panel = widget, widget.ui, widget.panel
         self.answers = Answers()
-        for part in (self.panel, self.panel.profiles, self.panel.advanced, self.panel.install_page):
+        panel = self.panel
+        for part in (panel, panel.profiles, panel.advanced, panel.server, panel.install_page):
             for name in ("dialogs", "_dialogs"):
                 if hasattr(part, name):
                     setattr(part, name, self.answers)

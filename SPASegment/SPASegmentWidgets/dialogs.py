@@ -15,9 +15,11 @@ from .pictures import pixmap_of
 class Dialogs:
     """Asks in windows of their own, over the application's main window."""
 
-    def ask_text(self, title: str, question: str, text: str = "") -> str | None:
-        """A line of text, or None where the user cancelled."""
+    def ask_text(self, title: str, question: str, text: str = "", *, secret: bool = False) -> str | None:
+        """A line of text, or None where the user cancelled. secret: it is not shown."""
         edit = qt.QLineEdit()
+        if secret:
+            edit.setEchoMode(qt.QLineEdit.Password)
         edit.text = text
         edit.selectAll()
         return str(edit.text).strip() or None if self._asked(title, question, edit) else None

@@ -19,6 +19,8 @@ HERE = Path(__file__).resolve().parent
 IMPORT_NAMES = {"segment-anything": "segment_anything"}
 DISK_MB = {"torch": 700, "scipy": 110, "numpy": 60}
 """On the disk, where it is more than 20 MB."""
+COMPUTING = ("torch", "segment-anything")
+"""What only computing here needs; with a server its client takes their place."""
 TORCH_CUDA_MB = 5400
 """What torch takes with the libraries for NVIDIA graphics cards."""
 
@@ -68,19 +70,24 @@ def put_library_on_path() -> bool:
     return root is not None
 
 
-def requirements() -> list[Requirement]:
-    """What requirements.txt beside the library names."""
+CLIENT = (Requirement("httpx", "0.27"), Requirement("zstandard", "0.22"))
+"""The extra `client` of the library."""
+
+
+def requirements(server: bool = False) -> list[Requirement]:
+    """What requirements.txt beside the library names. server: what is needed where a server computes."""
     root = library_root()
     path = root / "requirements.txt" if root else None
     if path is None or not path.is_file():
         return []
     found = (re.match(r"([A-Za-z0-9._-]+)>=([0-9.]+)", line) for line in path.read_text("utf-8").splitlines())
-    return [Requirement(*match.groups()) for match in found if match]
+    named = [Requirement(*match.groups()) for match in found if match]
+    return [*(one for one in named if one.name not in COMPUTING), *CLIENT] if server else named
 
 
-def missing() -> list[Requirement]:
-    """What must be installed before the panel can segment."""
-    return [one for one in requirements() if not one.satisfied]
+def missing(server: bool = False) -> list[Requirement]:
+    """What must be installed before the panel can segment. server: on one."""
+    return [one for one in requirements(server) if not one.satisfied]
 
 
 def disk_mb(wanted: list[Requirement]) -> int:
@@ -99,9 +106,9 @@ class InstallOutcome:
 class Installer:
     """Installs what is missing, group by group, so that what was interrupted goes on where it was."""
 
-    def __init__(self, confirm: Callable[[str, str], bool]) -> None:
-        """confirm: asks the user (title, question)."""
-        self._confirm = confirm
+    def __init__(self, confirm: Callable[[str, str], bool], server: bool = False) -> None:
+        """confirm: asks the user (title, question). server: install what is needed where one computes."""
+        self._confirm, self._server = confirm, server
 
     def install(self, progress: Callable[[float, str], None]) -> InstallOutcome:
         """Install everything missing. progress: share done in [0, 1] and what is being done now.
@@ -110,7 +117,7 @@ class Installer:
         """
         before = _imported_versions()
         try:
-            for share, text, step in self._steps(missing()):
+            for share, text, step in self._steps(missing(self._server)):
                 progress(share, text)
                 if not step():
                     return InstallOutcome(problem=_("Nothing more was installed; press Install to go on."))
@@ -120,7 +127,7 @@ class Installer:
         importlib.invalidate_caches()
         after = _imported_versions()
         changed = {name for name, version in before.items() if version and after.get(name) != version}
-        left = missing()
+        left = missing(self._server)
         if left and not changed:
             names = ", ".join(one.name for one in left)
             return InstallOutcome(
@@ -172,7 +179,8 @@ class Installer:
 
 def _imported_versions() -> dict[str, str]:
     """Versions on the disk of what this Slicer has loaded already: a change needs a restart."""
-    loaded = (one for one in requirements() if IMPORT_NAMES.get(one.name, one.name) in sys.modules)
+    every = (*requirements(), *CLIENT)
+    loaded = (one for one in every if IMPORT_NAMES.get(one.name, one.name) in sys.modules)
     return {one.name: one.version for one in loaded}
 
 

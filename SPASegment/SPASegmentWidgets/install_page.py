@@ -9,6 +9,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from . import install
+from .server import unusable
 from .settings import PanelSettings
 
 
@@ -21,13 +22,14 @@ class InstallPage:
         self._running = False
         ui.installButton.connect("clicked()", self.on_install)
         ui.checkButton.connect("clicked()", self.refresh)
+        ui.installServerButton.connect("clicked()", self.on_server)
 
     def refresh(self) -> None:
         """Look at what is missing; show it, or hand over."""
         if self._running:
             return
         complete = install.put_library_on_path()
-        missing = install.missing() if complete else []
+        missing = self._missing() if complete else []
         self._ui.installFrame.visible = bool(missing) or not complete
         self._ui.workArea.visible = complete and not missing
         self._ui.installProgress.visible = False
@@ -42,11 +44,36 @@ class InstallPage:
         self._ui.installText.text = self._text(missing) if complete else _lost()
         self._ui.installButton.visible = complete
         self._ui.installButton.text = _("Go on installing") if self._settings.installing else _("Install...")
+        self._ui.installServerButton.visible = complete
+        server = bool(self._settings.server)
+        self._ui.installServerButton.text = _("Use no server") if server else _("Use a server...")
         self._ui.installStep.text = ""
+
+    def on_server(self) -> None:
+        """Let a server compute, which needs less to be installed; or this computer after all."""
+        if self._running:
+            return
+        address = key = ""
+        if not self._settings.server:
+            title = _("Use a server")
+            question = _("Its address, such as https://segment.example.org:")
+            address = self._dialogs.ask_text(title, question) or ""
+            problem = unusable(address) if address else _("No server was set.")
+            if problem:
+                self._ui.installStep.text = problem
+                return
+            question = _("Your key; leave it empty where the server asks for none:")
+            key = self._dialogs.ask_text(title, question, secret=True) or ""
+        self._settings.server, self._settings.server_key = address, key
+        self._settings.save()
+        self.refresh()
+
+    def _missing(self) -> list[install.Requirement]:
+        return install.missing(server=bool(self._settings.server))
 
     def on_install(self) -> None:
         """Ask, install with progress, and go on; what was installed before is not installed again."""
-        missing = install.missing()
+        missing = self._missing()
         if self._running or not missing:
             self.refresh()
             return
@@ -59,7 +86,8 @@ class InstallPage:
         self._ui.installButton.enabled = False
         self._ui.installProgress.visible = True
         try:
-            outcome = install.Installer(self._dialogs.confirm).install(self._progress)
+            installer = install.Installer(self._dialogs.confirm, server=bool(self._settings.server))
+            outcome = installer.install(self._progress)
         finally:
             self._running = False
             self._ui.installButton.enabled = True
@@ -83,9 +111,11 @@ class InstallPage:
     def _text(self, missing: list[install.Requirement]) -> str:
         intro = _(
             "You click once on an object and get one recommended mask and four named alternatives. Your picks"
-            " teach it what you include and leave out. Everything is computed on this computer; no image"
-            " leaves it."
+            " teach it what you include and leave out."
         )
+        where = _("Everything is computed on this computer; no image leaves it.")
+        if self._settings.server:
+            where = _("The slices you work on are computed by {server}.").format(server=self._settings.server)
         needs = _("Before the first use these Python packages are installed into Slicer, once:")
         rows = "".join(
             f"<tr><td>{escape(one.name)} {escape(one.least)}+&nbsp;&nbsp;</td>"
@@ -99,7 +129,9 @@ class InstallPage:
         if not any(one.name == "torch" for one in missing):
             total = _("About {size} MB on the disk.").format(size=install.disk_mb(missing))
         after = _("The trained model comes with the extension: afterwards no network is needed.")
-        return f"<p>{intro}</p><p>{needs}</p><table>{rows}</table><p>{total} {after}</p>"
+        if self._settings.server:
+            after = ""
+        return f"<p>{intro} {escape(where)}</p><p>{needs}</p><table>{rows}</table><p>{total} {after}</p>"
 
 
 def _size(one: install.Requirement) -> str:

@@ -13,6 +13,7 @@ from .main_thread import MainThreadQueue
 from .profiles import ProfileRow
 from .scene_link import SceneLink
 from .screen_view import BUTTONS, ScreenView
+from .server import ServerSection
 from .settings import PanelSettings
 from .shortcuts import Shortcuts
 from .views import Views
@@ -30,7 +31,7 @@ class Panel:
         self.dialogs = dialogs or Dialogs()
         self.settings = PanelSettings.load()
         self.controller = None
-        self.queue = MainThreadQueue(lambda: self.controller is not None and self.controller.working)
+        self.queue = MainThreadQueue(lambda: self._working)
         self._entered = False
         self._remembered = ""
         self._seeded: tuple | None = None
@@ -41,6 +42,14 @@ class Panel:
         self.views = Views(self.queue.post, self.on_placed, self.render_placing, self.choose_views)
         self.scene = SceneLink(ui, logic, lambda: self.controller, self.on_volume)
         self.advanced = Advanced(ui, self.dialogs, self.settings, self.on_setting)
+        self.server = ServerSection(
+            ui,
+            self.dialogs,
+            self.settings,
+            self.on_setting,
+            self.queue.post,
+            lambda: self.logic.server(self.settings),
+        )
         self.install_page = InstallPage(ui, self.dialogs, self.settings, self.start)
         for selector in (ui.volumeSelector, ui.segmentationSelector, ui.segmentSelector):
             selector.setMRMLScene(slicer.mrmlScene)
@@ -63,6 +72,11 @@ class Panel:
 
         return pressed
 
+    @property
+    def _working(self) -> bool:
+        """Whether another thread has something to do."""
+        return self.server.testing or (self.controller is not None and self.controller.working)
+
     # Life
 
     def start(self) -> None:
@@ -72,6 +86,7 @@ class Panel:
         from SPASegmentLib.mrml.keys import KEYS
 
         self.advanced.fill({**OWN_KEYS, **KEYS}, self.logic.shipped_colors())
+        self.server.fill()
         self.controller = self.logic.start_controller(self.settings, self.queue.post)
         self.controller.subscribe(self.render)
         self.controller.set_before_change(self.scene.before_change)
@@ -241,6 +256,10 @@ class Panel:
             return
         if name in ("model", "device"):
             self.controller.set_model(self.settings.model, self.settings.device)
+            self.controller.prepare()
+        elif name == "server":
+            self.controller.set_server(self.logic.server(self.settings))
+            self.install_page.refresh()  # computing here may need more than a server did
             self.controller.prepare()
         elif name == "learn":
             self.controller.set_learn(self.settings.learn)

@@ -18,6 +18,7 @@ class PanelSettings:
     window: (low, high) intensities, or None for automatic. colors: role -> "#rrggbb", those changed.
     keys: action -> key sequence, those changed. profile: the one used last, "" for none.
     own_layout: whether the five views are shown. installing: an installation waits for a restart.
+    server: address of what computes, "" for this computer. server_key: the user's key there.
     """
 
     model: str = "general"
@@ -30,6 +31,8 @@ class PanelSettings:
     profile: str = ""
     own_layout: bool = True
     installing: bool = False
+    server: str = ""
+    server_key: str = field(default="", repr=False)
 
     @classmethod
     def load(cls) -> PanelSettings:

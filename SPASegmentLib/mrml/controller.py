@@ -190,6 +190,13 @@ class Controller:
         self._profiles.model_changed()
 
     @safe
+    def set_server(self, server: ServerChoice | None) -> None:
+        """Where proposals are computed from the next step on: on a server, or on this computer with None."""
+        self._server = server
+        self._holder = EngineHolder(self._holder.asked, self._holder.device_asked, server=server)
+        self._profiles.model_changed()
+
+    @safe
     def prepare(self) -> None:
         """Load the model now, in the background, so that the first seed does not wait for it."""
         self._worker.chore(lambda token: self._holder.get(), self._prepared)

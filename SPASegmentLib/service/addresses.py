@@ -31,7 +31,8 @@ def server_address(text: str, *, insecure: bool = False) -> str:
     text = text.rstrip("/")
     host = _host(text)
     parts = urlsplit(text if host else "")
-    if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment or parts.username:
+    odd = parts.query or parts.fragment or parts.username or any(letter.isspace() for letter in text)
+    if parts.scheme not in ("http", "https") or not host or odd:
         raise ServerError(f"{text!r} is no server's address; write it like https://segment.example.org.")
     if parts.scheme == "http" and not is_loopback(host) and not insecure:
         raise ServerError(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 ADDRESS_VARIABLE = "SPASEGMENT_SERVER"
 KEY_VARIABLE = "SPASEGMENT_SERVER_KEY"
+INSECURE_VARIABLE = "SPASEGMENT_SERVER_INSECURE"
 PATIENCE = 10.0
 """Seconds without a sign of life before a server counts as lost."""
 

@@ -31,6 +31,10 @@ from SPASegmentLib.service.codec import (
 from SPASegmentLib.service.transport import Reached, ServerLostError, Transport, reason, run
 from SPASegmentLib.service.wire import MEDIA_TYPE, PROTOCOL, WireError, compress, decompress
 
+TRY_SECONDS = 4.0
+"""How long a server may take to answer when it is tried."""
+BACK_SECONDS = 1.0
+"""How long a lost server that is back may take to show it."""
 _REMEMBERED = 256
 """Slices of which this side remembers that the server has them."""
 
@@ -121,6 +125,10 @@ class RemoteEngine:
         except WireError as error:
             raise ServerError(f"The server's answer cannot be read ({error}); try again.") from error
 
+    def is_back(self) -> bool:
+        """Whether the server shows life within a second, after it was lost."""
+        return _shows_life(self._transport)
+
     def close(self) -> None:
         """Hang up."""
         self._transport.close()
@@ -170,7 +178,7 @@ def try_connection(
     """Try a server once. Returns a sentence that says what works; raises ServerError with what does not."""
     transport = Transport(server_address(address, insecure=insecure), key, 0.0, authority)
     try:
-        reached = run(transport.once("GET", "/v1/models", None, {}))
+        reached = run(transport.once("GET", "/v1/models", seconds=TRY_SECONDS))
     except httpx.TransportError as error:
         raise ServerError(
             f"The server {transport.address} cannot be reached: {reason(error)}; check the address."
@@ -179,6 +187,22 @@ def try_connection(
         transport.close()
     found = _chosen(_models(reached, transport.address), model)
     return f"Connected to {transport.address}, which computes with the model {found.name}."
+
+
+def shows_life(address: str, *, insecure: bool = False, authority: str | None = None) -> bool:
+    """Whether there is a server at an address, asked once and for a second. Raises ServerError for none."""
+    transport = Transport(server_address(address, insecure=insecure), None, 0.0, authority)
+    try:
+        return _shows_life(transport)
+    finally:
+        transport.close()
+
+
+def _shows_life(transport: Transport) -> bool:
+    try:
+        return run(transport.once("GET", "/healthz", seconds=BACK_SECONDS)).status < 500
+    except httpx.TransportError:
+        return False
 
 
 def check(reached: Reached, address: str) -> None:
@@ -237,4 +261,4 @@ def _headers(named: str) -> dict[str, str]:
     return {"content-type": MEDIA_TYPE, "x-session-id": named}
 
 
-__all__ = ["RemoteEngine", "ServerLostError", "check", "connect", "try_connection"]
+__all__ = ["RemoteEngine", "ServerLostError", "check", "connect", "shows_life", "try_connection"]

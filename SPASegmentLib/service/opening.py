@@ -8,19 +8,29 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from SPASegmentLib.errors import ServerError, SPASegmentError
 from SPASegmentLib.imaging.types import SliceImage
 from SPASegmentLib.inference.messages import CancelToken, Engine, ModelInfo, Proposal, ProposalRequest
-from SPASegmentLib.service.choice import ServerChoice
-from SPASegmentLib.service.client import RemoteEngine, ServerLostError, connect
+from SPASegmentLib.service.choice import INSECURE_VARIABLE, ServerChoice
+from SPASegmentLib.service.client import (
+    RemoteEngine,
+    ServerLostError,
+    connect,
+    shows_life,
+    try_connection,
+)
 
 logger = logging.getLogger(__name__)
 
 AUTHORITY_VARIABLE = "SPASEGMENT_SERVER_CA"
-INSECURE_VARIABLE = "SPASEGMENT_SERVER_INSECURE"
 AGAIN_SECONDS = 30.0
 """How long the local model stands in before the server is tried again."""
+
+
+BRIEF_SECONDS = 1.0
+"""How long a server that has just shown life is waited for."""
 
 
 class StandInEngine:
@@ -33,7 +43,7 @@ class StandInEngine:
         """load: the local model's engine, called when it is first needed."""
         self._remote, self._load = remote, load
         self._local: Engine | None = None
-        self._lost_at = float("-inf")
+        self._lost_at: float | None = None
 
     @property
     def model(self) -> ModelInfo:
@@ -48,10 +58,12 @@ class StandInEngine:
 
     @property
     def _away(self) -> bool:
-        return time.monotonic() - self._lost_at < AGAIN_SECONDS
+        return self._lost_at is not None
 
     def propose(self, request: ProposalRequest, cancel: CancelToken | None = None) -> Proposal:
         """See `Engine.propose`. What was computed here says so in its warnings."""
+        if self._lost_at is not None and time.monotonic() - self._lost_at >= AGAIN_SECONDS:
+            self._lost_at = None if self._remote.is_back() else time.monotonic()
         if not self._away:
             try:
                 return self._remote.propose(request, cancel)
@@ -94,10 +106,14 @@ class StandInEngine:
 
 
 class LocalInsteadEngine:
-    """The local model where there was no server from the start; every proposal says so."""
+    """The local model where there was no server from the start, until there is; every proposal says so."""
 
-    def __init__(self, local: Engine, sentence: str) -> None:
-        self._local, self._sentence = local, sentence
+    def __init__(self, local: Engine, reach: Callable[[], RemoteEngine | None], address: str) -> None:
+        """reach: the server's engine, or None while there is no server. Raises ServerError."""
+        self._local, self._reach = local, reach
+        self._sentence = f"The server {address} does not answer, so this computer computes."
+        self._tried_at = time.monotonic()
+        self._found: Engine | None = None
 
     @property
     def model(self) -> ModelInfo:
@@ -107,16 +123,40 @@ class LocalInsteadEngine:
     @property
     def device(self) -> str:
         """Where it computes."""
-        return str(getattr(self._local, "device", "this computer"))
+        return str(getattr(self._found or self._local, "device", "this computer"))
 
     def propose(self, request: ProposalRequest, cancel: CancelToken | None = None) -> Proposal:
         """See `Engine.propose`."""
+        if self._found is None and time.monotonic() - self._tried_at >= AGAIN_SECONDS:
+            self._try_again()
+        if self._found is not None:
+            return self._found.propose(request, cancel)
         answer = self._local.propose(request, cancel)
         return replace(answer, warnings=(*answer.warnings, self._sentence))
+
+    def warm(self, image: SliceImage, request: ProposalRequest, cancel: CancelToken | None = None) -> None:
+        """See `LocalEngine.warm`."""
+        warm = getattr(self._found or self._local, "warm", None)
+        if warm is not None:
+            warm(image, request, cancel)
 
     def base_mixture(self) -> object:
         """See `LocalEngine.base_mixture`."""
         return self._local.base_mixture()  # type: ignore[attr-defined]
+
+    def _try_again(self) -> None:
+        self._tried_at = time.monotonic()
+        try:
+            remote = self._reach()
+        except ServerError as error:
+            self._sentence = f"{_without_stop(error)}; this computer computes."
+            return
+        if remote is None:
+            return
+        if remote.model.hash != self.model.hash:
+            self._sentence = "The server's model is another than this computer's, which computes."
+            return
+        self._found = StandInEngine(remote, lambda: self._local)
 
 
 def open_engine(server: ServerChoice, model: str | Path, load: Callable[[], Engine]) -> Engine:
@@ -125,14 +165,7 @@ def open_engine(server: ServerChoice, model: str | Path, load: Callable[[], Engi
     load: the local model's engine. Raises ServerError and what `load` raises.
     """
     try:
-        remote = connect(
-            server.address,
-            server.key,
-            model,
-            patience=server.patience,
-            insecure=bool(os.environ.get(INSECURE_VARIABLE)),
-            authority=os.environ.get(AUTHORITY_VARIABLE) or None,
-        )
+        remote = connect(server.address, server.key, model, patience=server.patience, **_trust())
     except ServerLostError as lost:
         if not server.fall_back:
             raise
@@ -140,10 +173,28 @@ def open_engine(server: ServerChoice, model: str | Path, load: Callable[[], Engi
             local = load()
         except ImportError as error:
             raise ServerError(f"{_without_stop(lost)}; this computer has no model to go on with.") from error
-        sentence = f"The server {server.address} does not answer, so this computer computes."
-        logger.info("%s", sentence)
-        return LocalInsteadEngine(local, sentence)
+        logger.info("The server %s does not answer; computing here.", server.address)
+
+        def reach() -> RemoteEngine | None:
+            if not shows_life(server.address, **_trust()):
+                return None
+            return connect(server.address, server.key, model, patience=BRIEF_SECONDS, **_trust())
+
+        return LocalInsteadEngine(local, reach, server.address)
     return StandInEngine(remote, load) if server.fall_back else remote
+
+
+def try_server(server: ServerChoice, model: str | Path) -> str:
+    """A sentence that says that a server and a model of it can be used. Raises ServerError with why not."""
+    return try_connection(server.address, server.key, model, **_trust())
+
+
+def _trust() -> dict[str, Any]:
+    """What the environment says of addresses without https and of certificates."""
+    return {
+        "insecure": bool(os.environ.get(INSECURE_VARIABLE)),
+        "authority": os.environ.get(AUTHORITY_VARIABLE) or None,
+    }
 
 
 def _without_stop(error: Exception) -> str:

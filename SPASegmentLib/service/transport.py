@@ -92,11 +92,20 @@ class Transport:
                 asyncio.run_coroutine_threadsafe(client.aclose(), _loop()).result(2)
         self._clients.clear()
 
-    async def once(self, method: str, path: str, content: bytes | None, headers: dict[str, str]) -> Reached:
-        """One try. Raises httpx.TransportError, which says what went wrong."""
+    async def once(
+        self,
+        method: str,
+        path: str,
+        content: bytes | None = None,
+        headers: dict[str, str] | None = None,
+        seconds: float | None = None,
+    ) -> Reached:
+        """One try, of so many seconds at most. Raises httpx.TransportError, which says what went wrong."""
+        more = {} if seconds is None else {"timeout": seconds}
+        headers = headers or {}
         if self._key:
             headers = {**headers, "authorization": f"Bearer {self._key}"}
-        response = await self._client().request(method, path, content=content, headers=headers)
+        response = await self._client().request(method, path, content=content, headers=headers, **more)
         return Reached(response.status_code, response.content, response.headers)
 
     async def _insist(

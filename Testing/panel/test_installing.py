@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import sys
 import types
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -134,6 +138,40 @@ def test_an_interrupted_installation_goes_on_after_a_restart(application: Any, f
     assert again.ui.installButton.text == "Go on installing"
     again.click("installButton")
     assert again.panel.controller is not None
+
+
+def test_with_a_server_its_client_is_installed_and_torch_is_not(application: Any, fresh: Any) -> None:
+    fresh.hidden.add("httpx")
+    user = open_panel(application, "127.0.0.1:9", None, True)
+    user.click("installServerButton")
+    assert "httpx" in user.ui.installText.text and "torch" not in user.ui.installText.text
+    user.click("installButton")
+    wanted = [line.split(">=")[0] for lines in fresh.pip for line in lines if ">=" in line]
+    assert set(wanted) == {"httpx", "pydantic"}
+    assert user.panel.controller is not None
+    assert user.panel.settings.server == "127.0.0.1:9"
+
+
+def test_a_server_set_later_asks_for_its_client(application: Any, fresh: Any) -> None:
+    fresh.hidden.clear()
+    fresh.hidden.add("zstandard")
+    user = open_panel(application, False)
+    user.ui.serverEdit.text = "127.0.0.1:9"
+    user.panel.server.on_edited()
+    assert fresh.pip == [] and user.panel.settings.server == ""
+    assert "zstandard must be installed first" in str(user.ui.serverSaid.text)
+    user.answers.answers = [True]
+    user.panel.server.on_edited()
+    assert [line for lines in fresh.pip for line in lines if ">=" in line] == ["zstandard>=0.22"]
+    assert user.panel.settings.server == "127.0.0.1:9"
+
+
+def test_what_the_client_needs_is_what_the_package_says() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    named = re.search(r"^client = (\[.*\])$", text, re.MULTILINE)
+    source = (ROOT / "SPASegment/SPASegmentWidgets/install.py").read_text(encoding="utf-8")
+    ours = re.findall(r'Requirement\("([\w-]+)", "([\d.]+)"\)', source)
+    assert named and ast.literal_eval(named.group(1)) == [f"{name}>={least}" for name, least in ours]
 
 
 def test_the_modules_file_loads_where_nothing_heavy_is_installed(tmp_path: Path) -> None:

@@ -161,6 +161,49 @@ def test_without_a_server_from_the_start_this_computer_computes_and_says_so(a_mo
     )
 
 
+def test_a_server_that_comes_later_takes_over(a_server, a_model, a_local_engine, monkeypatch):
+    line = Line(a_server.port)
+    line.cut = True
+    choice = ServerChoice(f"127.0.0.1:{line.port}", patience=0.2)
+    engine = open_engine(choice, a_model, partial(load_engine, a_model, "cpu"))
+    image = a_slice(7)
+    session = Session.start(image, engine.model, PointPrompt(48.0, 48.0)).advance(engine)
+    monkeypatch.setattr(opening, "AGAIN_SECONDS", 0.0)
+    started = time.monotonic()
+    session = session.pick(0).advance(engine)
+    assert time.monotonic() - started < 4, "one asks for a second whether the server is there"
+    assert engine.device == "cpu"
+    line.cut = False
+    line.break_all()
+    session = session.pick(0).advance(engine).approve()
+    assert engine.device == "server 127.0.0.1"
+    line.close()
+    said = [done.proposal.warnings for done in session.done[:3]]
+    assert ["does not answer" in "".join(one) for one in said] == [True, True, False]
+    alone = interact_like(session, image, a_local_engine)
+    assert apart(session, alone, ignored=("warnings",)) == []
+
+
+def test_a_server_that_is_away_for_long_is_not_waited_for_again_and_again(a_server, a_model, monkeypatch):
+    line = Line(a_server.port)
+    choice = ServerChoice(f"127.0.0.1:{line.port}", patience=3.0)
+    engine = open_engine(choice, a_model, partial(load_engine, a_model, "cpu"))
+    session = Session.start(a_slice(9), engine.model, PointPrompt(48.0, 48.0)).advance(engine)
+    line.cut = True
+    session = session.pick(0).advance(engine)
+    monkeypatch.setattr(opening, "AGAIN_SECONDS", 0.0)
+    started = time.monotonic()
+    session.pick(0).advance(engine)
+    assert time.monotonic() - started < 2.5
+    line.close()
+
+
+def interact_like(session, image, engine):
+    """The same steps with another engine: two picks of the first candidate, then an approval."""
+    alone = Session.start(image, engine.model, PointPrompt(48.0, 48.0)).advance(engine)
+    return alone.pick(0).advance(engine).pick(0).advance(engine).approve()
+
+
 def test_another_local_model_does_not_go_on(a_server):
     line = Line(a_server.port)
     choice = ServerChoice(f"127.0.0.1:{line.port}", patience=0.3)
