@@ -45,6 +45,7 @@ class Screen:
     object_at: world R, A, S of the recommendation's middle and its extent, in mm, or what holds all masks
     where one reaches far beyond it; None without any.
     seeds: points of the slice that is worked on: world R, A, S in mm, and whether positive.
+    doubtful: whether the recommendation is to be looked at twice; a face does not invite to approve it then.
     """
 
     status: str = "Choose a volume to begin."
@@ -68,3 +69,4 @@ class Screen:
     notes: tuple[str, ...] = ()
     seeds: tuple[tuple[float, float, float, bool], ...] = ()
     object_at: tuple[float, float, float, float] | None = None
+    doubtful: bool = False

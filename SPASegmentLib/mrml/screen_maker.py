@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from SPASegmentLib.inference.checks import is_doubtful
 from SPASegmentLib.mrml.engine_holder import EngineHolder
 from SPASegmentLib.mrml.interaction import SceneInteraction
 from SPASegmentLib.mrml.keys import PICKS, TAKES
@@ -21,6 +22,7 @@ FEWEST = 8
 LOADING = "Loading the model; this takes a few seconds, Esc cancels."
 COMPUTING = "Computing; Esc cancels."
 QUEUED = "{name} comes after this one; Esc drops it."
+DOUBTFUL = "Look twice: pick another mask, or correct this one with a point; Enter approves it as it is."
 APPROVED = "{how}; Up carries the object to the next slice, Backspace takes it back."
 
 
@@ -63,6 +65,7 @@ def make_screen(
         notes=profiles.notes,
         seeds=_seeds(current),
         object_at=_object_at(current) if cards else None,
+        doubtful=bool(cards) and proposal is not None and is_doubtful(proposal),
     )
 
 
@@ -79,6 +82,8 @@ def _status(work: SceneInteraction, current: Work | None) -> tuple[str, Tone]:
         return "Click a seed on the object.", "hint"
     if current.session.finished:
         return APPROVED.format(how=current.session.state.capitalize()), "done"
+    if current.proposal is not None and is_doubtful(current.proposal):
+        return DOUBTFUL, "hint"
     return current.session.what_next, "hint"
 
 

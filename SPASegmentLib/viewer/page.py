@@ -61,6 +61,7 @@ STATE: dict[str, Any] = {
         "recommendation": None,
         "enabled": [],
         "warnings": [],
+        "doubtful": False,
     },
     "job": "",
     "job_share": None,
@@ -115,6 +116,7 @@ def shown(screen: Any, *, sized: bool = True) -> dict[str, Any]:
         "recommendation": None if screen.recommendation is None else _card(screen.recommendation, sized),
         "enabled": sorted(screen.enabled),
         "warnings": list(screen.warnings),
+        "doubtful": screen.doubtful,
     }
 
 
