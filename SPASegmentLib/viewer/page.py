@@ -66,6 +66,7 @@ STATE: dict[str, Any] = {
     "job": "",
     "job_share": None,
     "problem": "",
+    "question": None,
     "resume_offer": "",
     "company": "",
     "unkept": "",
