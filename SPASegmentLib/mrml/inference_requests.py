@@ -15,7 +15,7 @@ import numpy as np
 from SPASegmentLib.errors import Cancelled, ProfileError, StepError
 from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.imaging.view_slices import ViewSlice
-from SPASegmentLib.inference.messages import Engine, ProposalRequest
+from SPASegmentLib.inference.messages import Carried, Engine, ProposalRequest
 from SPASegmentLib.inference.session import Session
 from SPASegmentLib.mrml.carry import carried_seed
 from SPASegmentLib.mrml.engine_holder import EngineHolder
@@ -82,8 +82,8 @@ class InferenceRequests:
         holder = self._holder()
         self._worker.chore(lambda token: holder.get(), self._loaded)
 
-    def open(self, work: Work, point: PointPrompt) -> None:
-        """Begin a session with its seed: profile, first proposal."""
+    def open(self, work: Work, point: PointPrompt, carried: Carried | None = None) -> None:
+        """Begin a session with its seed: profile, first proposal. carried: the outline it begins from."""
         work.opening = point
         name, holder, seen = self._profiles.wanted, self._holder(), work.view
         learn, samples = self._settings.learn, self._settings.samples
@@ -104,6 +104,7 @@ class InferenceRequests:
                 log_prior=None if profile is None else profile.log_prior(),
                 learn=learn,
                 n_samples=samples,
+                carried=carried,
             )
             doubts: list[str] = []
             if profile is not None:

@@ -12,17 +12,21 @@ KEYS: dict[str, str] = {
     **{name: f"Shift+{k + 1}" for k, name in enumerate(TAKES)},
     "none_of_these": "0",
     "approve": "Return",
+    "approve_next": "Shift+Return",
     "undo": "Backspace",
     "redo": "Shift+Backspace",
     "next_slice": "Up",
     "previous_slice": "Down",
     "whole_object": "F",
+    "next_doubtful": "Space",
+    "first_anchor": "Home",
     "cancel": "Esc",
 }
 """Action name (`Controller.act`) -> key sequence as Qt writes it (QKeySequence.fromString)."""
 
 ALSO: dict[str, tuple[str, ...]] = {
     "approve": ("Enter",),
+    "approve_next": ("Shift+Enter",),
     "undo": ("Ctrl+Z",),
     "redo": ("Ctrl+Y", "Ctrl+Shift+Z"),
 }
@@ -33,11 +37,14 @@ TOOLTIPS: dict[str, str] = {
     **{name: f"Take alternative {k + 1} as final, as it is." for k, name in enumerate(TAKES)},
     "none_of_these": "None of these: show four others.",
     "approve": "Approve the recommendation: its mask is written into the segment.",
+    "approve_next": "Approve and go on: to the next slice, in a whole object to the next doubtful one.",
     "undo": "Take the last step back; after an approval the mask and what was learnt go with it.",
     "redo": "Bring back the step that was undone last.",
     "next_slice": "Go to the next slice and carry the object over.",
     "previous_slice": "Go to the previous slice and carry the object over.",
     "whole_object": "Approve the recommendation and follow the object through all its slices.",
+    "next_doubtful": "Go to the next doubtful slice of the object; approving it there mends its neighbours.",
+    "first_anchor": "Go back to the slice the object was followed from.",
     "cancel": "Drop the step that waits, or stop computing; nothing is changed.",
 }
 """One sentence per action, without its key."""

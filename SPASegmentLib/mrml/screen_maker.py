@@ -65,6 +65,7 @@ def make_screen(
         notes=profiles.notes,
         seeds=_seeds(current),
         object_at=_object_at(current) if cards else None,
+        object=followed.shown if (followed := work.followed) is not None else None,
         doubtful=bool(cards) and proposal is not None and is_doubtful(proposal),
     )
 
@@ -160,10 +161,13 @@ def _enabled(work: SceneInteraction, current: Work | None) -> frozenset[str]:
     session = current.session if current is not None else None
     if session is not None and session.state == "open" and current is not None and not current.computing:
         shown = len(session.proposal.candidates) if session.proposal is not None else 0
-        names |= {"approve", "whole_object", *PICKS[:shown], *TAKES[:shown]}
+        names |= {"approve", "approve_next", "whole_object", *PICKS[:shown], *TAKES[:shown]}
         names |= {"none_of_these"} if shown else set()
     if current is not None and current.finished and not work.computing:
-        names.add("whole_object")
+        names |= {"whole_object", "approve_next"}
+    followed = work.followed
+    if followed is not None:
+        names |= {"first_anchor", *({"next_doubtful"} if followed.found.doubtful else set())}
     if work.computing:
         names.add("cancel")
     if work.computing or (current is not None and not current.empty) or work.trail.before() is not None:
