@@ -267,6 +267,11 @@ class Viewer:
             state.learn = screen.learn
             state.excluding = state.excluding and screen.recommendation is not None
         self.link.focus(screen.object_at)
+        if screen.object != self.navigation.object:
+            self.navigation.object = screen.object
+            self.navigation.tell()
+            if screen.object is not None:
+                self._show_3d()
         self.points.show([Seed(seed[:3], seed[3]) for seed in screen.seeds])
         if (screen.cards, screen.iteration) != self._drawn:
             self._drawn = (screen.cards, screen.iteration)
@@ -324,9 +329,14 @@ class Viewer:
         elif has_voxels(self.segmentation):
             with self.job("Making the surface…"):
                 await asyncio.sleep(0.03)
-                self.surface.show(self.segmentation)
+                self._show_3d()
         with self.server.state as state:
             state.show_3d = self.surface.shown
+
+    def _show_3d(self) -> None:
+        self.surface.show(self.segmentation, self.controller.screen.segment or "", self._clicked)
+        with self.server.state as state:
+            state.show_3d = True
 
     # Words for the page
 
