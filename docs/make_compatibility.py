@@ -46,8 +46,9 @@ START = """# What is read
 
 Made by `python docs/make_compatibility.py`: each kind of file was made up, given to the reader, and what it
 did stands here. *Read*: voxels, position and size are those the file's own fields give; what had to be
-assumed is said on the screen in the words given. *Choice*: refused until something is chosen, on a terminal
-by answering a question, else with the option named. *Refused*: with the sentence given.
+assumed is said on the screen in the words given. *Choice*: refused until something is chosen, by
+answering a question at a terminal or on the viewer's page, else with the option named. *Refused*: with the
+sentence given.
 
 Options: `--series N_OR_UID` which series of a folder or stack of a file, `--time N` which phase, time point
 or component, `--resample` tilted or uneven slices to a rectangular grid (the mask then lies on that grid).

@@ -37,7 +37,6 @@ class ScreenView:
     def __init__(self, ui, cards: Cards) -> None:
         self._ui, self._cards = ui, cards
         self._keys: Mapping[str, str] | None = None
-        ui.approveButton.styleSheet = APPROVE_STYLE
 
     def render(self, screen, sentence: str, keys: Mapping[str, str]) -> None:
         """sentence: for the status line. keys: action -> key, for tooltips."""
@@ -55,6 +54,9 @@ class ScreenView:
         ui.progressBar.maximum = 0 if screen.progress is None else 100
         if screen.progress is not None:
             ui.progressBar.value = round(100 * screen.progress)
+        approve = "" if screen.doubtful else APPROVE_STYLE
+        if ui.approveButton.styleSheet != approve:
+            ui.approveButton.styleSheet = approve
         self._cards.render(screen)
         for name, action in BUTTONS.items():
             getattr(ui, name).enabled = action in screen.enabled

@@ -7,11 +7,20 @@ import numpy as np
 from SPASegmentLib.errors import InputError, ProfileError, SeedError
 from SPASegmentLib.imaging.types import Region
 from SPASegmentLib.inference.config import DEFAULT
-from SPASegmentLib.inference.messages import ModelInfo, ProposalRequest
+from SPASegmentLib.inference.messages import ModelInfo, Proposal, ProposalRequest
 
 LARGEST_TRAINED = 128.0
 """Region, in pixels, beyond which objects are larger than any the shipped model was trained on."""
 
+FEW = 3
+"""A mask of so many pixels or fewer is the seed, and no object found around it."""
+NOISE = 0.15
+"""Correlation of neighbouring pixels below which they are noise; that of images lies far above."""
+NEAR = 24
+"""... and so many pixels to each side of the seed are looked at."""
+LOOKS_LIKE_NOISE = (
+    "Neighbouring pixels here have nothing in common, as in noise; there may be no object at all."
+)
 ROUNDING = 1e-3
 """How far pixels may lie outside [0, 1]: what resampling in float32 leaves, and far less than raw values."""
 
@@ -68,6 +77,32 @@ def doubts(expected_dice: float | None) -> tuple[str, ...]:
     return ("The model doubts this mask: pick another, correct it with a point, or click elsewhere in it.",)
 
 
+def is_doubtful(proposal: Proposal) -> bool:
+    """Whether a recommendation is one to look at twice before it is approved."""
+    expected = proposal.expected_dice
+    return (
+        int(proposal.recommendation.sum()) <= FEW
+        or (expected is not None and expected < DEFAULT.doubtful)
+        or LOOKS_LIKE_NOISE in proposal.warnings
+    )
+
+
+def looks_like_noise(pixels: np.ndarray) -> bool:
+    """Whether neighbouring pixels of a region, (H, W) or (H, W, 3), are as independent as in noise."""
+    grey = pixels if pixels.ndim == 2 else pixels.mean(axis=-1)
+    rows, cols = (
+        _correlation(one, other) for one, other in ((grey[1:], grey[:-1]), (grey[:, 1:], grey[:, :-1]))
+    )
+    return max(rows, cols) < NOISE
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Of two arrays' values; 1 where either is constant or there are too few."""
+    if one.size < 64 or one.std() < ROUNDING or other.std() < ROUNDING:
+        return 1.0
+    return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
+
+
 def input_warnings(
     request: ProposalRequest, model: ModelInfo, region: Region, recommendation: np.ndarray
 ) -> tuple[str, ...]:
@@ -83,6 +118,15 @@ def input_warnings(
         found.append(f"This model was trained on {known}, but this image is in colour; look twice.")
     if model.modalities == ("CT",) and region.size_mm > LARGEST_TRAINED * min(image.spacing):
         found.append("This object is larger than any the model was trained on; look twice at its masks.")
-    if recommendation.sum() == 1:
+    if 0 < recommendation.sum() <= FEW:
         found.append("The model found nothing but the seed itself; try a seed in the middle of the object.")
+    if looks_like_noise(image.pixels[_around(request)]):
+        found.append(LOOKS_LIKE_NOISE)
     return tuple(found)
+
+
+def _around(request: ProposalRequest) -> tuple[slice, slice]:
+    """The pixels around the seed that are looked at for noise."""
+    seed = next(p for p in request.points if p.positive)
+    row, col = round(seed.row), round(seed.col)
+    return slice(max(0, row - NEAR), row + NEAR + 1), slice(max(0, col - NEAR), col + NEAR + 1)

@@ -19,8 +19,10 @@ RIM_SHARE = 0.8
 """... with at least this share of the changed pixels, ..."""
 RIM_COVERAGE = 0.65
 """... along at least this share of the boundary."""
-AROUND_COVERAGE = 0.85
-"""Thicker growth or loss lies all around from this share of the boundary on."""
+AROUND_EVEN = 1 / 3
+"""Growth or loss lies all around where it is nowhere thinner than this share of its mean thickness."""
+MOST = 0.25
+"""Length of the mean direction of the thickness from which on the side where it is thickest is named."""
 DOMINANT = 2.0
 """Growth (or loss) names a candidate when it is this many times the other change."""
 PART_SHARE = 0.5
@@ -31,6 +33,12 @@ LOBE_PIXELS = 3.0
 """... and at least this many pixels."""
 ONE_SIDED = 0.75
 """Length of the mean direction of the changed pixels from which on a side is named."""
+MOSTLY = 0.4
+"""The same for "mostly", where the change lies on more than that side."""
+SLIGHT = 0.1
+"""A reshaped outline differs slightly up to this share of the recommendation's area."""
+SMOOTHER = 0.93
+"""An outline is smoother, or more irregular, from this ratio of its lengths on."""
 SHIFT_GAIN = 0.5
 """A shift explains at least this share of the pixels in which the masks differ."""
 ADDS_RIM, DROPS_RIM = "adds the rim", "drops the rim"
@@ -163,11 +171,7 @@ def _name(change: _Change, added: int, removed: int) -> tuple[str, str, str]:
     if shift:
         mm, towards = shift
         return "shifted", f"shifted {mm:.1f} mm", towards
-    return (
-        "reshaped",
-        f"reshaped, {_percent(added, old)} {_percent(-removed, old)}",
-        _side(change, change.added),
-    )
+    return "reshaped", f"reshaped{_reshaping(change, (added + removed) / old)}", _side(change, change.added)
 
 
 def _part(more: np.ndarray, less: np.ndarray, changed: np.ndarray) -> str:
@@ -198,9 +202,13 @@ def _growth(change: _Change, side: str) -> str:
     coverage = _coverage(change.added, change.old)
     if coverage >= RIM_COVERAGE and _is_thin(change.added, change.old, change.old):
         return f": {ADDS_RIM}"
-    if coverage >= AROUND_COVERAGE:
-        return f": {GROWS}"
-    return f": grows at the {side}" if side else ""
+    around, most = _around(change, change.added)
+    if around:
+        return f": {GROWS}" + (f", most at the {most}" if most else "")
+    if side:
+        return f": grows at the {side}"
+    mostly = _side(change, change.added, MOSTLY)
+    return f": grows mostly at the {mostly}" if mostly else ""
 
 
 def _loss(change: _Change, side: str) -> str:
@@ -211,9 +219,59 @@ def _loss(change: _Change, side: str) -> str:
     coverage = _coverage(change.removed, change.old)
     if coverage >= RIM_COVERAGE and _is_thin(change.removed, ~change.old, change.old):
         return f": {DROPS_RIM}"
-    if coverage >= AROUND_COVERAGE:
-        return f": {SHRINKS}"
-    return f": drops the {side} side" if side in ("left", "right") else f": drops the {side}" if side else ""
+    around, most = _around(change, change.removed)
+    if around:
+        return f": {SHRINKS}" + (f", most at the {most}" if most else "")
+    if side:
+        return f": drops the {side} side" if side in ("left", "right") else f": drops the {side}"
+    mostly = _side(change, change.removed, MOSTLY)
+    return f": shrinks mostly at the {mostly}" if mostly else ""
+
+
+def _reshaping(change: _Change, share: float) -> str:
+    """How an outline that neither grows nor shrinks differs: where it is wider, where narrower; or ""."""
+    wider, narrower = (_side(change, part, MOSTLY) for part in (change.added, change.removed))
+    if wider == narrower:
+        wider = narrower = ""
+    where = [f"{how} at the {side}" for how, side in (("wider", wider), ("narrower", narrower)) if side]
+    if where:
+        return f": {', '.join(where)}"
+    ratio = _outline(change.new) / max(1, _outline(change.old))
+    if ratio <= SMOOTHER:
+        return ": smoother outline"
+    if ratio >= 1 / SMOOTHER:
+        return ": more irregular outline"
+    return ": slightly" if share <= SLIGHT else ""
+
+
+def _outline(mask: np.ndarray) -> int:
+    """Length of its outline in pixel edges."""
+    padded = np.pad(mask, 1)
+    return _count(padded[1:] != padded[:-1]) + _count(padded[:, 1:] != padded[:, :-1])
+
+
+def _around(change: _Change, changed: np.ndarray) -> tuple[bool, str]:
+    """Whether the changed pixels lie all around the recommendation, and the side where they are thickest.
+
+    Thickness is measured by angle: changed pixels over pixels of the boundary, on each of the eight sides.
+    """
+    boundary = change.old & ~ndimage.binary_erosion(change.old)
+    at_boundary, at_change = (
+        np.bincount(_sides(change, part), minlength=len(_SIDES)) for part in (boundary, changed)
+    )
+    sides = np.flatnonzero(at_boundary + at_change)
+    thick = at_change[sides] / np.maximum(1, at_boundary[sides])
+    around = bool((thick >= AROUND_EVEN * thick.mean()).all())
+    angle = sides * 2 * np.pi / len(_SIDES)
+    mean = np.array([np.sin(angle) @ thick, np.cos(angle) @ thick]) / max(thick.sum(), 1e-9)
+    return around, _compass(mean) if float(np.linalg.norm(mean)) >= MOST else ""
+
+
+def _sides(change: _Change, mask: np.ndarray) -> np.ndarray:
+    """(n,) index into `_SIDES` of each pixel, seen from the recommendation's centre."""
+    away = np.argwhere(mask) * np.asarray(change.spacing) - _centroid(change.old, change.spacing)
+    angle = np.arctan2(away[:, 0], away[:, 1])
+    return np.round(angle / (np.pi / 4)).astype(int) % len(_SIDES)
 
 
 def _coverage(changed: np.ndarray, old: np.ndarray) -> float:
@@ -230,8 +288,11 @@ def _is_thin(changed: np.ndarray, beyond: np.ndarray, old: np.ndarray) -> bool:
     return _count(distance[changed] <= width) >= RIM_SHARE * _count(changed)
 
 
-def _side(change: _Change, changed: np.ndarray) -> str:
-    """The side of the picture, seen from the recommendation's centre, where the changed pixels lie, or ""."""
+def _side(change: _Change, changed: np.ndarray, least: float = ONE_SIDED) -> str:
+    """The side of the picture, seen from the recommendation's centre, where the changed pixels lie, or "".
+
+    least: length of their mean direction.
+    """
     centre = _centroid(change.old, change.spacing)
     away = np.argwhere(changed) * np.asarray(change.spacing) - centre
     length = np.linalg.norm(away, axis=1)
@@ -239,7 +300,7 @@ def _side(change: _Change, changed: np.ndarray) -> str:
     if len(away) == 0:
         return ""
     mean = away.mean(axis=0)
-    return _compass(mean) if float(np.linalg.norm(mean)) >= ONE_SIDED else ""
+    return _compass(mean) if float(np.linalg.norm(mean)) >= least else ""
 
 
 def _compass(direction: np.ndarray) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
@@ -102,6 +103,12 @@ class ObjectFill:
         self._lowest: int | None = None
         self._highest: int | None = None
         self._spans: dict[_Span, tuple[ObjectSlice, ...]] = {}
+
+    def fork(self) -> ObjectFill:
+        """Another one that goes on from here; what is approved in it does not change this one."""
+        other = copy(self)
+        other._anchors, other._spans = dict(self._anchors), dict(self._spans)
+        return other
 
     @property
     def anchors(self) -> Mapping[int, np.ndarray]:

@@ -254,6 +254,21 @@ class Controller:
         self._work.continue_segment()
 
     @safe
+    def approve_next(self) -> None:
+        """Approve and go on: a slice further, or to the next doubtful one of the whole object."""
+        self._work.approve_next()
+
+    @safe
+    def next_doubtful(self) -> None:
+        """Go to the slice of the whole object that is the most doubtful of those not looked at."""
+        self._work.next_doubtful()
+
+    @safe
+    def first_anchor(self) -> None:
+        """Go back to the slice the whole object was followed from."""
+        self._work.first_anchor()
+
+    @safe
     def cancel(self) -> None:
         """Drop the step that waits for the one before, or else stop computing; nothing is changed."""
         self._work.cancel()
@@ -410,6 +425,9 @@ _ACTIONS: dict[str, Callable[..., None]] = {
         "redo",
         "whole_object",
         "continue_segment",
+        "approve_next",
+        "next_doubtful",
+        "first_anchor",
         "cancel",
         "next_slice",
         "previous_slice",

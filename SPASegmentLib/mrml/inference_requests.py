@@ -83,9 +83,21 @@ class InferenceRequests:
         holder = self._holder()
         self._worker.chore(lambda token: holder.get(), self._loaded)
 
-    def open(self, work: Work, point: PointPrompt, given: np.ndarray | None = None) -> None:
-        """Begin a session with its seed: profile, first proposal. given: (H, W) bool it goes on from."""
+    def open(
+        self,
+        work: Work,
+        point: PointPrompt,
+        *,
+        given: np.ndarray | None = None,
+        carried: Carried | None = None,
+    ) -> None:
+        """Begin a session with its seed: profile, first proposal.
+
+        given: (H, W) bool it goes on from. carried: the outline it begins from.
+        """
         work.opening, work.given = point, given
+        if given is not None:
+            carried = Carried(given.astype(np.float32))
         name, holder, seen = self._profiles.wanted, self._holder(), work.view
         learn, samples = self._settings.learn, self._settings.samples
 
@@ -101,8 +113,8 @@ class InferenceRequests:
             session = Session.start(
                 image,
                 engine.model,
-                point if given is None else None,
-                carried=None if given is None else Carried(given.astype(np.float32)),
+                point if carried is None else None,
+                carried=carried,
                 goes_on=given is not None,
                 log_prior=_log_prior(profile, work, engine),
                 learn=learn,

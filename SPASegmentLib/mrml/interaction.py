@@ -23,7 +23,7 @@ from SPASegmentLib.mrml.settings import InteractionSettings
 from SPASegmentLib.mrml.target import Target, is_alive
 from SPASegmentLib.mrml.undo import UndoRedo
 from SPASegmentLib.mrml.volumes import array_of
-from SPASegmentLib.mrml.whole_object import ObjectFilling
+from SPASegmentLib.mrml.whole_object import FollowedObject, ObjectFilling
 from SPASegmentLib.mrml.work import (
     SEED_FIRST,
     SlicePosition,
@@ -41,12 +41,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Queued:
-    """A step that comes after the one computed now. name: in words. work, proposal: on the screen then."""
+    """A step that comes after the one computed now.
+
+    name: in words. work, proposal: on the screen then. filling: whether the whole object was followed then.
+    """
 
     name: str
     step: Callable[[], None]
     work: Work | None
     proposal: object
+    filling: bool = False
 
 
 MOST_STEPS = 40
@@ -72,6 +76,7 @@ class SceneInteraction:
         self._say = say
         self.trail = Trail()
         self.queued: Queued | None = None
+        self._forward = 1
         self._display = ProposalDisplay(scene)
         self._neighbours = NeighbourEncoding(worker)
         self._learning = ProfileLearning(worker, holder, profiles, say)
@@ -79,7 +84,7 @@ class SceneInteraction:
         self._navigation = SliceNavigation(
             scene, selection, settings, self.trail, self.requests, self._neighbours
         )
-        self._filling = ObjectFilling(scene, worker, self.requests, target, self.trail, say)
+        self._filling = ObjectFilling(scene, worker, self.requests, target, self.trail, self._navigation, say)
         self._undo = UndoRedo(scene, self.trail, self.requests, target, self._learning, self._navigation, say)
 
     @property
@@ -98,6 +103,11 @@ class SceneInteraction:
     def current(self) -> Work | None:
         """What is worked on."""
         return self.trail.current
+
+    @property
+    def followed(self) -> FollowedObject | None:
+        """The whole object followed last in this volume, as far as it is not taken back."""
+        return self._filling.object
 
     @property
     def has_volume(self) -> bool:
@@ -160,9 +170,30 @@ class SceneInteraction:
     def finish(self, candidate: int | None) -> None:
         """Approve the recommendation, or take a candidate as it is."""
         name = "Approval" if candidate is None else f"Taking alternative {candidate + 1}"
-        self._now_or_next(name, lambda: self._finish(candidate))
 
-    def _finish(self, candidate: int | None) -> None:
+        def step() -> None:
+            work = self._finish(candidate)
+            if self._filling.belongs(work):
+                self._filling.begin(work)
+
+        self._now_or_next(name, step)
+
+    def approve_next(self) -> None:
+        """Approve the recommendation, where that is still open, and go on."""
+        self._now_or_next("Approval", self._approve_next)
+
+    def _approve_next(self) -> None:
+        work = self.trail.current
+        if work is None or not work.finished:
+            work = self._finish(None)
+            if self._filling.belongs(work):
+                self._filling.begin(work, then=self._filling.go_to_doubtful)
+                return
+        elif self._filling.holds(work) and self._filling.go_to_doubtful():
+            return
+        self._navigation.on(self._forward)
+
+    def _finish(self, candidate: int | None) -> Work:
         work, session = self._open()
         if work.computing:
             raise StillComputingError
@@ -173,6 +204,15 @@ class SceneInteraction:
         self.trail.settle()
         self._learning.follow(work)
         self._look_ahead(work)
+        return work
+
+    def next_doubtful(self) -> None:
+        """Go to the next doubtful slice of the whole object and propose its outline there."""
+        self._now_or_next("The next doubtful slice", self._filling.next_doubtful)
+
+    def first_anchor(self) -> None:
+        """Go back to the slice the whole object was followed from."""
+        self._now_or_next("The first slice", self._filling.first_anchor)
 
     def whole_object(self) -> None:
         """Approve what is recommended, where that is still open, and follow the object through its slices."""
@@ -204,6 +244,7 @@ class SceneInteraction:
 
     def next_slice(self, steps: int) -> None:
         """Go on along the view; the object's middle is the seed there."""
+        self._forward = -1 if steps < 0 else 1
         self._now_or_next("The next slice", lambda: self._navigation.on(steps))
 
     def _now_or_next(self, name: str, step: Callable[[], None]) -> None:
@@ -211,18 +252,20 @@ class SceneInteraction:
         self.queued = None
         work = self.trail.current
         try:
-            if work is None and self.waiting:
+            if (work is None and self.waiting) or self._filling.running:
                 raise StillComputingError
             step()
         except StillComputingError:
-            self.queued = Queued(name, step, work, work.proposal if work is not None else None)
+            proposal = work.proposal if work is not None else None
+            self.queued = Queued(name, step, work, proposal, self._filling.running)
 
     def go_on(self) -> None:
         """Do the step that waits, once nothing is computed; drop it where what it waited for did not come."""
         if self.queued is None or self.computing:
             return
         queued, self.queued, work = self.queued, None, self.trail.current
-        if work is None or work.proposal in (None, queued.proposal) or queued.work not in (None, work):
+        same = work is None or work.proposal in (None, queued.proposal)
+        if work is None or queued.work not in (None, work) or (same and not queued.filling):
             return
         queued.step()
 
@@ -297,7 +340,7 @@ class SceneInteraction:
         for work in works:
             point, work.opening = work.opening, None
             if point is not None and work is current:
-                self.requests.open(work, point, work.given)
+                self.requests.open(work, point, given=work.given)
         self.trail.current = None
         if current is None or current.view.volume_id != self.trail.volume_id:
             return
@@ -366,7 +409,7 @@ class SceneInteraction:
         work = Work(view, SlicePosition(array_of(node.GetSliceToRAS()), None), node.GetID())
         self.trail.begin(work)
         self._selection.follow(node)
-        self.requests.open(work, carried_seed(mask, view.image.spacing), mask)
+        self.requests.open(work, carried_seed(mask, view.image.spacing), given=mask)
 
     def _further(self, work: Work, point: PointPrompt) -> None:
         session = session_of(work)

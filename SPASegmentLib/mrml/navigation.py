@@ -9,6 +9,8 @@ import numpy as np
 
 from SPASegmentLib.errors import StepError
 from SPASegmentLib.imaging.view_slices import ViewSlice
+from SPASegmentLib.inference.carried import carried_seed as mask_seed
+from SPASegmentLib.inference.messages import Carried
 from SPASegmentLib.mrml.carry import carried_seed, central_point, shows
 from SPASegmentLib.mrml.inference_requests import InferenceRequests, NeighbourEncoding
 from SPASegmentLib.mrml.selection import SceneSelection
@@ -18,6 +20,7 @@ from SPASegmentLib.mrml.volumes import array_of
 from SPASegmentLib.mrml.work import SEED_FIRST, StillComputingError, Trail, Work
 
 if TYPE_CHECKING:
+    from SPASegmentLib.inference.fill import ObjectSlice
     from SPASegmentLib.profiles.evidence import ObjectStyle
 
 
@@ -92,6 +95,24 @@ class SliceNavigation:
                 raise StillComputingError
             mask = proposal.recommendation
         self._carry(work, mask, steps)
+
+    def review(self, first: Work, view: ViewSlice, there: ObjectSlice) -> None:
+        """Show a slice of a whole object, and begin on it from the object's outline, or go on where begun.
+
+        first: the work the object was followed from; slices are numbered from its own.
+        """
+        begun = self._trail.latest(view.key)
+        if begun is not None and not begun.empty:
+            self.go(begun)
+            return
+        carried = Carried(there.mask.astype(np.float32))
+        seed = mask_seed(there.mask, view.image.spacing)
+        place = first.place.moved(there.index, exact=first.view.plane.index is not None)
+        work = Work(view, place, first.node_id, carried=True)
+        work.doubts = (f"This slice is doubtful: {there.reason}.",)
+        self._trail.begin(work)
+        self._jump(work, view, seed.row, seed.col)
+        self._requests.open(work, seed, carried=carried)
 
     def _jump(self, work: Work, view: ViewSlice, row: float, col: float) -> None:
         node = self._scene.GetNodeByID(work.node_id)

@@ -34,6 +34,36 @@ class Card:
 
 
 @dataclass(frozen=True)
+class SliceMark:
+    """A slice of a whole object.
+
+    number: along the view, 0 is where the object was followed from. ras: world R, A, S of its middle in mm.
+    kind: approved by the user (anchor), carried from there, or carried and doubtful. reason: of the doubt.
+    """
+
+    number: int
+    ras: tuple[float, float, float]
+    kind: Literal["anchor", "carried", "doubtful"]
+    reason: str
+    expected_dice: float
+
+
+@dataclass(frozen=True)
+class ObjectShown:
+    """The whole object followed last. normal: of its slices, a unit vector in world R, A, S."""
+
+    volume_ml: float
+    normal: tuple[float, float, float]
+    slices: tuple[SliceMark, ...]
+
+    @property
+    def doubtful(self) -> tuple[SliceMark, ...]:
+        """The slices worth a look, the most doubtful first."""
+        found = (one for one in self.slices if one.kind == "doubtful")
+        return tuple(sorted(found, key=lambda one: (one.expected_dice, one.number)))
+
+
+@dataclass(frozen=True)
 class Screen:
     """Everything a face shows.
 
@@ -45,6 +75,8 @@ class Screen:
     object_at: world R, A, S of the recommendation's middle and its extent, in mm, or what holds all masks
     where one reaches far beyond it; None without any.
     seeds: points of the slice that is worked on: world R, A, S in mm, and whether positive.
+    doubtful: whether the recommendation is to be looked at twice; a face does not invite to approve it then.
+    object: the whole object followed last, as far as it was not taken back.
     """
 
     status: str = "Choose a volume to begin."
@@ -68,3 +100,5 @@ class Screen:
     notes: tuple[str, ...] = ()
     seeds: tuple[tuple[float, float, float, bool], ...] = ()
     object_at: tuple[float, float, float, float] | None = None
+    doubtful: bool = False
+    object: ObjectShown | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from SPASegmentLib.inference.checks import is_doubtful
 from SPASegmentLib.mrml.engine_holder import EngineHolder
 from SPASegmentLib.mrml.interaction import SceneInteraction
 from SPASegmentLib.mrml.keys import PICKS, TAKES
@@ -21,6 +22,7 @@ FEWEST = 8
 LOADING = "Loading the model; this takes a few seconds, Esc cancels."
 COMPUTING = "Computing; Esc cancels."
 QUEUED = "{name} comes after this one; Esc drops it."
+DOUBTFUL = "Look twice: pick another mask, or correct this one with a point; Enter approves it as it is."
 APPROVED = "{how}; Up carries the object to the next slice, Backspace takes it back."
 
 
@@ -63,6 +65,8 @@ def make_screen(
         notes=profiles.notes,
         seeds=_seeds(current),
         object_at=_object_at(current) if cards else None,
+        object=followed.shown if (followed := work.followed) is not None else None,
+        doubtful=bool(cards) and proposal is not None and is_doubtful(proposal),
     )
 
 
@@ -79,6 +83,8 @@ def _status(work: SceneInteraction, current: Work | None) -> tuple[str, Tone]:
         return "Click a seed on the object.", "hint"
     if current.session.finished:
         return APPROVED.format(how=current.session.state.capitalize()), "done"
+    if current.proposal is not None and is_doubtful(current.proposal):
+        return DOUBTFUL, "hint"
     return current.session.what_next, "hint"
 
 
@@ -157,10 +163,13 @@ def _enabled(work: SceneInteraction, current: Work | None) -> frozenset[str]:
     session = current.session if current is not None else None
     if session is not None and session.state == "open" and current is not None and not current.computing:
         shown = len(session.proposal.candidates) if session.proposal is not None else 0
-        names |= {"approve", "whole_object", *PICKS[:shown], *TAKES[:shown]}
+        names |= {"approve", "approve_next", "whole_object", *PICKS[:shown], *TAKES[:shown]}
         names |= {"none_of_these", "keep"} if shown else set()
     if current is not None and current.finished and not work.computing:
-        names.add("whole_object")
+        names |= {"whole_object", "approve_next"}
+    followed = work.followed
+    if followed is not None:
+        names |= {"first_anchor", *({"next_doubtful"} if followed.found.doubtful else set())}
     if work.computing:
         names.add("cancel")
     if work.computing or (current is not None and not current.empty) or work.trail.before() is not None:

@@ -160,10 +160,15 @@ class Target:
         work.target, work.voxels = target, None
 
     def write_further(
-        self, slices: Sequence[tuple[ViewSlice, np.ndarray]], work: Work, volume_node: Any, others: list[Work]
+        self,
+        slices: Sequence[tuple[ViewSlice, np.ndarray, np.ndarray | None]],
+        work: Work,
+        volume_node: Any,
+        others: list[Work],
     ) -> None:
         """Write an approved object's other slices; they are taken back and brought back with the work's own.
 
+        slices: slice, mask, and the object's mask there before, which it takes the place of, or None.
         others: all works; what was approved on those slices stays. All is written or, where that raises,
         nothing.
         """
@@ -171,7 +176,7 @@ class Target:
         editor = self._editor if is_alive(self._editor) else None
         changes: list[SegmentChange] = []
         try:
-            for view, mask in slices:
+            for view, mask, before_it in slices:
                 writer = SegmentWriter(node, _of(work)[1], volume_node, editor, before_change=before)
                 kept = [
                     slab
@@ -179,8 +184,13 @@ class Target:
                     if other is not work and other.key == view.key and other.target == work.target
                     if (slab := self._voxels_of(other, node, volume_node)) is not None
                 ]
-                part, box = trimmed(view, mask | writer.slab_mask(view))
-                changes.append(writer.write(mask[box], part, keep_apart=True, kept=kept))
+                held = writer.slab_mask(view)
+                part, box = trimmed(view, mask | held)
+                # Off the planes of voxels a slice's pixels do not say all that lies in it.
+                replaces = before_it is not None and view.plane.index is not None
+                if replaces:
+                    mask = mask | (held & ~before_it)
+                changes.append(writer.write(mask[box], part, keep_apart=not replaces, kept=kept))
                 before = before if not changes[-1].parts else None  # one state for Ctrl+Z
         except Exception:
             for change in reversed(changes):

@@ -1,8 +1,12 @@
-"""The whole object around the approved slice on the screen: followed by the worker, written in one step."""
+"""The whole object around the approved slice on the screen: followed by the worker, written in one step.
+
+A slice of it that is reviewed and approved holds from then on, and what lies next to it is followed anew.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +16,56 @@ from SPASegmentLib.errors import Cancelled, StepError
 from SPASegmentLib.imaging.stack import ViewStack
 from SPASegmentLib.imaging.view_slices import ViewSlice
 from SPASegmentLib.mrml.inference_requests import InferenceRequests
+from SPASegmentLib.mrml.navigation import SliceNavigation
+from SPASegmentLib.mrml.screen import ObjectShown, SliceMark
 from SPASegmentLib.mrml.target import Target
-from SPASegmentLib.mrml.work import Trail, Work
+from SPASegmentLib.mrml.work import Trail, Work, light
 from SPASegmentLib.mrml.worker import JobOutcome, Ticket, Worker
 from SPASegmentLib.words import count_of
 
 if TYPE_CHECKING:
-    from SPASegmentLib.inference.fill import WholeObject
+    from SPASegmentLib.inference.fill import ObjectFill, ObjectSlice, WholeObject
     from SPASegmentLib.mrml.screen import Tone
 
-Slices = list[tuple[ViewSlice, np.ndarray]]
+BEYOND = 3
+"""Slices beyond an object's ends on which an approved mask still belongs to it."""
+KEPT = 4
+"""Followed objects that are kept, for review and undo; older ones stay as they were written."""
+
+
+@dataclass(frozen=True, eq=False)
+class FollowedObject:
+    """An object as it was followed.
+
+    work: whose approval brought it. first: of the slice it began on. views: number of a slice, from 0 on the
+    first one along the view's normal -> the slice, for those of the object and a few beyond.
+    """
+
+    work: Work
+    first: Work
+    fill: ObjectFill
+    stack: ViewStack
+    found: WholeObject
+    views: dict[int, ViewSlice]
+    shown: ObjectShown
+    looked_at: set[int] = field(default_factory=set)
+
+    def number_of(self, work: Work) -> int | None:
+        """The number of a work's slice, where its mask is of this object; else None."""
+        mask = work.approved()
+        number = next((n for n, view in self.views.items() if view.key == work.key), None)
+        if number is None or mask is None:
+            return None
+        masks = self.found.masks
+        nearest = min(masks, key=lambda n: abs(n - number))
+        return number if (self.stack.moved(masks[nearest], nearest, number) & mask).any() else None
+
+    def next_doubtful(self) -> ObjectSlice | None:
+        """The most doubtful slice that was not looked at, again the first once all were; None without any."""
+        doubtful = self.found.doubtful
+        if all(one.index in self.looked_at for one in doubtful):
+            self.looked_at.clear()
+        return next((one for one in doubtful if one.index not in self.looked_at), None)
 
 
 class ObjectFilling:
@@ -34,24 +78,57 @@ class ObjectFilling:
         requests: InferenceRequests,
         target: Target,
         trail: Trail,
+        navigation: SliceNavigation,
         say: Callable[[str, Tone], None],
     ) -> None:
         self._scene, self._worker, self._requests = scene, worker, requests
         self._target, self._trail, self._say = target, trail, say
+        self._navigation = navigation
         self._ticket: Ticket | None = None
+        self._objects: list[FollowedObject] = []
 
     @property
     def running(self) -> bool:
         """Whether an object is being followed."""
         return self._ticket is not None
 
-    def begin(self, work: Work | None) -> None:
-        """Follow the object of an approved work. Raises StepError where its volume has changed since."""
+    @property
+    def object(self) -> FollowedObject | None:
+        """The object followed last in the chosen volume, as far as it is not taken back."""
+        works = list(self._trail)
+        self._objects = [one for one in self._objects if one.work in works]
+        here = [
+            one
+            for one in self._objects
+            if one.work.finished and not one.work.stale and one.work.view.volume_id == self._trail.volume_id
+        ]
+        return here[-1] if here else None
+
+    def belongs(self, work: Work) -> bool:
+        """Whether an approved work is of the object on the screen, and not what it was followed from."""
+        followed = self.object
+        return (
+            followed is not None
+            and work is not followed.first
+            and work.target == followed.work.target
+            and followed.number_of(work) is not None
+        )
+
+    def holds(self, work: Work) -> bool:
+        """Whether an approved work is of the object on the screen."""
+        followed = self.object
+        return followed is not None and (work is followed.first or self.belongs(work))
+
+    def begin(self, work: Work | None, then: Callable[[], object] = lambda: None) -> None:
+        """Follow the object of an approved work, or anew what lies next to it in the object on the screen.
+
+        then: called once it is written. Raises StepError where the volume has changed since.
+        """
         if work is None or not work.finished:
             raise StepError("Approve the object on a slice first.")
         if work.stale:
             raise StepError("The volume has changed since; click a seed on the object.")
-        self._requests.with_engine(lambda: self._follow(work))
+        self._requests.with_engine(lambda: self._follow(work, then))
 
     def cancel(self) -> bool:
         """Stop following; nothing is written then. Returns whether there was anything to stop."""
@@ -60,32 +137,71 @@ class ObjectFilling:
             self._worker.cancel()
         return ticket is not None
 
-    def _follow(self, work: Work) -> None:
+    def next_doubtful(self) -> None:
+        """Begin on the next doubtful slice from its outline. Raises StepError where there is none."""
+        self._needed()
+        if not self.go_to_doubtful():
+            raise StepError("No slice of this object is doubtful.")
+
+    def go_to_doubtful(self) -> bool:
+        """Begin on the next doubtful slice. Returns whether there is one."""
+        followed = self.object
+        there = followed.next_doubtful() if followed is not None else None
+        if followed is None or there is None:
+            return False
+        followed.looked_at.add(there.index)
+        self._navigation.review(followed.first, followed.views[there.index], there)
+        return True
+
+    def first_anchor(self) -> None:
+        """Go back to the slice the object was followed from. Raises StepError without an object."""
+        self._navigation.go(self._needed().first)
+
+    def _needed(self) -> FollowedObject:
+        followed = self.object
+        if followed is None:
+            raise StepError("Follow the whole object first (F).")
+        return followed
+
+    def _follow(self, work: Work, then: Callable[[], object]) -> None:
         mask, engine, view = work.approved(), self._requests.engine, work.view
         if mask is None or engine is None:
             raise StepError("Approve the object on this slice first.")
+        before = self.object
+        number = before.number_of(work) if before is not None and self._same_target(before, work) else None
+        if number is None:
+            before = None
         log_prior = work.session.log_prior if work.session is not None else None
 
-        def job(token: Event) -> tuple[Slices, WholeObject]:
+        def job(token: Event) -> FollowedObject:
             from SPASegmentLib.inference.fill import ObjectFill
 
-            stack = ViewStack(view)
-            fill = ObjectFill(engine, stack, log_prior=log_prior)
-            fill.approve(0, mask)
-            for number, _ in enumerate(fill.run(token), start=1):
-                self._worker.report(lambda number=number: self._progress(ticket, number))  # type: ignore[misc]
-            masks = ((stack.view(index), one) for index, one in fill.object.masks.items() if index)
-            return [(there, one) for there, one in masks if there is not None], fill.object
+            stack = ViewStack(view) if before is None else before.stack
+            fill = ObjectFill(engine, stack, log_prior=log_prior) if before is None else before.fill.fork()
+            fill.approve(number or 0, mask)
+            for count, _ in enumerate(fill.run(token), start=1):
+                self._worker.report(lambda count=count: self._progress(ticket, count))  # type: ignore[misc]
+            return _followed(work, fill, stack, before)
 
-        ticket = self._worker.request(job, lambda outcome: self._followed(ticket, work, outcome))
+        ticket = self._worker.request(job, lambda outcome: self._done(ticket, before, then, outcome))
         self._ticket = ticket
         self._say("Following the object; Esc cancels.", "busy")
+
+    @staticmethod
+    def _same_target(before: FollowedObject, work: Work) -> bool:
+        return before.work.target == work.target
 
     def _progress(self, ticket: Ticket, number: int) -> None:
         if ticket is self._ticket:
             self._say(f"Following the object, {count_of(number, 'slice')} so far; Esc cancels.", "busy")
 
-    def _followed(self, ticket: Ticket, work: Work, outcome: JobOutcome) -> None:
+    def _done(
+        self,
+        ticket: Ticket,
+        before: FollowedObject | None,
+        then: Callable[[], object],
+        outcome: JobOutcome,
+    ) -> None:
         if ticket is not self._ticket:
             return  # cancelled, or another one has begun
         self._ticket = None
@@ -93,15 +209,74 @@ class ObjectFilling:
             return
         if outcome.error is not None:
             raise outcome.error
+        followed: FollowedObject = outcome.value
+        work = followed.work
         volume = self._scene.GetNodeByID(work.view.volume_id)
         if work.stale or not work.finished or volume is None or work not in list(self._trail):
             raise StepError("The slice or its volume has changed meanwhile; press F again.")
-        slices, found = outcome.value
-        self._target.write_further(slices, work, volume, list(self._trail))
-        first = min(one.expected_dice for one in found.slices)
-        doubt = f", the least sure slice with an expected Dice of {first:.2f}" if first < 1 else ""
-        self._say(
-            f"Whole object: {found.volume_ml:.2f} ml on {count_of(len(found.slices), 'slice')}{doubt}; "
-            "Backspace takes it back.",
-            "done",
+        self._target.write_further(_to_write(followed, before), work, volume, list(self._trail))
+        self._objects = [*self._objects, followed][-KEPT:]
+        self._say(_in_words(followed.found), "done")
+        then()
+
+
+def _followed(
+    work: Work, fill: ObjectFill, stack: ViewStack, before: FollowedObject | None
+) -> FollowedObject:
+    """What is kept of an object that has been followed. before: as it was before a slice was reviewed."""
+    found = fill.object
+    first, last = found.slices[0].index, found.slices[-1].index
+    if before is not None:
+        first, last = min(first, *before.found.masks), max(last, *before.found.masks)
+    seen = {n: stack.view(n) for n in range(first - BEYOND, last + BEYOND + 1)}
+    views = {n: light(view) for n, view in seen.items() if view is not None}
+    followed = FollowedObject(
+        work, work if before is None else before.first, fill, stack, found, views, _shown(found, views)
+    )
+    if before is not None:
+        held = before.found.masks
+        followed.looked_at.update(
+            n for n in before.looked_at if n in held and np.array_equal(held[n], found.masks.get(n))
         )
+    return followed
+
+
+def _shown(found: WholeObject, views: dict[int, ViewSlice]) -> ObjectShown:
+    """What a face draws of an object."""
+    marks = []
+    for one in found.slices:
+        view = views[one.index]
+        middle = view.to_world((view.shape[0] - 1) / 2, (view.shape[1] - 1) / 2)
+        ras = (float(middle[0]), float(middle[1]), float(middle[2]))
+        kind = "anchor" if one.anchor else "doubtful" if one.reason else "carried"
+        marks.append(SliceMark(one.index, ras, kind, one.reason, round(one.expected_dice, 3)))
+    matrix = next(iter(views.values())).pixel_to_world[:3, :2]
+    normal = np.cross(matrix[:, 0], matrix[:, 1])
+    normal = normal / np.linalg.norm(normal)
+    across = (float(normal[0]), float(normal[1]), float(normal[2]))
+    return ObjectShown(round(found.volume_ml, 4), across, tuple(marks))
+
+
+def _to_write(
+    followed: FollowedObject, before: FollowedObject | None
+) -> list[tuple[ViewSlice, np.ndarray, np.ndarray | None]]:
+    """The slices that have changed: slice, mask, and the mask it had before. Approved ones are written."""
+    masks = followed.found.masks
+    had = before.found.masks if before is not None else {}
+    changed = []
+    for number in sorted(masks.keys() | had.keys()):
+        new, old = masks.get(number), had.get(number)
+        if number in followed.fill.anchors or (new is not None and np.array_equal(new, old)):
+            continue
+        view = followed.views[number]
+        changed.append((view, np.zeros(view.shape, dtype=bool) if new is None else new, old))
+    return changed
+
+
+def _in_words(found: WholeObject) -> str:
+    doubtful = len(found.doubtful)
+    doubt = f", {doubtful} doubtful (Space goes there)" if doubtful else ""
+    return (
+        f"Whole object: {found.volume_ml:.2f} ml on {count_of(len(found.slices), 'slice')}{doubt}; "
+        "Backspace takes it back."
+    )

@@ -32,6 +32,7 @@ from SPASegmentLib.viewer.views import logic_of, slice_pane, three_d_pane
 from SPASegmentLib.viewer.volumes import (
     Choice,
     Library,
+    PartNeededError,
     application,
     built_in_samples,
     file_choice,
@@ -89,6 +90,7 @@ class Viewer:
         self._first_wish = self.opening.wish()
         self.shown: OpenVolume | None = None
         self._jobs: dict[object, str] = {}
+        self._asked: tuple[Choice, tuple[str, ...]] | None = None
         self.keeping = Keeping(self, self._loop, memory)
         self._drawn: tuple[Any, ...] = ()
         self._clicked: tuple[float, float, float] | None = None
@@ -144,21 +146,49 @@ class Viewer:
     async def open(self, key: str, wish: int | None = None) -> None:
         """Read and show an entry of the list; a refusal leaves what is shown. Raises nothing."""
         choice = self.library.choices.get(key)
-        if choice is None:
-            return
+        if choice is not None:
+            await self._open(choice, wish)
+
+    async def _open(self, choice: Choice, wish: int | None = None) -> bool:
+        """Show an entry, or ask which part of it; whether it could be read."""
         try:
             await self.opening.show(choice, wish)
+            return True
+        except PartNeededError as several:
+            self._ask_part(choice, several)
         except SPASegmentError as error:
             self.complain(str(error))
-            with self.server.state as state:
-                state.volume = ""
-                state.flush()
-                state.volume = self.choice.key if self.choice is not None else ""
+        with self.server.state as state:
+            state.volume = ""
+            state.flush()
+            state.volume = self.choice.key if self.choice is not None else ""
+        return False
+
+    def _ask_part(self, choice: Choice, several: PartNeededError) -> None:
+        """Let the page ask which part of an entry is wanted."""
+        self._asked = choice, several.labels
+        with self.server.state as state:
+            state.question = {"what": several.what, "labels": list(several.labels)}
+
+    async def choose_part(self, index: int) -> None:
+        """The answer to what the page asks: number of the part, from 0; negative for none."""
+        asked, self._asked = self._asked, None
+        with self.server.state as state:
+            state.question = None
+        if asked is None or not 0 <= index < len(asked[1]):
+            return
+        part = self.library.add(asked[0].part(index, asked[1][index]))
+        if not await self._open(part):
+            del self.library.choices[part.key]
 
     async def open_upload(self, path: Path, title: str) -> None:
         """Read and show what was sent. Raises InputError for what is no volume."""
         self._end_job("upload")
-        choice, shown = await self.opening.show_upload(path, title)
+        try:
+            choice, shown = await self.opening.show_upload(path, title)
+        except PartNeededError as several:
+            choice, shown = list(self.library.choices.values())[-1], True
+            self._ask_part(choice, several)
         with self.server.state as state:
             state.volumes = self.library.items()
         if not shown:
@@ -237,6 +267,11 @@ class Viewer:
             state.learn = screen.learn
             state.excluding = state.excluding and screen.recommendation is not None
         self.link.focus(screen.object_at)
+        if screen.object != self.navigation.object:
+            self.navigation.object = screen.object
+            self.navigation.tell()
+            if screen.object is not None:
+                self._show_3d()
         self.points.show([Seed(seed[:3], seed[3]) for seed in screen.seeds])
         if (screen.cards, screen.iteration) != self._drawn:
             self._drawn = (screen.cards, screen.iteration)
@@ -294,9 +329,14 @@ class Viewer:
         elif has_voxels(self.segmentation):
             with self.job("Making the surface…"):
                 await asyncio.sleep(0.03)
-                self.surface.show(self.segmentation)
+                self._show_3d()
         with self.server.state as state:
             state.show_3d = self.surface.shown
+
+    def _show_3d(self) -> None:
+        self.surface.show(self.segmentation, self.controller.screen.segment or "", self._clicked)
+        with self.server.state as state:
+            state.show_3d = True
 
     # Words for the page
 

@@ -57,9 +57,10 @@ class Keeping:
     def offer(self) -> None:
         """Offer to go on where something was kept."""
         kept = self._memory.read() if self._memory is not None else None
-        if kept is not None and kept.volume in self._viewer.library.choices:
+        choice = self._viewer.library.find(kept.volume) if kept is not None else None
+        if choice is not None:
             self._offer = kept
-            label = self._viewer.library.choices[kept.volume].label
+            label = choice.label
             with self._viewer.server.state as state:
                 state.resume_offer = f"Work on “{label}” was interrupted. Go on where you stopped?"
 
@@ -139,8 +140,9 @@ class Keeping:
             return
         try:
             for key in (*kept.others, kept.volume):
-                if key in self._viewer.library.choices:
-                    if not await self._viewer.opening.show(self._viewer.library.choices[key]):
+                choice = self._viewer.library.find(key)
+                if choice is not None:
+                    if not await self._viewer.opening.show(choice):
                         return
                     self._load_masks(self._memory)
         except SPASegmentError as error:

@@ -18,6 +18,7 @@ _NAMED = {
     "Space": "Space",
     "Del": "Delete",
     "Delete": "Delete",
+    "Home": "Home",
     "PgUp": "PageUp",
     "PgDown": "PageDown",
 }

@@ -15,6 +15,7 @@ from SPASegmentLib.mrml.volumes import array_of, ijk_to_ras_of
 from SPASegmentLib.viewer.views import REST_SECONDS, Pane
 
 if TYPE_CHECKING:
+    from SPASegmentLib.mrml.screen import ObjectShown
     from SPASegmentLib.viewer.open_volumes import OpenVolume
 
 Window = tuple[float, float]
@@ -37,6 +38,8 @@ CLOSE_UP = 52.0
 """mm across when a place is visited."""
 ROOM = 4.5
 """An object is shown with this many times its diameter across."""
+PARALLEL = 0.999
+"""Cosine of the angle between a view and an object's slices from which on they are the same."""
 CURSOR_STEP, CURSOR_STRIDE = 0.6, 4.0
 """Percent of the view one keystroke moves the cross, alone and with Shift."""
 
@@ -53,7 +56,10 @@ class Seen:
 
 
 class Navigation:
-    """The large view's place in the volume, and its window. model_window: the model's for a CT, or None."""
+    """The large view's place in the volume, and its window. model_window: the model's for a CT, or None.
+
+    object: the whole object whose slices are marked on the page's slider, or None.
+    """
 
     def __init__(self, server: Any, logic: Any, large: Pane, small: tuple[Pane, ...]) -> None:
         """logic: the large view's slice logic."""
@@ -64,6 +70,7 @@ class Navigation:
         self._frame: Callable[[], None] | None = None
         self._by_hand: Window | None = None
         self.model_window: Window | None = None
+        self.object: ObjectShown | None = None
         large.view.modified.connect(self._on_moved)
         large.resized.append(self._frame_again)
 
@@ -247,7 +254,8 @@ class Navigation:
         offset = self.node.GetSliceOffset()
         letters = self._letters() if self._opened is not None and self._opened.has_sides else [""] * 4
         window, seen = self._window_text(), self._model_sees()
-        told = (low, high, step, round(offset, 3), letters, window, seen, self._volume.GetID())
+        marks = self._marks(low, high, step)
+        told = (low, high, step, round(offset, 3), letters, window, seen, self._volume.GetID(), marks)
         if told == self._told:
             return
         self._told = told
@@ -258,6 +266,28 @@ class Navigation:
             state.slice_at, state.slice_count = offset, count
             state.slice_text = f"{number} of {count}" + (f"  ·  {offset:.1f} mm" if count > 1 else "")
             state.letters, state.window_text, state.model_sees = letters, window, seen
+            state.marks = marks
+            state.doubtful = sorted((m for m in marks if m["kind"] == "doubtful"), key=lambda m: m["dice"])
+
+    def _marks(self, low: float, high: float, step: float) -> list[dict[str, Any]]:
+        """The slices of the whole object, where the view runs along them: in percent of the slider."""
+        normal = array_of(self.node.GetSliceToRAS())[:3, 2]
+        if self.object is None or high <= low or abs(normal @ self.object.normal) < PARALLEL:
+            return []
+        marks = []
+        for one in self.object.slices:
+            offset = float(normal @ one.ras)
+            marks.append(
+                {
+                    "at": round(100 * (offset - low) / (high - low), 2),
+                    "offset": offset,
+                    "number": round((offset - low) / step) + 1,
+                    "kind": one.kind,
+                    "reason": one.reason,
+                    "dice": one.expected_dice,
+                }
+            )
+        return marks
 
     def _on_moved(self, _view: Any) -> None:
         if self._volume is not None and round(self.node.GetSliceOffset(), 3) != (self._told or [0] * 4)[3]:

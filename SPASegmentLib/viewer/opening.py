@@ -14,7 +14,7 @@ from SPASegmentLib.viewer.downloads import has_voxels
 from SPASegmentLib.viewer.open_volumes import OpenVolume, OpenVolumes
 from SPASegmentLib.viewer.options import MEGABYTE
 from SPASegmentLib.viewer.uploads import UPLOADS_KEPT
-from SPASegmentLib.viewer.volumes import Choice, Library, file_choice
+from SPASegmentLib.viewer.volumes import PART, Choice, Library, PartNeededError, file_choice
 
 MEMORY_FOR_UPLOADS = 1024 * MEGABYTE
 """Bytes of voxels all open uploads may have at least, however small each one sent may be."""
@@ -53,7 +53,12 @@ class VolumeOpening:
         """
         wish = self.wish() if wish is None else wish
         if self._volumes.find(choice.key) is None:
-            volume = await self._read(choice)
+            try:
+                volume = await self._read(choice)
+            except PartNeededError:
+                if wish != self._latest:
+                    return False
+                raise
         if wish != self._latest:
             return False
         opened = self._volumes.find(choice.key) or self._volumes.put(choice, volume)
@@ -67,25 +72,32 @@ class VolumeOpening:
     async def show_upload(self, path: Path, title: str) -> tuple[Choice, bool]:
         """Read what was sent and add it to the list; show it where nothing else was wanted since.
 
-        Returns its entry, and whether it is on the screen. Raises InputError for what is no volume.
+        Returns its entry, and whether it is on the screen. Raises InputError for what is no volume, and
+        PartNeededError, the entry in the list then, where there is a choice.
         """
         folder = path if path.is_dir() else path.parent.parent
         wish = self._uploads.pop(folder.name, None)
         choice = file_choice(path, key=f"upload:{folder.name}", label=title, limits=self._upload_limits)
-        shown = await self.show(choice, wish)
+        try:
+            shown = await self.show(choice, wish)
+        except PartNeededError:
+            self._library.add(choice)
+            raise
         self._library.add(choice)
         return choice, shown
 
     def spare_upload(self, kept: Choice | None) -> Choice | None:
         """Close the oldest upload that holds nothing approved and is not `kept`; its entry, or None."""
         for key, choice in self._library.choices.items():
-            opened = self._volumes.find(key)
-            if not choice.is_upload or choice is kept:
+            parts = [k for k in self._library.choices if k == key or k.startswith(f"{key}{PART}")]
+            opened = [found for k in parts if (found := self._volumes.find(k)) is not None]
+            if not choice.is_upload or choice.parts or (kept is not None and kept.key in parts):
                 continue
-            if opened is not None and has_voxels(opened.segmentation):
+            if any(has_voxels(one.segmentation) for one in opened):
                 continue
-            self._volumes.remove(key)
-            del self._library.choices[key]
+            for part in parts:
+                self._volumes.remove(part)
+                del self._library.choices[part]
             return choice
         return None
 

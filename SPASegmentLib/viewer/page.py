@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trame_client.ui.html import DivLayout
 from trame_rca import module as rca_module
+
+from SPASegmentLib.words import count_of
+
+if TYPE_CHECKING:
+    from SPASegmentLib.mrml.screen import ObjectShown
 
 ASSETS = Path(__file__).with_name("assets")
 SERVED_AS = "viewer"
@@ -46,6 +51,8 @@ STATE: dict[str, Any] = {
     "letters": ["", "", "", ""],
     "cursor": None,
     "excluding": False,
+    "marks": [],
+    "doubtful": [],
     "show_3d": False,
     "has_surface": False,
     # what is happening
@@ -61,10 +68,13 @@ STATE: dict[str, Any] = {
         "recommendation": None,
         "enabled": [],
         "warnings": [],
+        "doubtful": False,
+        "object": None,
     },
     "job": "",
     "job_share": None,
     "problem": "",
+    "question": None,
     "resume_offer": "",
     "company": "",
     "unkept": "",
@@ -115,7 +125,15 @@ def shown(screen: Any, *, sized: bool = True) -> dict[str, Any]:
         "recommendation": None if screen.recommendation is None else _card(screen.recommendation, sized),
         "enabled": sorted(screen.enabled),
         "warnings": list(screen.warnings),
+        "doubtful": screen.doubtful,
+        "object": None if screen.object is None else {"words": _object(screen.object)},
     }
+
+
+def _object(shown: ObjectShown) -> str:
+    """What is said of the whole object: its volume and slices."""
+    doubtful = f", {len(shown.doubtful)} doubtful" if shown.doubtful else ""
+    return f"Whole object: {shown.volume_ml:.2f} ml on {count_of(len(shown.slices), 'slice')}{doubtful}"
 
 
 def _card(card: Any, sized: bool) -> dict[str, Any]:

@@ -29,6 +29,7 @@ def bind_triggers(server: Any, viewer: Viewer) -> None:
         server.controller.trigger(name)(guarded)
 
     bind("open", lambda key: viewer.open(_text(key)))
+    bind("choose_part", lambda index: viewer.choose_part(int(_number(index))))
     bind("go_to", lambda index: _go_to(viewer, index))
     bind("orient", lambda name: viewer.navigation.orient(_text(name)))
     bind("slide", lambda offset: viewer.navigation.slide(_number(offset)))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,23 @@ import vtk
 from vtk.util import numpy_support
 
 from SPASegmentLib.errors import InputError
-from SPASegmentLib.imaging.choice import ANY, Wanted
+from SPASegmentLib.imaging.choice import ANY, Wanted, listed
 from SPASegmentLib.imaging.headers import OWN, Limits
 from SPASegmentLib.imaging.types import Volume
 
 Triple = tuple[float, float, float]
+PART = "#part:"
+"""Between the key of a file and the numbers that say which part of it an entry is."""
 MODALITY = "DICOM.Modality"
 """Attribute of a volume node that states its modality."""
+
+
+class PartNeededError(InputError):
+    """A file or folder holds several volumes, and one is to be chosen. what: in words. labels: of each."""
+
+    def __init__(self, what: str, labels: Sequence[str]) -> None:
+        super().__init__(f"{what}; choose one of them: {listed(labels)}.")
+        self.what, self.labels = what, tuple(labels)
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,7 @@ class Choice:
 
     key: stable between runs for samples and named files. path: of the file, None for a sample.
     is_upload: whether it is deleted at exit, and so not offered again. window: how a CT is shown at first.
+    part_of: makes the entry of a part, by what was answered to each `PartNeededError`, from 0; or None.
     """
 
     key: str
@@ -46,6 +57,18 @@ class Choice:
     places: tuple[Landmark, ...] = ()
     is_upload: bool = False
     window: str = "model"
+    part_of: Callable[[tuple[int, ...]], Choice] | None = None
+
+    @property
+    def parts(self) -> tuple[int, ...]:
+        """Which part of its file it is; empty for the whole of it."""
+        numbers = self.key.partition(PART)[2].split(".")
+        return tuple(int(number) for number in numbers if number.isdigit())
+
+    def part(self, index: int, label: str) -> Choice:
+        """The entry of one of several parts. label: what it is called there."""
+        assert self.part_of is not None
+        return replace(self.part_of((*self.parts, index)), label=f"{self.label}: {label}")
 
 
 @dataclass
@@ -58,6 +81,17 @@ class Library:
         """Add or replace an entry."""
         self.choices[choice.key] = choice
         return choice
+
+    def find(self, key: str) -> Choice | None:
+        """An entry, or that of a part of one, which is added again."""
+        whole, part, numbers = key.partition(PART)
+        found = self.choices.get(key)
+        if found is not None or not part or whole not in self.choices:
+            return found
+        make, indices = self.choices[whole].part_of, numbers.split(".")
+        if make is None or not all(index.isdigit() for index in indices):
+            return None
+        return self.add(make(tuple(map(int, indices))))
 
     def items(self) -> list[dict[str, str]]:
         """For the page: value and title of every entry."""
@@ -91,26 +125,45 @@ def file_choice(
     label: str | None = None,
     limits: Callable[[], Limits] | None = None,
     wanted: Wanted = ANY,
+    parts: tuple[int, ...] = (),
 ) -> Choice:
     """A file or DICOM folder as an entry; reading it raises InputError with the label for the path.
 
     label: None for the file's name. limits: asked before an upload is read; None for the user's own files.
-    wanted: which series and time point.
+    wanted: which series and time point. parts: what is answered where there is a choice, from 0; reading
+    raises PartNeededError for what has no answer.
     """
     from SPASegmentLib.imaging.files import read_volume
 
     label = label or path.name
+    key = key or f"file:{path.resolve()}"
 
     def load() -> Volume:
+        answers = iter(parts)
+
+        def choose(what: str, labels: Sequence[str]) -> int:
+            answer = next(answers, None)
+            if answer is None:
+                raise PartNeededError(_shown(what, path, label), labels)
+            if answer >= len(labels):
+                raise InputError(f"{label} has changed since; open it again.")
+            return answer
+
         try:
-            volume = read_volume(path, OWN if limits is None else limits(), wanted)
+            volume = read_volume(path, OWN if limits is None else limits(), replace(wanted, choose=choose))
+        except PartNeededError:
+            raise
         except InputError as error:
             raise InputError(_shown(str(error), path, label)) from error
         if volume.array.min() == volume.array.max():
             raise InputError(f"{label} has the same value in all its voxels; there is nothing to see in it.")
         return volume
 
-    return Choice(key or f"file:{path.resolve()}", label, load, path, is_upload=limits is not None)
+    def part_of(chosen: tuple[int, ...]) -> Choice:
+        return file_choice(path, key=key, label=label, limits=limits, wanted=wanted, parts=chosen)
+
+    own = f"{key}{PART}{'.'.join(map(str, parts))}" if parts else key
+    return Choice(own, label, load, path, is_upload=limits is not None, part_of=part_of)
 
 
 def _shown(sentence: str, path: Path, label: str) -> str:

@@ -102,7 +102,44 @@ def test_a_shift_is_measured_in_millimetres():
 
 def test_anything_else_is_reshaped():
     wide, tall = a_box(slice(35, 45), slice(25, 55)), a_box(slice(25, 55), slice(35, 45))
-    assert name_of(wide, tall) == ("reshaped", "reshaped, +67% -67%")
+    assert name_of(wide, tall) == ("reshaped", "reshaped")
+
+
+def test_a_reshaped_outline_says_where_it_is_wider_and_where_narrower():
+    disc = a_disc(12)
+    other = (disc | a_box(slice(34, 46), slice(52, 54))) & ~a_box(slice(0, 31), slice(0, 80))
+    assert name_of(disc, other) == ("reshaped", "reshaped: wider at the right, narrower at the top")
+
+
+def test_an_outline_with_its_teeth_gone_is_smoother():
+    disc = a_disc(12)
+    edge = disc & ~ndimage.binary_erosion(disc)
+    rows, cols = np.indices(disc.shape)
+    toothed = disc & ~(edge & ((rows + cols) % 2 == 0))
+    toothed |= ndimage.binary_dilation(disc) & ~disc & ((rows + cols) % 3 == 0)
+    assert name_of(toothed, disc) == ("reshaped", "reshaped: smoother outline")
+    assert name_of(disc, toothed) == ("reshaped", "reshaped: more irregular outline")
+
+
+@pytest.mark.parametrize("radius", [3, 6, 12])
+def test_a_part_added_on_one_side_of_a_small_mask_is_not_growth_all_around(radius: int):
+    small = a_disc(radius)
+    kind, name = name_of(small, small | a_disc(1.56 * radius, (40, 40 + 0.5 * radius)))
+    assert kind == "larger"
+    assert "all around" not in name
+    assert name.endswith(("grows at the right", "grows mostly at the right"))
+
+
+def test_growth_all_around_that_is_thicker_on_one_side_says_so():
+    disc = a_disc(12)
+    assert name_of(disc, a_disc(22, (40, 44)))[1].endswith("grows all around, most at the right")
+
+
+def test_growth_all_around_is_measured_on_long_and_on_flat_objects_too():
+    long = a_box(slice(38, 42), slice(10, 70))
+    wider = ndimage.binary_dilation(long, iterations=5)
+    assert describe(long, wider, SPACING, 0.1).name.endswith(": grows all around")
+    assert describe(wider, long, (0.5, 2.0), 0.1).name.endswith(": shrinks all around")
 
 
 def test_areas_and_percentages_follow_the_masks():

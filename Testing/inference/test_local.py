@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from SPASegmentLib.errors import Cancelled, CheckpointError, InputError, ProfileError, SeedError
 from SPASegmentLib.imaging.types import PointPrompt, SliceImage
 from SPASegmentLib.inference.candidates import same_mask
+from SPASegmentLib.inference.checks import LOOKS_LIKE_NOISE, is_doubtful
 from SPASegmentLib.inference.local import LocalEngine, choose_device, load_engine
 from SPASegmentLib.inference.messages import Answered, Proposal, ProposalRequest
 
@@ -203,6 +205,29 @@ def test_rgb_slices_are_answered_with_a_warning(engine):
     proposal = ask(engine, image)
     assert dice(proposal.recommendation, disc(image, 8.0)) > 0.75
     assert "colour" in " ".join(proposal.warnings)
+
+
+@pytest.mark.parametrize("colours", [1, 3])
+def test_noise_is_doubted_by_a_model_that_does_not_judge_itself(engine, colours):
+    for seed in range(3):
+        pixels = np.random.default_rng(seed).uniform(size=(128, 128, colours)).astype(np.float32)
+        proposal = ask(engine, SliceImage(pixels.squeeze(), (0.7, 0.7), "CT"))
+        assert LOOKS_LIKE_NOISE in proposal.warnings
+        assert is_doubtful(proposal)
+
+
+def test_a_nodule_in_noisy_lung_is_not_doubted_and_a_mask_of_one_pixel_is(engine):
+    proposal = ask(engine, nodule(5.0))
+    assert not proposal.warnings and not is_doubtful(proposal)
+    one = np.zeros_like(proposal.recommendation)
+    one[64, 64] = True
+    assert is_doubtful(replace(proposal, recommendation=one))
+
+
+def test_a_mask_of_which_the_model_expects_little_is_doubtful(engine):
+    proposal = ask(engine, nodule(5.0))
+    assert is_doubtful(replace(proposal, expected_dice=0.3))
+    assert not is_doubtful(replace(proposal, expected_dice=0.9))
 
 
 def test_the_mixture_without_an_image_is_near_that_of_every_image(engine):

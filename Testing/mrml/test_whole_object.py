@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from SPASegmentLib.mrml.segments import SegmentWriter
+
 
 def filled_nodule(bench) -> np.ndarray:
     """Click the small scene's nodule and press F; the segment's voxels."""
@@ -83,3 +85,127 @@ def test_what_was_approved_on_another_slice_before_stays(a_small_controller):
 def test_before_a_click_f_says_what_to_do(a_small_controller):
     a_small_controller.controller.whole_object()
     assert a_small_controller.controller.screen.status == "Click a seed on the object first."
+
+
+def on_all_slices(bench) -> np.ndarray:
+    """(K, J, I) bool: the followed object's masks where they belong, by imaging's own reckoning."""
+    followed = bench.controller._work.followed
+    masks = followed.found.masks.items()
+    return np.logical_or.reduce([bench.on_grid(mask, followed.views[n]) for n, mask in masks])
+
+
+def test_the_object_is_shown_by_slice_with_its_volume_and_goes_with_an_undo(a_small_controller):
+    bench = a_small_controller
+    voxels = filled_nodule(bench)
+    shown = bench.controller.screen.object
+    assert [one.number for one in shown.slices if one.kind == "anchor"] == [0]
+    assert len(shown.slices) == len(slices_of(bench, voxels))
+    size = abs(np.linalg.det(bench.chest.ijk_to_ras[:3, :3]))
+    assert abs(shown.volume_ml - voxels.sum() * size / 1000) < 0.01
+    assert shown.doubtful and all(one.reason for one in shown.doubtful)
+    assert f"{len(shown.doubtful)} doubtful" in bench.controller.screen.status
+    axis = bench.work.view.plane.axis
+    to_ijk = np.linalg.inv(bench.chest.ijk_to_ras)
+    places = [round(float((to_ijk @ [*one.ras, 1.0])[2 - axis])) for one in shown.slices]
+    assert sorted(places) == slices_of(bench, voxels)
+    bench.controller.undo()
+    assert bench.settle().object is None
+    bench.controller.redo()
+    assert bench.settle().object == shown
+
+
+def test_space_goes_to_the_doubtful_slices_the_most_doubtful_first(a_small_controller):
+    bench = a_small_controller
+    filled_nodule(bench)
+    doubtful = bench.controller.screen.object.doubtful
+    seen = []
+    for one in doubtful:
+        bench.controller.act("next_doubtful")
+        screen = bench.settle()
+        assert screen.warnings[0] == f"This slice is doubtful: {one.reason}."
+        assert len(screen.cards) >= 1 and bench.work.session.carried is not None
+        seen.append(bench.work.place.moves[0])
+    assert seen == [one.number for one in doubtful]
+    bench.controller.act("next_doubtful")
+    bench.settle()
+    assert bench.work.place.moves[0] == seen[0]
+    bench.controller.act("first_anchor")
+    bench.settle()
+    assert bench.work is bench.controller._work.followed.first
+
+
+def test_what_is_approved_on_a_doubtful_slice_mends_its_neighbours_and_an_undo_brings_them_back(
+    a_small_controller,
+):
+    bench = a_small_controller
+    before = filled_nodule(bench)
+    bench.controller.act("next_doubtful")
+    bench.settle()
+    number = bench.work.place.moves[0]
+    bench.controller.take(0)
+    screen = bench.settle()
+    assert "Whole object" in screen.status
+    anchors = [one.number for one in screen.object.slices if one.kind == "anchor"]
+    assert anchors == sorted([0, number])
+    after = bench.voxels()
+    assert (after != before).any()
+    np.testing.assert_array_equal(after, on_all_slices(bench))
+    bench.controller.undo()
+    screen = bench.settle()
+    np.testing.assert_array_equal(bench.voxels(), before)
+    assert [one.number for one in screen.object.slices if one.kind == "anchor"] == [0]
+    bench.controller.redo()
+    bench.settle()
+    np.testing.assert_array_equal(bench.voxels(), after)
+
+
+def test_slices_the_object_has_no_more_after_a_review_are_emptied_and_another_object_stays(
+    a_small_controller,
+):
+    bench = a_small_controller
+    filled_nodule(bench)
+    followed = bench.controller._work.followed
+    last = followed.found.slices[-1].index
+    writer = SegmentWriter(bench.segmentation, followed.first.target[1], bench.volume)
+    other = np.zeros(followed.views[last].shape, bool)
+    other[1:3, 1:3] = True  # drawn by hand, far from the object
+    writer.write(other, followed.views[last], keep_apart=True)
+    bench.controller._work._navigation.review(
+        followed.first, followed.views[last - 2], followed.found.slices[-3]
+    )
+    bench.settle()
+    followed.fill.end(last - 2)
+    bench.controller.approve()
+    screen = bench.settle()
+    assert screen.object.slices[-1].number == last - 2
+    drawn = bench.on_grid(other, followed.views[last])
+    np.testing.assert_array_equal(bench.voxels(), on_all_slices(bench) | drawn)
+
+
+def test_shift_enter_approves_and_goes_on_and_in_an_object_to_the_next_doubtful_slice(a_small_controller):
+    bench = a_small_controller
+    bench.click()
+    first = bench.work
+    bench.controller.act("approve_next")
+    bench.settle()
+    assert first.finished and bench.work.place.moves == (1,)
+    bench.controller.previous_slice()
+    bench.settle()
+    bench.controller.act("whole_object")
+    bench.controller.act("next_doubtful")  # comes after the object
+    screen = bench.settle()
+    assert screen.warnings[0].startswith("This slice is doubtful")
+    reviewed = bench.work
+    bench.controller.act("approve_next")
+    screen = bench.settle()
+    assert reviewed.finished and bench.work is not reviewed
+    assert screen.warnings[0].startswith("This slice is doubtful")
+
+
+def test_without_an_object_its_keys_say_what_to_do(a_small_controller):
+    bench = a_small_controller
+    bench.click()
+    assert not {"next_doubtful", "first_anchor"} & bench.controller.screen.enabled
+    for action in ("next_doubtful", "first_anchor"):
+        bench.controller.act(action)
+        assert bench.controller.screen.status == "Follow the whole object first (F)."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PySide6 import QtCore, QtWidgets
 
@@ -75,6 +76,20 @@ def test_f_and_its_button_follow_the_whole_object_and_one_undo_takes_it_back(
     user.click("redoButton")
     user.wait()
     assert (user.voxels() == found).all()
+
+
+def test_a_doubtful_mask_has_no_green_button(user: Any, application: Any) -> None:
+    import slicer
+
+    user.seed(user.ras)
+    assert not user.screen.doubtful and "background" in user.ui.approveButton.styleSheet
+    noise = np.random.default_rng(0).normal(0, 300, slicer.util.arrayFromVolume(user.node).shape)
+    slicer.util.updateVolumeFromArray(user.node, noise.astype(np.int16))
+    user.wait()
+    user.seed(user.ras)
+    assert user.screen.doubtful and user.ui.approveButton.enabled
+    assert user.ui.approveButton.styleSheet == ""
+    assert user.status.startswith("Look twice")
 
 
 def test_the_points_of_the_slice_are_shown_and_go_with_an_undo(user: Any, application: Any) -> None:

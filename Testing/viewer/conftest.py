@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -311,3 +313,26 @@ def busy() -> Callable[[], float]:
         return max(1.0, own / USUAL_SECONDS) * max(1.0, stretched, load / (os.cpu_count() or 1))
 
     return measure
+
+
+@pytest.fixture
+def in_viewer() -> Callable[..., None]:
+    """Run a coroutine with a started viewer, on a thread of its own; no browser."""
+    from SPASegmentLib.viewer.options import ViewerOptions
+    from SPASegmentLib.viewer.server import Service, prepare
+
+    prepare()
+
+    async def main(use: Callable[[Any], Any], options: dict[str, Any]) -> None:
+        service = Service(ViewerOptions(browser=False, port=a_free_port(), **options), keep=False)
+        try:
+            await service.start()
+            await use(service.viewer)
+        finally:
+            await service.stop()
+
+    def run(use: Callable[[Any], Any], **options: Any) -> None:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(lambda: asyncio.run(main(use, options))).result(120)
+
+    return run

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -30,6 +31,14 @@ COLLIDING = """() => { const box = (e) => e.getBoundingClientRect();
     .filter((e) => e.innerText.trim());
   return over.flatMap((a, i) => over.slice(i + 1).filter((b) => meet(box(a), box(b)))
     .map((b) => a.innerText + ' | ' + b.innerText)); }"""
+
+
+MARK_OFF_THE_SLIDER = """() => { const track = document.querySelector('#slice').getBoundingClientRect();
+  const s = trame.state, m = s.get('marks').find((one) => one.kind === 'anchor');
+  const share = (s.get('slice_at') - s.get('slice_min')) / (s.get('slice_max') - s.get('slice_min'));
+  const thumb = track.left + 8 + share * (track.width - 16);
+  const mark = document.querySelector('.marks .anchor').getBoundingClientRect();
+  return Math.abs(thumb - (mark.left + mark.right) / 2); }"""
 
 
 @pytest.fixture
@@ -100,6 +109,50 @@ def test_every_state_is_legible(
     page.page.click("#toggle-3d")
     page.page.keyboard.press("Backspace")
     page.proposed(1)
+
+
+SIZES = {"small": (1024, 700), "middle": (1280, 800), "large": (1920, 1080)}
+
+
+def test_the_whole_object_has_its_own_place_in_3d_its_volume_and_its_doubtful_slices(
+    new_server: Callable[..., Any], new_page: Callable[..., Any], photograph: Callable[..., Path]
+) -> None:
+    page = new_page(new_server("--model", "compact").address).begin(3)
+    page.click_at()
+    page.proposed(1)
+    page.page.keyboard.press("f")
+    page.said("Whole object:")
+    page.wait("() => { const i = document.querySelector('.solid img'); return i && i.naturalWidth > 20; }")
+    marks = page.state("marks")
+    assert [m["number"] for m in marks] == list(range(marks[0]["number"], marks[-1]["number"] + 1))
+    assert sum(m["kind"] == "anchor" for m in marks) == 1
+    doubtful = page.state("doubtful")
+    assert page.page.locator(".review .parts .button").count() == len(doubtful) > 0
+    assert page.page.inner_text("#object").startswith("Whole object: ")
+    assert page.page.evaluate(MARK_OFF_THE_SLIDER) < 4
+    for name, (width, height) in SIZES.items():
+        page.page.set_viewport_size({"width": width, "height": height})
+        page.page.wait_for_timeout(400)
+        with Image.open(photograph(page, f"viewer-object-{name}")) as picture:
+            place = page.page.locator(".solid").bounding_box()
+            corner = (place["x"], place["y"], place["x"] + place["width"], place["y"] + place["height"])
+            seen = np.asarray(picture.convert("RGB").crop(tuple(map(round, corner))), int)
+        lit = seen.max(axis=2) > 90
+        assert 0.08 < lit.mean() < 0.8, f"the object takes {lit.mean():.0%} of its place"
+        edges = [lit[:3], lit[-3:], lit[:, :3], lit[:, -3:]]
+        assert max(edge.mean() for edge in edges[:2]) < 0.5, "the object is cut off"
+    page.page.set_viewport_size({"width": 1280, "height": 800})
+    page.page.keyboard.press("Space")
+    page.wait("() => trame.state.get('screen').cards.length > 0 && !trame.state.get('screen').busy")
+    assert page.screen["warnings"][0] == f"This slice is doubtful: {doubtful[0]['reason']}."
+    assert abs(page.state("slice_at") - doubtful[0]["offset"]) < 0.1
+    photograph(page, "viewer-object-review")
+    page.page.keyboard.press("Shift+Enter")
+    page.wait("(n) => trame.state.get('marks').filter((m) => m.kind === 'anchor').length === n", 2)
+    page.wait("() => !trame.state.get('screen').busy")
+    page.page.keyboard.press("Home")
+    at = next(m["offset"] for m in marks if m["kind"] == "anchor")
+    page.wait("(at) => Math.abs(trame.state.get('slice_at') - at) < 0.1", at)
 
 
 def test_a_file_that_cannot_be_read_leaves_a_page_that_says_what_to_do(

@@ -17,30 +17,6 @@ from PIL import Image
 
 from SPASegmentLib.viewer.options import ViewerOptions
 
-Use = Callable[[Any], Awaitable[None]]
-
-
-@pytest.fixture
-def in_viewer() -> Callable[..., None]:
-    """Run a coroutine with a started viewer, on a thread of its own; no browser."""
-    from SPASegmentLib.viewer.server import Service, prepare
-
-    prepare()
-
-    async def main(use: Use, options: dict[str, Any]) -> None:
-        service = Service(ViewerOptions(browser=False, port=_free_port(), **options), keep=False)
-        try:
-            await service.start()
-            await use(service.viewer)
-        finally:
-            await service.stop()
-
-    def run(use: Use, **options: Any) -> None:
-        with ThreadPoolExecutor(1) as pool:
-            pool.submit(lambda: asyncio.run(main(use, options))).result(120)
-
-    return run
-
 
 def _free_port() -> int:
     with socket.socket() as probe:

@@ -31,6 +31,10 @@
     const dismisses = event.key === "Escape" && state().get("problem") && !state().get("screen").busy;
     if (!help && !dismisses) return false;
     if (!help) call("dismiss");
+    else if (help.matches(".question")) {
+      if (event.key === "Escape") call("choose_part", -1);
+      else if (event.key !== "?") return event.key !== "Tab";
+    }
     else if (event.key === "Escape" || event.key === "?") call("show_help");
     else if (event.key === "Tab") help.querySelector("button").focus();
     else return true;
