@@ -38,8 +38,10 @@ demo: setup
 pictures: setup
 	@$(PICTURES)
 
+# Half of the tests in each of two processes, then those that measure time or memory, which want to be alone.
 test: setup
-	@$(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not alone" -n 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -m alone
 
 lint: setup
 	@$(BIN)/ruff check .

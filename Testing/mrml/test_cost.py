@@ -20,6 +20,8 @@ from SPASegmentLib.mrml.segments import SegmentWriter, ensure_segment, ensure_se
 from SPASegmentLib.mrml.slicing import cut_view  # noqa: E402
 from SPASegmentLib.mrml.thumbnails import thumbnails  # noqa: E402
 
+pytestmark = pytest.mark.alone
+
 SHAPE = (200, 512, 512)
 ORIENTATIONS = ("Axial", "Sagittal", "Coronal")
 

@@ -10,6 +10,8 @@ from stalls import Beats
 
 from SPASegmentLib.inference.config import DEFAULT_MODEL
 
+pytestmark = pytest.mark.alone
+
 STALL = 0.1
 """Seconds."""
 ATTEMPTS = 4

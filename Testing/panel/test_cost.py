@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.alone
+
 CLICKS = int(os.environ.get("SPASEGMENT_CLICKS", "40"))
 """A thousand in the long run."""
 FIRST = 30

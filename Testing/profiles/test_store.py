@@ -348,6 +348,7 @@ def test_in_a_shared_folder_everybody_may_write(store):
     assert len(folders) == 2 and {path.stat().st_mode & 0o777 for path in folders} == {0o775}
 
 
+@pytest.mark.alone
 def test_loading_a_profile_of_a_hundred_images_and_its_prior_takes_less_than_20_ms(store, taught, engine):
     profile = taught
     extra = [item for item in taught.slices if item.picks]

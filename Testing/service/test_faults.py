@@ -20,6 +20,8 @@ from SPASegmentLib.service.choice import ServerChoice
 from SPASegmentLib.service.client import ServerLostError, connect
 from SPASegmentLib.service.opening import StandInEngine, open_engine
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def a_line(a_server) -> Line:

@@ -27,7 +27,10 @@ from SPASegmentLib.service.server.keys import add_key
 from SPASegmentLib.service.wire import compress
 
 pytest.importorskip("ray")
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc"),
+]
 PATIENCE = 240.0
 
 

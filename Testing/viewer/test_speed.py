@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.alone
+
 DRAWING_SECONDS = 0.2
 """What the way from the engine to the eye may add."""
 FRAMES = 12.0

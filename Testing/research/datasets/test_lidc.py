@@ -214,6 +214,7 @@ def test_the_headline_subset_of_the_real_test_split_is_953_slices(shards):
 
 
 @pytest.mark.data
+@pytest.mark.alone
 def test_a_real_shard_loads_whole_and_fast(shards):
     dataset = LidcSlices([shards[-1]])
     start = time.process_time()
