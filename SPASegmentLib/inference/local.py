@@ -17,23 +17,14 @@ from torch import Tensor
 from SPASegmentLib.errors import Cancelled, CheckpointError
 from SPASegmentLib.imaging import zoom
 from SPASegmentLib.imaging.types import Region, SliceImage
-from SPASegmentLib.inference.candidates import (
-    clean_mask,
-    cluster,
-    described,
-    hold_points,
-    outlined,
-    select,
-    worth_showing,
-)
+from SPASegmentLib.inference.answers import ShownMasks, clustered, steered, to_bytes
+from SPASegmentLib.inference.candidates import clean_mask
 from SPASegmentLib.inference.checks import check_request, doubts, input_warnings, network_pixels
 from SPASegmentLib.inference.config import DEFAULT, DEFAULT_MODEL
 from SPASegmentLib.inference.history import History
-from SPASegmentLib.inference.kmeans import inner_products, one_thread
+from SPASegmentLib.inference.kmeans import one_thread
 from SPASegmentLib.inference.messages import (
     CancelToken,
-    Candidate,
-    Feedback,
     ModelInfo,
     Proposal,
     ProposalRequest,
@@ -48,11 +39,11 @@ from SPASegmentLib.inference.region_search import (
     room_for_pick,
     room_for_points,
 )
-from SPASegmentLib.inference.steering import likeliest_region, steer
+from SPASegmentLib.inference.steering import likeliest_region
 from SPASegmentLib.network.checkpoint import load_checkpoint
 from SPASegmentLib.network.config import SPAConfig
 from SPASegmentLib.network.generator import PreferenceDistribution
-from SPASegmentLib.network.mixture import Mixture, log_shares
+from SPASegmentLib.network.mixture import Mixture
 from SPASegmentLib.network.registry import find_model
 from SPASegmentLib.network.spa import ImageEmbedding, Prepared, SPANetwork
 
@@ -229,7 +220,7 @@ class LocalEngine:
         cut_off = bool(inside[[0, -1]].any() or inside[:, [0, -1]].any())
         expected = self.network.expected_dice(prepared, samples[None], weights[None])
         mask = clean_mask(found, request.points)
-        return Sight(mask, certainty, expected, cut_off, _to_bytes(samples.numpy()), mixture.log_weights)
+        return Sight(mask, certainty, expected, cut_off, to_bytes(samples.numpy()), mixture.log_weights)
 
     def _embed(self, request: ProposalRequest, region: Region) -> ImageEmbedding:
         image = request.image
@@ -298,32 +289,32 @@ class LocalEngine:
         self, request: ProposalRequest, history: History, samples: np.ndarray, components: np.ndarray
     ) -> Proposal:
         """What the posterior over all hypotheses recommends, from N new samples."""
-        region, found = history.region, self._others(request)
-        weights = history.sample_weights(samples)
-        mean = np.tensordot(weights.astype(np.float32), samples, axes=1)
+        found = self._others(request)
         own = found[0].log_weight if found else 0.0
-        fresh = RegionSamples(region, _to_bytes(samples), np.log(np.maximum(weights, 1e-12)) + own)
         others = tuple(self._samples_of(one, request) for one in found[1:])
-        steered = steer(request, fresh, others, mean, self.config)
-        maps = [one.probability for one in steered.maps]
-        regions = tuple(one.region for one in steered.maps)
-        here = [
-            m if r == region else zoom.resample_between(m, r, region, request.image.spacing)
-            for m, r in zip(maps, regions, strict=True)
-        ]
-        feedback = Feedback(
-            region=steered.recommended.region,
-            samples=self._on_region(samples, region, steered.recommended.region, request),
-            components=components,
-            clusters=_stacked(maps, region.grid),
-            recommendation=_to_bytes(steered.recommended.probability),
-            log_shares=self._shares(request, history, _stacked(here, region.grid) / 255, samples, components),
-            cluster_regions=regions,
-            log_weight=own,
-            others=others,
+        shown = steered(request, history, samples, components, self.config, log_weight=own, others=others)
+        return self._proposal(request, shown)
+
+    def _clustered(
+        self, request: ProposalRequest, history: History, samples: np.ndarray, components: np.ndarray
+    ) -> Proposal:
+        """The paper's way (Section 3.3)."""
+        return self._proposal(request, clustered(request, history, samples, components, self.config))
+
+    def _proposal(self, request: ProposalRequest, shown: ShownMasks) -> Proposal:
+        spacing = request.image.spacing
+        return Proposal(
+            recommendation=shown.recommendation,
+            probability=shown.probability,
+            candidates=shown.candidates,
+            feedback=shown.feedback,
+            area_mm2=float(shown.recommendation.sum() * spacing[0] * spacing[1]),
+            fewer_reason=shown.fewer_reason,
+            warnings=(
+                *input_warnings(request, self._info, shown.feedback.region, shown.recommendation),
+                *self._device_warning,
+            ),
         )
-        shown = (steered.candidates, steered.fewer_reason)
-        return self._proposal(request, steered.recommendation, steered.probability, shown, feedback)
 
     def _others(self, request: ProposalRequest) -> tuple[FoundRegion, ...]:
         """The regions a click may mean; none once further points or answers say which."""
@@ -343,127 +334,6 @@ class LocalEngine:
         region = replace(found.region, grid=self.config.mask_grid)
         return RegionSamples(region, found.sight.means, weights)
 
-    @staticmethod
-    def _on_region(samples: np.ndarray, own: Region, region: Region, request: ProposalRequest) -> np.ndarray:
-        """Samples (N, G, G) brought to another region, as bytes."""
-        if own != region:
-            samples = np.stack(
-                [zoom.resample_between(one, own, region, request.image.spacing) for one in samples]
-            )
-        return _to_bytes(samples)
-
-    def _clustered(
-        self, request: ProposalRequest, history: History, samples: np.ndarray, components: np.ndarray
-    ) -> Proposal:
-        """The paper's way (Section 3.3): the samples' mean, and candidates by K-means."""
-        image, region = request.image, history.region
-        weights = history.sample_weights(samples)
-        mean = np.tensordot(weights.astype(np.float32), samples, axes=1)
-        if request.kept is not None:
-            recommendation, probability = request.kept.recommendation, request.kept.probability
-            mean = zoom.sample(probability, image.spacing, region)
-        else:
-            probability = zoom.unsample(mean, region, image.shape, image.spacing)
-            recommendation = hold_points(outlined(probability, request), request, region)
-        shown, reason, centroids = self._candidates(
-            request, region, history, samples, weights, recommendation
-        )
-        feedback = Feedback(
-            region=region,
-            samples=_to_bytes(samples),
-            components=components,
-            clusters=_to_bytes(centroids),
-            recommendation=_to_bytes(mean),
-            log_shares=self._shares(request, history, centroids, samples, components),
-        )
-        return self._proposal(request, recommendation, probability, (shown, reason), feedback)
-
-    def _proposal(
-        self,
-        request: ProposalRequest,
-        recommendation: np.ndarray,
-        probability: np.ndarray,
-        shown: tuple[tuple[Candidate, ...], str],
-        feedback: Feedback,
-    ) -> Proposal:
-        spacing = request.image.spacing
-        return Proposal(
-            recommendation=recommendation,
-            probability=probability,
-            candidates=shown[0],
-            feedback=feedback,
-            area_mm2=float(recommendation.sum() * spacing[0] * spacing[1]),
-            fewer_reason=shown[1],
-            warnings=(
-                *input_warnings(request, self._info, feedback.region, recommendation),
-                *self._device_warning,
-            ),
-        )
-
-    def _candidates(
-        self,
-        request: ProposalRequest,
-        region: Region,
-        history: History,
-        samples: np.ndarray,
-        weights: np.ndarray,
-        recommendation: np.ndarray,
-    ) -> tuple[tuple[Candidate, ...], str, np.ndarray]:
-        """At most K candidates, why fewer, and their probability maps (K', G', G').
-
-        K clusters first; more of them while some turn out the same as the recommendation, as another or as
-        one turned down before, so that fewer than K are shown only where the samples hold no more opinions.
-        """
-        image, k = request.image, self.config.candidates
-        products, mean = inner_products(samples), np.tensordot(weights, samples, axes=1)
-        cells = image.spacing[0] * image.spacing[1] / (region.size_mm / region.grid) ** 2
-        for extra in DEFAULT.extra_clusters:
-            labels, centroids = cluster(samples, weights, k + extra, request.seed, products)
-            if 0 < extra < DEFAULT.extra_clusters[-1] and worth_showing(centroids, mean, cells) < k:
-                continue
-            masks = [
-                hold_points(
-                    clean_mask(zoom.unsample(c, region, image.shape, image.spacing) >= 0.5, request.placed),
-                    request,
-                    region,
-                )
-                for c in centroids
-            ]
-            supports = [float(weights[labels == i].sum()) for i in range(len(centroids))]
-            selection = select(recommendation, masks, supports, rejected=history.rejected, limit=k)
-            if len(selection.kept) == k:
-                break
-        shown = described(recommendation, masks, selection, image.spacing)
-        numbered = tuple(replace(c, cluster=i) for i, c in enumerate(shown))
-        return numbered, selection.fewer_reason, centroids[list(selection.kept)]
-
-    def _shares(
-        self,
-        request: ProposalRequest,
-        history: History,
-        clusters: np.ndarray,
-        samples: np.ndarray,
-        components: np.ndarray,
-    ) -> np.ndarray:
-        """Log P(pick k | component m), asked of the first proposal's samples, where components are styles.
-
-        What a component means is fixed before the first pick; later samples stand around the pick. So a
-        later pick is evidence through the question which candidate each first sample would have picked.
-        """
-        if history.first_samples is not None and history.first_components is not None:
-            samples, components = history.first_samples, history.first_components
-        if not len(clusters):
-            return np.zeros((0, self.config.components))
-        votes = _dice(samples, clusters >= 0.5).argmax(axis=1)
-        return log_shares(
-            components,
-            votes,
-            len(clusters),
-            self.config.components,
-            DEFAULT.error_rate,
-            DEFAULT.prior_counts,
-        )
-
     def _to_cpu(self) -> None:
         """Go on without the GPU."""
         logger.warning("the GPU's memory is full; computing on the CPU from now on")
@@ -480,23 +350,6 @@ def _arrays(distribution: PreferenceDistribution) -> tuple[np.ndarray, np.ndarra
         for part in (distribution.log_weights, distribution.means, distribution.deviations)
     )
     return log_weights, means, deviations**2
-
-
-def _dice(samples: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """(n, G, G) probabilities and (k, G, G) masks -> (n, k)."""
-    a = samples.reshape(len(samples), -1).astype(np.float32)
-    b = masks.reshape(len(masks), -1).astype(np.float32)
-    total = a.sum(1)[:, None] + b.sum(1)[None]
-    return 2 * (a @ b.T) / np.maximum(total, 1e-6)
-
-
-def _stacked(maps: Sequence[np.ndarray], grid: int) -> np.ndarray:
-    """(n, G, G) uint8 of n maps, which may be none."""
-    return _to_bytes(np.stack(maps)) if maps else np.zeros((0, grid, grid), np.uint8)
-
-
-def _to_bytes(probabilities: np.ndarray) -> np.ndarray:
-    return np.round(probabilities * 255).astype(np.uint8)
 
 
 def _remember(cache: OrderedDict[Any, Any], key: Any, value: Any) -> None:
