@@ -65,9 +65,10 @@ def evaluate(
     user: Annotated[
         list[str] | None,
         typer.Option(
-            help="User model; may be repeated: always-pick, approve (default: both), boundary (picks by "
-            "boundary distance), noisy (15% random picks), correct (a point per iteration), mixed (a pick or "
-            "a point), box or scribble (instead of the click). The last four see the target."
+            help="User model; may be repeated: always-pick, approve (default: both), keep (keeps the "
+            "recommendation where it is best), boundary (picks by boundary distance), noisy (15% random "
+            "picks), correct (a point per iteration), mixed (a pick or a point), box or scribble (instead of "
+            "the click). The last four see the target."
         ),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,

@@ -231,7 +231,7 @@ def test_a_model_trained_without_a_rater_is_measured_on_what_they_drew(run, a_fo
     assert ran.code == 0, ran.err
     found = json.loads((tmp_path / "out" / "unseen-raters.json").read_text())
     assert set(found["raters"]["bob"]["best"]["dice"]) == set("123456")
-    assert "| bob | best |" in (tmp_path / "out" / "report.md").read_text()
+    assert "| bob, best |" in (tmp_path / "out" / "report.md").read_text()
 
 
 def test_every_rater_is_left_out_in_turn_of_a_model_that_saw_none(run, a_folder, a_model, tmp_path):

@@ -135,7 +135,8 @@ class PromptedEngine(Protocol):
 class Trace:
     """An interaction as it went: a proposal per iteration and the user's picks between them.
 
-    dice: of each recommendation with the target; candidates: of each candidate shown. seconds: of each call.
+    dice: of each recommendation with the target; candidates: of each candidate shown. picks: None where the
+    recommendation was kept. seconds: of each call.
     approved: whether a user who may approve did. prompted: whether the user gave further prompts, not picks.
     first: the session after the click, from which other users can go on; None of an engine with its own.
     """
@@ -143,7 +144,7 @@ class Trace:
     proposals: list[Proposal] = field(default_factory=list)
     dice: list[float] = field(default_factory=list)
     candidates: list[list[float]] = field(default_factory=list)
-    picks: list[int] = field(default_factory=list)
+    picks: list[int | None] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     approved: bool = False
     prompted: bool = False
@@ -151,8 +152,9 @@ class Trace:
 
     @property
     def answered(self) -> tuple[Answered, ...]:
-        """The proposals the user picked from, with the picks."""
-        return tuple(map(Answered, self.proposals, self.picks))
+        """The proposals the user answered, with the answers."""
+        pairs = zip(self.proposals, self.picks, strict=False)
+        return tuple(Answered(proposal, picked, kept=picked is None) for proposal, picked in pairs)
 
 
 def slice_image(case: Case) -> SliceImage:
@@ -218,8 +220,9 @@ def _pick_on(
         trace.approved = may_approve and approves(trace.dice[-1], shown)
         if trace.approved or not shown or len(trace.proposals) == iterations:
             return trace
-        trace.picks.append(choose(session.proposal, shown))
-        session = session.pick(trace.picks[-1])
+        picked = choose(session.proposal, trace.dice[-1], shown)
+        trace.picks.append(picked)
+        session = session.keep() if picked is None else session.pick(picked)
 
 
 def score(trace: Trace, proposal: Proposal, target: np.ndarray) -> None:
@@ -278,7 +281,7 @@ def run_case(
     record.dice = _held(_rounded(trace.dice), missing)
     record.surface = _held(_surface(trace, case, draw.target), missing)
     record.candidates = [_rounded(values) for values in trace.candidates]
-    record.picks, record.prompted = trace.picks, trace.prompted
+    record.picks, record.prompted = [picked for picked in trace.picks if picked is not None], trace.prompted
     record.seconds = [round(value, 6) for value in trace.seconds]
     _add_masks(record, trace, case, missing)
     _add_uncertainty(record, trace.proposals[0], case, draw, protocol_seed)
@@ -313,7 +316,8 @@ def _further_user(
     return {
         "dice": _held(_rounded(trace.dice), missing),
         "surface": _held(_surface(trace, case, draw.target), missing),
-        "picks": len(trace.picks),
+        "picks": len(trace.picks) - trace.picks.count(None),
+        "keeps": trace.picks.count(None),
     }
 
 

@@ -26,11 +26,13 @@ BOUNDARY = "boundary"
 NOISY = "noisy"
 NOISE = 0.15
 """Share of the iterations in which the noisy user picks any of the candidates shown."""
+KEEP = "keep"
 PICKING = {
+    KEEP: "keeps the recommendation where no candidate is better, and sees others around it",
     BOUNDARY: "picks the candidate with the smallest mean boundary distance",
     NOISY: f"picks any candidate in {100 * NOISE:.0f}% of the iterations",
 }
-"""Users who pick otherwise than `always-pick`, who goes by Dice."""
+"""Users who answer otherwise than `always-pick`, who picks by Dice whatever is shown."""
 CORRECT = "correct"
 MIXED = "mixed"
 BOX = "box"

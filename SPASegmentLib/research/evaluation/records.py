@@ -56,7 +56,7 @@ class CaseRecord:
     samples ged_16, hm_iou_16, d_max_16: of the first proposal. seconds: of each call, click first.
     pictures: the recommendation at the "first" and "last" iteration, packed, where raters are persons.
     prompted: whether the user corrected with further prompts, and so picked and approved nothing.
-    users: dice, surface and picks of each further user, and of those who see the target all of
+    users: dice, surface, picks and keeps of each further user, and of those who see the target all of
     `corrections.Corrected`. structure: what the target was, where images hold several. nested: of each
     structure that holds the click, the target first, the best Dice among the masks shown at the first and at
     the last iteration to who wants it; [] where there is but one.

@@ -153,6 +153,9 @@ def summarise(
     patients = [record.patient for record in records]
     by_user = {user: _user_figures(course(records, user), patients, thresholds, resamples) for user in users}
     for user in users:
+        keeps = [record.users[user]["keeps"] for record in records if "keeps" in record.users.get(user, {})]
+        if keeps:
+            by_user[user]["keeps"] = rounded(float(np.mean(keeps)))
         if ALWAYS_PICK in users and user != ALWAYS_PICK:
             by_user[user]["against_always_pick"] = _against_always_pick(records, user, resamples)
     few = kept(records)

@@ -305,16 +305,16 @@ def unseen_table(found: Figures) -> FigureTable:
     """Dice by iteration per rater left out and model, and the mean over raters."""
     iterations = list(next(iter(found["mean"].values()))["dice"])
     rows = [
-        [rater, model, *(f"{value:.4f}" for value in figures["dice"].values())]
+        [f"{rater}, {model}", *(f"{value:.4f}" for value in figures["dice"].values())]
         for rater, models in {**found["raters"], "mean": found["mean"]}.items()
         for model, figures in models.items()
     ]
     means = frozenset(range(len(rows) - len(found["mean"]), len(rows)))
     rows += [
-        ["all", f"{pair['first']} - {pair['second']}", *(dice_cell(pair, i, sign="+") for i in iterations)]
+        [f"all, {pair['first']} - {pair['second']}", *(dice_cell(pair, i, sign="+") for i in iterations)]
         for pair in found["paired"]
     ]
-    columns = ["rater", "model", *iterations]
+    columns = ["rater, model", *iterations]
     return FigureTable("Dice with raters left out of training", columns, rows, strong=means)
 
 

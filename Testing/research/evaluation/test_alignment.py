@@ -110,12 +110,13 @@ def test_terminal_and_report_show_the_raters_left_out(tmp_path: Path) -> None:
         ToyDataset(6, names=PEOPLE),
         out=tmp_path,
         unseen=unseen,
-        console=Console(file=shown, width=100),
+        console=Console(file=shown, width=80),
     )
     assert results.unseen is not None
     dice = results.unseen["raters"]["Di"]["other"]["dice"]
     row = " | ".join(f"{value:.4f}" for value in dice.values())
     text = (tmp_path / "report.md").read_text()
-    assert f"| Di | other | {row} |" in text
-    assert "| **mean** | toy |" in text
+    assert f"| Di, other | {row} |" in text
+    assert "| **mean, toy** |" in text
+    assert "Di, other" in shown.getvalue()
     assert "raters left out of training" in shown.getvalue()

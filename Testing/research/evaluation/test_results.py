@@ -123,6 +123,15 @@ def test_a_user_is_compared_with_the_one_who_always_picks_the_best() -> None:
     assert "against_always_pick" not in other["noisy"]
 
 
+def test_how_often_the_recommendation_was_kept_is_told_of_users_who_may() -> None:
+    runs = [{"dice": [0.5] * 3, "surface": [0.5] * 3, "picks": 2 - kept, "keeps": kept} for kept in (0, 1)]
+    rows = [replace(UP, users={"keep": runs[0]}), replace(STOPS, users={"keep": runs[1]})]
+    users = ("always-pick", "keep")
+    found = summarise(rows, users=users, headline="always-pick", thresholds=(0.6,), resamples=50)["users"]
+    assert (found["keep"]["picks"], found["keep"]["keeps"]) == (1.5, 0.5)
+    assert "keeps" not in found["always-pick"]
+
+
 def test_models_are_compared_for_every_user_and_by_the_area_too() -> None:
     better, worse = (
         [replace(row, users={"noisy": {"dice": [0.5] * 3, "surface": [0.5] * 3, "picks": 2}})]

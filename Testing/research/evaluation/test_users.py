@@ -12,7 +12,7 @@ from SPASegmentLib.inference.messages import Proposal
 from SPASegmentLib.research.datasets.case import Case
 from SPASegmentLib.research.evaluation.interaction import interact, run_case
 from SPASegmentLib.research.evaluation.metrics import dice_of_each
-from SPASegmentLib.research.evaluation.protocol import BOUNDARY, NOISE, NOISY, Draw, draw
+from SPASegmentLib.research.evaluation.protocol import BOUNDARY, KEEP, NOISE, NOISY, Draw, draw
 from SPASegmentLib.research.evaluation.results import course
 from SPASegmentLib.research.evaluation.surfaces import mean_boundary_distance, surface_dice
 from SPASegmentLib.research.evaluation.users import choice_of
@@ -49,10 +49,10 @@ def test_who_goes_by_the_boundary_minds_a_far_speck_that_hardly_changes_dice(a_c
     thin[9:20, 8:20] = True
     proposal, dice = shown_with(a_case, wanted, speck, thin)
     assert dice[0] > dice[1]
-    assert choice_of("always-pick", a_case, target, 0)(proposal, dice) == 0
-    assert choice_of(BOUNDARY, a_case, target, 0)(proposal, dice) == 1
+    assert choice_of("always-pick", a_case, target, 0)(proposal, 0.9, dice) == 0
+    assert choice_of(BOUNDARY, a_case, target, 0)(proposal, 0.9, dice) == 1
     equal, values = shown_with(a_case, wanted, thin, thin, speck)
-    assert choice_of(BOUNDARY, a_case, target, 0)(equal, values) == 0
+    assert choice_of(BOUNDARY, a_case, target, 0)(equal, 0.9, values) == 0
 
 
 def test_the_boundary_user_takes_the_nearest_outline_at_every_iteration(a_case: Case, its_draw: Draw) -> None:
@@ -66,12 +66,34 @@ def test_the_boundary_user_takes_the_nearest_outline_at_every_iteration(a_case: 
         assert answer.picked == int(np.argmin(away))
 
 
+def test_who_may_keep_does_so_where_no_candidate_is_better(a_case: Case, its_draw: Draw) -> None:
+    proposal = interact(ToyEngine(), a_case, its_draw, iterations=1).proposals[0]
+    choose = choice_of(KEEP, a_case, its_draw.target, 0)
+    assert choose(proposal, 0.8, [0.7, 0.9, 0.9]) == 1
+    assert choose(proposal, 0.9, [0.7, 0.9, 0.9]) is None
+    assert choose(proposal, 0.95, [0.7, 0.9, 0.9]) is None
+
+
+def test_the_engine_is_told_what_was_kept_and_the_record_counts_it(a_case: Case, its_draw: Draw) -> None:
+    engine = RecordingEngine()
+    record = run_case(engine, a_case, its_draw, users=(KEEP,))
+    answered = engine.requests[-1].answered
+    assert len(answered) == 5 and 0 < sum(answer.kept for answer in answered) < 5
+    for answer in answered:
+        shown = [answer.proposal.recommendation, *(one.mask for one in answer.proposal.candidates)]
+        values = dice_of_each(np.stack(shown), its_draw.target)
+        assert answer.kept == (answer.picked is None) == (values[1:].max() <= values[0])
+    found = record.users[KEEP]
+    assert (found["picks"], found["keeps"]) == (5 - found["keeps"], sum(one.kept for one in answered))
+    assert course([record], KEEP).picks.tolist() == [found["picks"]]
+
+
 def test_the_noisy_user_errs_in_fifteen_of_a_hundred_picks(a_case: Case, its_draw: Draw) -> None:
     proposal = interact(ToyEngine(), a_case, its_draw, iterations=1).proposals[0]
     dice, picked = [0.1, 0.2, 0.9, 0.3], []
     for number in range(400):
         choose = choice_of(NOISY, replace(a_case, case_id=f"case-{number}"), its_draw.target, 0)
-        picked += [choose(proposal, dice) for _ in range(5)]
+        picked += [choose(proposal, 0.5, dice) for _ in range(5)]
     shares = np.bincount(picked, minlength=4) / len(picked)
     assert shares[2] == pytest.approx(1 - NOISE * 3 / 4, abs=0.015)
     assert shares[[0, 1, 3]] == pytest.approx([NOISE / 4] * 3, abs=0.015)
@@ -82,7 +104,7 @@ def test_the_noisy_users_whims_are_those_of_data_set_case_and_seed(a_case: Case,
 
     def whims(case: Case, seed: int) -> list[int]:
         choose = choice_of(NOISY, case, its_draw.target, seed)
-        return [choose(proposal, [0.1, 0.9, 0.2, 0.3]) for _ in range(60)]
+        return [choose(proposal, 0.5, [0.1, 0.9, 0.2, 0.3]) for _ in range(60)]
 
     assert whims(a_case, 0) == whims(a_case, 0)
     others = [replace(a_case, case_id="other"), replace(a_case, dataset="other")]
