@@ -88,3 +88,10 @@ def test_a_log_replays_it(begun, image, engine, mask):
 def test_a_mask_of_a_neighbouring_slice_is_only_a_hint(image, engine, mask):
     session = Session.start(image, engine.model, carried=Carried(mask.astype(np.float32))).advance(engine)
     assert not np.array_equal(session.proposal.recommendation, mask)
+
+
+def test_the_mask_can_be_kept_while_others_are_shown(begun, engine, mask):
+    after = begun.keep().advance(engine)
+    np.testing.assert_array_equal(after.proposal.recommendation, mask)
+    before = {one.mask.tobytes() for one in begun.proposal.candidates}
+    assert all(one.mask.tobytes() not in before for one in after.proposal.candidates)
