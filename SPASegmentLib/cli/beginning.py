@@ -58,7 +58,8 @@ class Beginning:
                 i, j, k = (float(value) for value in (first + second) / 2)
                 at = (i, j, k)
             else:
-                at = most_seen_voxel(drawn[0] if drawn else start.segment.mask, volume, orientation)
+                shown = drawn[0] if start is None else start.segment.mask
+                at = most_seen_voxel(shown, volume, orientation)
         opened = cut_slice(
             volume,
             **one_seed(self.seed_ras, at),
