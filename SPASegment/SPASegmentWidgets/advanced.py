@@ -211,6 +211,8 @@ def _action_name(action: str) -> str:
         "redo": _("Redo"),
         "next_slice": _("Slice up"),
         "previous_slice": _("Slice down"),
+        "whole_object": _("Whole object"),
+        "continue_segment": _("Continue segment"),
         "cancel": _("Cancel"),
         "place_seed": _("Place seed"),
         "exclude_point": _("Exclude point"),

@@ -26,6 +26,7 @@ BUTTONS = {
     "nextSliceButton": "next_slice",
     "previousSliceButton": "previous_slice",
     "wholeObjectButton": "whole_object",
+    "continueButton": "continue_segment",
 }
 """Buttons beside those on the cards -> action."""
 DEVICES = {"cpu": "CPU", "cuda": "CUDA", "mps": "MPS", "auto": _("CPU or graphics card")}

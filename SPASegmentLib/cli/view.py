@@ -35,6 +35,15 @@ def view(
         bool,
         typer.Option("--self-check", help="Run one interaction without a browser, say how it went, exit."),
     ] = False,
+    continued: Annotated[
+        Path | None,
+        typer.Option(
+            "--continue",
+            metavar="FILE",
+            help="Segments on the first volume's voxels to go on from (C): .seg.nrrd, .nrrd, .nii.gz or "
+            "DICOM SEG.",
+        ),
+    ] = None,
     series: SeriesOption = None,
     time: TimeOption = None,
     resample: ResampleOption = False,
@@ -82,6 +91,7 @@ def view(
         window=window,
         server=chosen_server(server),
         wanted=Wanted(series, time, resample),
+        continued=continued,
     )
     _check(options)
     screen = console()
@@ -108,7 +118,9 @@ def _check(options: ViewerOptions) -> None:
     find_model(options.model)
     if options.window is not None and not options.window[0] < options.window[1]:
         raise InputError("The window's first intensity must lie below its second one.")
-    for path in options.volumes:
+    if options.continued is not None and not options.volumes:
+        raise InputError("--continue goes on from segments of a volume; give the volume, too.")
+    for path in (*options.volumes, *([options.continued] if options.continued else [])):
         if not path.exists():
             raise InputError(f"There is no file or folder {path}; check the path.")
     free_port(options)

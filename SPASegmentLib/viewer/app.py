@@ -13,12 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from SPASegmentLib.errors import SPASegmentError
+from SPASegmentLib.errors import InputError, SPASegmentError
+from SPASegmentLib.imaging.segment_files import read_segments
 from SPASegmentLib.mrml.controller import Controller
 from SPASegmentLib.mrml.keys import ALSO, KEYS
 from SPASegmentLib.mrml.layout import LARGE, SMALL, link_views
 from SPASegmentLib.mrml.seeds import Seed, SeedPoints
+from SPASegmentLib.mrml.volumes import volume_of_node
 from SPASegmentLib.viewer import page
+from SPASegmentLib.viewer.continuing import middle_of, put_segments
 from SPASegmentLib.viewer.downloads import has_voxels
 from SPASegmentLib.viewer.keeping import Keeping
 from SPASegmentLib.viewer.keys import strokes
@@ -114,9 +117,31 @@ class Viewer:
         self.controller.prepare()
         self.controller.refresh_profiles()
         await self.open(next(iter(self.library.choices)), self._first_wish)
+        if self.options.continued is not None:
+            await self._go_on_from(self.options.continued)
         if self.options.profile is not None:
             self.controller.set_profile(self.options.profile)
         self.keeping.offer()
+
+    async def _go_on_from(self, path: Path) -> None:
+        """Put a file's segments on the volume shown; what cannot be read is said on the page."""
+        if self.volume is None:
+            return
+        volume = volume_of_node(self.volume)
+        try:
+            with self.job(f"Reading {path.name}…"):
+                segments = await asyncio.to_thread(read_segments, path, volume)
+            if not segments:
+                raise InputError(f"{path.name} is empty; it holds no segment to go on from.")
+            put_segments(self.segmentation, segments, volume)
+        except SPASegmentError as error:
+            self.complain(str(error))
+            return
+        self.controller.set_segment(segments[0].name)
+        ras = middle_of(segments[0], volume)
+        if ras is not None:
+            self.navigation.visit(ras)
+        self.refresh()
 
     async def close(self) -> None:
         """Keep the interaction, end the worker and free the windows."""

@@ -25,6 +25,7 @@ class ViewerOptions:
     for the usual one, or a free one where it is taken. browser: open the page. max_upload: bytes one upload
     may have. window: intensities (low, high) that are black and white, on the screen and for the model.
     server: what computes instead of this computer, or None. wanted: which series and time of the volumes.
+    continued: file of segments to go on from, on the first volume's voxels, or None.
     """
 
     volumes: tuple[Path, ...] = ()
@@ -38,6 +39,7 @@ class ViewerOptions:
     window: tuple[float, float] | None = None
     server: ServerChoice | None = None
     wanted: Wanted = ANY
+    continued: Path | None = None
 
     @property
     def is_local(self) -> bool:

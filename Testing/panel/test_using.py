@@ -92,6 +92,28 @@ def test_a_doubtful_mask_has_no_green_button(user: Any, application: Any) -> Non
     assert user.status.startswith("Look twice")
 
 
+def test_c_and_its_button_go_on_from_what_the_segment_has(user: Any, application: Any) -> None:
+    assert not user.ui.continueButton.enabled
+    user.seed(user.ras)
+    assert not user.ui.continueButton.enabled, "the slice is open"
+    application.press(Key.Key_Return)
+    user.wait()
+    approved = user.voxels()
+    assert user.ui.continueButton.enabled
+    application.press(Key.Key_C)
+    user.wait()
+    assert user.screen.iteration == 1 and not user.ui.continueButton.enabled
+    application.press(Key.Key_Return)
+    user.wait()
+    again = user.voxels()
+    assert (again & approved).sum() > 0.95 * max(again.sum(), approved.sum()), (
+        "to the rounding of oblique slices"
+    )
+    user.click("continueButton")
+    user.wait()
+    assert user.screen.iteration == 1
+
+
 def test_the_points_of_the_slice_are_shown_and_go_with_an_undo(user: Any, application: Any) -> None:
     import slicer
 

@@ -1,0 +1,66 @@
+"""A file of segments on the command line, and C in the browser: going on from what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from SPASegmentLib.cli.sample import write_sample_volume
+from SPASegmentLib.imaging.masks import write_segments
+from SPASegmentLib.imaging.sample import make_sample_volume, sample_seeds
+from SPASegmentLib.imaging.segments import Segment
+
+
+def test_c_recommends_the_files_segment_and_enter_keeps_it(
+    new_server: Callable[..., Any], new_page: Callable[..., Any], tmp_path: Path
+) -> None:
+    volume = make_sample_volume()
+    write_sample_volume(tmp_path / "chest.nrrd", volume)
+    i, j, k = (round(at) for at in np.linalg.solve(volume.ijk_to_ras, (*sample_seeds()[0].ras, 1))[:3])
+    tumour, rib = np.zeros((2, *volume.shape), bool)
+    tumour[k - 2 : k + 3, j - 6 : j + 5, i - 4 : i + 7] = True
+    rib[k - 2 : k + 3, j - 30 : j - 20, i - 4 : i + 7] = True
+    file = tmp_path / "before.seg.nrrd"
+    write_segments(file, [Segment("Tumour", tumour), Segment("Rib", rib)], volume)
+
+    server = new_server(str(tmp_path / "chest.nrrd"), "--continue", str(file))
+    page = new_page(server.address)
+    page.wait("() => trame.state.get('segments').length === 2")
+    assert page.state("segments") == ["Tumour", "Rib"] and page.state("segment") == "Tumour"
+    _, masks = server.truth()
+    np.testing.assert_array_equal(masks[0], tumour)
+    np.testing.assert_array_equal(masks[1], rib)
+
+    page.page.keyboard.press("c")
+    page.proposed(1)
+    assert page.screen["recommendation"]
+    page.page.keyboard.press("Enter")
+    page.said("Approved")
+    _, masks = server.truth()
+    np.testing.assert_array_equal(masks[0], tumour)
+
+    page.page.click("#continue")
+    page.proposed(1)
+    page.page.keyboard.press("Shift+Digit1")
+    page.said("Taken")
+    _, masks = server.truth()
+    changed = (masks[0] != tumour).any(axis=(1, 2))
+    assert changed.sum() == 1, "only the slice that was gone on with"
+    np.testing.assert_array_equal(masks[1], rib)
+    assert page.complaints == []
+
+
+def test_a_file_of_other_voxels_gets_one_sentence_on_the_page(
+    new_server: Callable[..., Any], new_page: Callable[..., Any], tmp_path: Path
+) -> None:
+    volume = make_sample_volume()
+    write_sample_volume(tmp_path / "chest.nrrd", volume)
+    other = make_sample_volume(rotated=True)
+    write_segments(tmp_path / "other.seg.nrrd", [Segment("x", np.ones(other.shape, bool))], other)
+    server = new_server(str(tmp_path / "chest.nrrd"), "--continue", str(tmp_path / "other.seg.nrrd"))
+    page = new_page(server.address)
+    page.wait("() => trame.state.get('problem').includes('another voxel grid')")
+    assert page.state("segments") == []
