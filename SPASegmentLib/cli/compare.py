@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from SPASegmentLib.cli.shared import Device, Split, console, read_options
+from SPASegmentLib.cli.shared import Address, Device, Gpus, Split, chosen_cluster, console, read_options
 from SPASegmentLib.cli.train import read_data
 
 
@@ -42,10 +42,14 @@ def compare(
     limit: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="So many cases, the same for every system.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes. Default: 1.", show_default=False)
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of each process.")] = 1,
     protocol_seed: Annotated[int, typer.Option(min=0, help="Of targets and clicks.")] = 0,
     device: Annotated[Device, typer.Option(help="Where the networks run.")] = Device.auto,
+    address: Address = None,
+    gpus: Gpus = 0.0,
 ) -> None:
     """Train every system that is missing, measure all on the same cases, and show the table.
 
@@ -72,7 +76,13 @@ def compare(
             read = partial(read_data, dataset, path, options, screen)
             train_missing(names, read, out, options, screen, search)
         cases = open_dataset(dataset, path, split=split.value, subset="any")
-        measured = Options(protocol_seed=protocol_seed, limit=limit, workers=workers, threads=threads)
+        measured = Options(
+            protocol_seed=protocol_seed,
+            limit=limit,
+            workers=workers or 1,
+            threads=threads,
+            cluster=chosen_cluster(address, workers, gpus),
+        )
         run(names, cases, out, measured, console(tables=True), device.value, pictures)
     except KeyboardInterrupt:
         raise Cancelled("Stopped; the same command goes on from here.") from None

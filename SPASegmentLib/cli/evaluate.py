@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from SPASegmentLib.cli.shared import Device, ServerUrl, SliceSubset, Split, console, open_model
+from SPASegmentLib.cli.shared import (
+    Address,
+    Device,
+    Gpus,
+    ServerUrl,
+    SliceSubset,
+    Split,
+    chosen_cluster,
+    console,
+    open_model,
+)
 from SPASegmentLib.research.datasets.splits import in_split
 
 if TYPE_CHECKING:
@@ -71,7 +81,9 @@ def evaluate(
             "the click). The last four see the target."
         ),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes. Default: 1.", show_default=False)
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of each process.")] = 1,
     samples: Annotated[
         list[int] | None,
@@ -127,6 +139,8 @@ def evaluate(
     protocol_seed: Annotated[int, typer.Option(min=0, help="Of targets and clicks.")] = 0,
     device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.auto,
     server: ServerUrl = None,
+    address: Address = None,
+    gpus: Gpus = 0.0,
 ) -> None:
     """Measure models against several raters: Dice by iteration, picks, uncertainty, seconds.
 
@@ -146,6 +160,8 @@ def evaluate(
         raise typer.BadParameter("--transfer-user and --teach say how --transfer measures; give both.")
     factories = engine_factories(model or ["compact"], device.value, server)
     if whole_object:
+        if address is not None:
+            raise typer.BadParameter("--whole-object is measured on this computer; leave --address out.")
         from SPASegmentLib.research.datasets.object_cases import open_objects
         from SPASegmentLib.research.evaluation.whole_object import evaluate_objects
 
@@ -162,7 +178,8 @@ def evaluate(
         )
     options: dict[str, Any] = {
         "limit": limit,
-        "workers": workers,
+        "workers": workers or 1,
+        "cluster": chosen_cluster(address, workers, gpus),
         "threads": threads,
         "protocol_seed": protocol_seed,
         "users": tuple(user) if user else USERS,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from SPASegmentLib.inference.messages import Engine
+    from SPASegmentLib.research.evaluation.cluster import RayCluster
 
 Options = TypeVar("Options", bound="BaseModel")
 MASK_SUFFIXES = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii")
@@ -175,6 +176,26 @@ def open_model(model: str, device: str, server: str | None, *, fall_back: bool =
     if not fall_back:
         choice = replace(choice, fall_back=False, patience=600.0)
     return open_engine(choice, model, load)
+
+
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Spread the cases over this running Ray cluster (auto: the one this computer belongs to). "
+        "Then --workers is of the cluster; default: all it has room for.",
+    ),
+]
+Gpus = Annotated[float, typer.Option(min=0, help="With --address: GPUs of each process, may be a fraction.")]
+
+
+def chosen_cluster(address: str | None, workers: int | None, gpus: float) -> RayCluster | None:
+    """The cluster of `--address`. Raises BadParameter for GPUs without one."""
+    from SPASegmentLib.research.evaluation.cluster import RayCluster
+
+    if address is None and gpus:
+        raise typer.BadParameter("--gpus says how a cluster is shared; give --address, too.")
+    return None if address is None else RayCluster(address, workers, gpus)
 
 
 def check_outputs(

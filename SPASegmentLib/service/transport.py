@@ -101,7 +101,7 @@ class Transport:
         seconds: float | None = None,
     ) -> Reached:
         """One try, of so many seconds at most. Raises httpx.TransportError, which says what went wrong."""
-        more = {} if seconds is None else {"timeout": seconds}
+        more: dict[str, Any] = {} if seconds is None else {"timeout": seconds}
         headers = headers or {}
         if self._key:
             headers = {**headers, "authorization": f"Bearer {self._key}"}

@@ -145,6 +145,7 @@ def test_the_button_says_in_a_sentence_what_is_wrong(
     assert "no model general; it has tiny" in outcome_of_the_test(user)
 
 
+@pytest.mark.alone
 def test_testing_does_not_stop_the_interface(open_at: Any, a_line: Line) -> None:
     user = open_at()
     a_line.cut = True
@@ -190,6 +191,7 @@ def test_the_section_fits_the_panel_and_a_long_sentence_does_not_widen_it(
     assert panel.minimumSizeHint().width() == width, "the section makes the panel wider"
 
 
+@pytest.mark.alone
 def test_a_lost_server_is_noticed_within_ten_seconds_and_the_session_goes_on_here(
     open_at: Any, a_server: Any, a_key: tuple[Path, str], a_line: Line
 ) -> None:

@@ -342,6 +342,17 @@ def test_the_dialogs_ask_and_tell(user: Any, application: Any) -> None:
     assert dialogs.ask_text("Name", "Which?", "Dr. A ") == "Dr. A"
     QtCore.QTimer.singleShot(50, lambda: answer(False))
     assert dialogs.ask_text("Name", "Which?", "Dr. A") is None
+    shown: list[str] = []
+
+    def type_a_secret() -> None:
+        edit = application._qt.activeModalWidget().findChild(QtWidgets.QLineEdit)
+        edit.setText("4711")
+        shown.append(edit.displayText())
+        answer(True)
+
+    QtCore.QTimer.singleShot(50, type_a_secret)
+    assert dialogs.ask_text("Key", "Which?", secret=True) == "4711"
+    assert shown and "4711" not in shown[0]
     QtCore.QTimer.singleShot(50, lambda: answer(True))
     assert dialogs.ask_choice("Choose", "Which?", ["one", "two"]) == "one"
     QtCore.QTimer.singleShot(50, lambda: answer(True))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from processes import below, is_there, replicas
+from processes import below, is_there, proxies, replicas
 from servers import Line, ServerProcess, wait_until
 from sessions import a_slice, apart, interact
 
@@ -176,6 +176,20 @@ def test_killed_replicas_cut_lines_and_a_restart_lose_nothing_in_minutes(a_clust
     with meanwhile(cut, every=2.0, most=1):
         found = sessions_of(a_cluster, users, 8, 30, line.port)
     assert_equal(found, wanted)
+
+
+@pytest.mark.service
+def test_a_proxy_that_is_killed_costs_nobody_a_pick_or_another_answer(a_cluster, users, a_local_engine):
+    before = proxies(a_cluster.process.pid)
+    assert len(before) == 1
+
+    def kill() -> None:
+        os.kill(before[0], signal.SIGKILL)
+
+    with meanwhile(kill, every=1.0, most=1):
+        found = sessions_of(a_cluster, users, 8, 6)
+    assert_equal(found, undisturbed(a_local_engine, 8, 6))
+    assert not is_there(before[0]) and len(proxies(a_cluster.process.pid)) == 1
 
 
 @pytest.mark.service

@@ -10,6 +10,7 @@ from rich.console import Console
 from SPASegmentLib.inference.messages import Engine
 from SPASegmentLib.profiles.profile import Profile
 from SPASegmentLib.research.datasets.case import MultiRaterDataset
+from SPASegmentLib.research.evaluation.cluster import RayCluster
 from SPASegmentLib.research.evaluation.outputs import Results
 from SPASegmentLib.research.evaluation.protocol import USERS, Options
 from SPASegmentLib.research.evaluation.runner import evaluate, evaluate_unseen_raters
@@ -19,7 +20,7 @@ from SPASegmentLib.research.evaluation.transfer import run_transfer
 from SPASegmentLib.research.evaluation.variants import for_each_count, with_profile
 from SPASegmentLib.research.evaluation.workers import EngineFactory
 
-__all__ = ["Options", "Results", "TransferOptions", "evaluate", "run", "run_transfer"]
+__all__ = ["Options", "RayCluster", "Results", "TransferOptions", "evaluate", "run", "run_transfer"]
 
 
 def run(
@@ -35,6 +36,7 @@ def run(
     n_samples: int | None = None,
     sample_counts: Sequence[int] = (),
     threads: int = 1,
+    cluster: RayCluster | None = None,
     transfer: TransferOptions | None = None,
     learn_from: MultiRaterDataset | None = None,
     unseen: Mapping[str, Mapping[str, EngineFactory]] | None = None,
@@ -60,6 +62,7 @@ def run(
         limit=limit,
         workers=workers,
         threads=threads,
+        cluster=cluster,
         n_samples=n_samples,
         users=tuple(users),
         against=against,

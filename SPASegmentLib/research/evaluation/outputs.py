@@ -106,8 +106,9 @@ def gather(
         "machine": {
             "system": platform.platform(),
             "processor": platform.processor() or platform.machine(),
-            "workers": options.workers,
+            "workers": options.workers if options.cluster is None else options.cluster.workers,
             "threads": options.threads,
+            **({} if options.cluster is None else {"cluster": True}),
         },
     }
     if sets is not None:

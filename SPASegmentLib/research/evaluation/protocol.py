@@ -15,6 +15,7 @@ from SPASegmentLib.errors import DatasetError
 from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.research.datasets.case import Case
 from SPASegmentLib.research.datasets.draws import digest, draw_subset, generator, half_agree
+from SPASegmentLib.research.evaluation.cluster import RayCluster
 
 ITERATIONS = 6
 ALWAYS_PICK = "always-pick"
@@ -193,6 +194,7 @@ class Options:
     protocol_seed: of targets, clicks and the sub-sample. target: a TargetRule's text. limit: so many cases,
     of each set where there are several, drawn once for all models. workers: processes; threads: of each.
     n_samples: the paper's N, or None for each model's own. engine_seed: the seed every request carries.
+    cluster: where the processes are, in the place of `workers` here.
     users: to report, the first in the headline unless `always-pick` is there. thresholds: of NoI, None for
     the data set's. resamples: of the bootstrap. against: the model all others are compared with; None
     compares the first with each of the others.
@@ -203,6 +205,7 @@ class Options:
     limit: int | None = None
     workers: int = 1
     threads: int = 1
+    cluster: RayCluster | None = None
     iterations: int = ITERATIONS
     n_samples: int | None = None
     engine_seed: int = 0

@@ -61,7 +61,7 @@ def _heading(summary: Mapping[str, Any], command: str | None) -> str:
     settings = (
         f"Target: {summary['target']}. Protocol seed {summary['protocol_seed']}, engine seed "
         f"{summary['engine_seed']}, N {summary['n_samples'] or 'of each model'}. "
-        f"{machine['workers']} process(es) of {machine['threads']} thread(s), {machine['system']}."
+        f"{_processes(machine)} of {machine['threads']} thread(s), {machine['system']}."
     )
     models = "\n".join(
         f"- **{name}**: {model['model']['name']}, SHA-256 `{model['model']['hash']}`, on {model['device']}"
@@ -72,6 +72,12 @@ def _heading(summary: Mapping[str, Any], command: str | None) -> str:
     )
     made_by = f"\n\n```\n{command}\n```" if command else ""
     return f"# Evaluation on {summary['dataset']}\n\n{settings}{made_by}\n\n{models}"
+
+
+def _processes(machine: Mapping[str, Any]) -> str:
+    """How many computed, and where."""
+    count = "All" if machine["workers"] is None else str(machine["workers"])
+    return f"{count} process(es){' of a Ray cluster' if machine.get('cluster') else ''}"
 
 
 def _by_set(summary: Mapping[str, Any]) -> str:

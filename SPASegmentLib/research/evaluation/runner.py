@@ -65,7 +65,9 @@ def evaluate(
     _check(engines, options)
     factories = as_factories(engines)
     chosen = chosen_cases(dataset, options)
-    with Crew(factories, dataset, workers=options.workers, threads=options.threads) as crew:
+    with Crew(
+        factories, dataset, workers=options.workers, threads=options.threads, cluster=options.cluster
+    ) as crew:
         described = dict(crew.run(Bench.describe, list(factories)))
         reports = {name: described[name] for name in factories}
         stores = _open_stores(out, reports, dataset, options)

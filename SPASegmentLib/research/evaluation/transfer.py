@@ -139,7 +139,11 @@ def run_transfer(
         **({"apart": True} if sequences.apart else {}),
     }
     with Crew(
-        factories, Joined(dataset, learn_from), workers=options.workers, threads=options.threads
+        factories,
+        Joined(dataset, learn_from),
+        workers=options.workers,
+        threads=options.threads,
+        cluster=options.cluster,
     ) as crew:
         stores = _open_stores(crew, list(factories), settings, plans, out)
         jobs = [

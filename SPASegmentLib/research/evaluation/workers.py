@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from SPASegmentLib.errors import SPASegmentError
 from SPASegmentLib.inference.messages import Engine
 from SPASegmentLib.research.datasets.case import MultiRaterDataset
+from SPASegmentLib.research.evaluation.cluster import ClusterPool, RayCluster
 from SPASegmentLib.research.evaluation.interaction import OracleEngine, PromptedEngine
 
 EngineFactory = Callable[[], Engine]
@@ -80,7 +81,7 @@ Work = Callable[[Bench, Any], Any]
 
 
 class Crew:
-    """Does jobs in this process (one worker) or in several; a context manager.
+    """Does jobs in this process (one worker), in several, or all over a cluster; a context manager.
 
     Every process computes with `threads` threads, whatever the number of processes: sums in another order
     could change a result. With several workers factories, data set and jobs must be picklable, and a script
@@ -94,16 +95,21 @@ class Crew:
         *,
         workers: int = 1,
         threads: int = 1,
+        cluster: RayCluster | None = None,
     ) -> None:
+        """cluster: where the processes are, in the place of this computer and its `workers`."""
         self._bench = Bench(factories, dataset, threads)
         self._start = (factories, dataset, threads)
         self._workers = max(1, workers)
         self._threads = threads
         self._threads_before: int | None = None
         self._pool: ProcessPoolExecutor | None = None
+        self._cluster = None if cluster is None else ClusterPool(cluster, Bench, self._start, threads)
 
     def __enter__(self) -> Crew:
-        if self._workers > 1:
+        if self._cluster is not None:
+            self._cluster.__enter__()
+        elif self._workers > 1:
             self._pool = ProcessPoolExecutor(
                 max_workers=self._workers,
                 mp_context=multiprocessing.get_context("spawn"),
@@ -117,7 +123,9 @@ class Crew:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._pool is not None:
+        if self._cluster is not None:
+            self._cluster.__exit__()
+        elif self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
         elif self._threads_before is not None:
             limit_threads(self._threads_before)
@@ -127,6 +135,9 @@ class Crew:
 
         Raises what `work` raises, and SPASegmentError for a lost process.
         """
+        if self._cluster is not None:
+            yield from self._cluster.run(work, jobs)
+            return
         if self._pool is None:
             for job in jobs:
                 yield job, work(self._bench, job)

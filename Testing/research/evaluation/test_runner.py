@@ -11,11 +11,11 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from evaluation_toys import OracleToy, ToyDataset, ToyEngine, toy
 from rich.console import Console
+from written_figures import figures, without_times
 
 from SPASegmentLib.errors import DatasetError, SPASegmentError
 from SPASegmentLib.inference.config import DEFAULT
@@ -24,23 +24,6 @@ from SPASegmentLib.research.evaluation.runner import file_name
 
 QUICK = Options(resamples=200)
 REPOSITORY = Path(__file__).resolve().parents[3]
-TIMES = {"seconds", "seconds_per_click", "seconds_per_pick", "peak_memory_mb", "machine"}
-
-
-def without_times(value: Any) -> Any:
-    """The value without what differs from run to run: times, memory, and how many processes there were."""
-    if isinstance(value, dict):
-        return {key: without_times(part) for key, part in value.items() if key not in TIMES}
-    return [without_times(part) for part in value] if isinstance(value, list) else value
-
-
-def figures(out: Path) -> dict[str, Any]:
-    """All a run wrote, without times."""
-    read = {path.name: json.loads(path.read_text()) for path in out.glob("*.json")}
-    for path in (out / "cases").glob("*.jsonl"):
-        read[path.name] = [json.loads(line) for line in path.read_text().splitlines()]
-    assert len(read) >= 3
-    return without_times(read)
 
 
 @pytest.fixture

@@ -29,6 +29,11 @@ def replicas(pid: int) -> list[int]:
     return sorted(one for one, command in below(pid).items() if "ServeReplica:spasegment" in command)
 
 
+def proxies(pid: int) -> list[int]:
+    """What of a server takes requests in and hands them to replicas."""
+    return sorted(one for one, command in below(pid).items() if "ProxyActor" in command)
+
+
 def is_there(pid: int) -> bool:
     """Whether a process runs, and is more than the remains of one."""
     try:
