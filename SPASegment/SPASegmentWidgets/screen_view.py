@@ -19,6 +19,8 @@ APPROVE_STYLE = (
     " border-radius: 4px; font-weight: bold; } QPushButton:enabled:hover { background-color: #338f59; }"
     " QPushButton:enabled:pressed { background-color: #226a3f; }"
 )
+NAMED = 3
+"""Doubtful slices of an object that are named."""
 BUTTONS = {
     "undoButton": "undo",
     "redoButton": "redo",
@@ -27,6 +29,8 @@ BUTTONS = {
     "previousSliceButton": "previous_slice",
     "wholeObjectButton": "whole_object",
     "continueButton": "continue_segment",
+    "nextDoubtfulButton": "next_doubtful",
+    "firstAnchorButton": "first_anchor",
 }
 """Buttons beside those on the cards -> action."""
 DEVICES = {"cpu": "CPU", "cuda": "CUDA", "mps": "MPS", "auto": _("CPU or graphics card")}
@@ -59,6 +63,9 @@ class ScreenView:
         if ui.approveButton.styleSheet != approve:
             ui.approveButton.styleSheet = approve
         self._cards.render(screen)
+        self.set_text("objectLabel", _object_text(screen.object) if screen.object else "")
+        for name in ("objectLabel", "nextDoubtfulButton", "firstAnchorButton"):
+            getattr(ui, name).visible = screen.object is not None
         for name, action in BUTTONS.items():
             getattr(ui, name).enabled = action in screen.enabled
         text = _("Model {model} on {device}. For research only, not a medical device.")
@@ -107,6 +114,23 @@ class ScreenView:
         ):
             key = key_text(keys.get(action, ""))
             self.set_text(name, f"{text} ({key})" if key else text)
+
+
+def _object_text(shown) -> str:
+    """The whole object's volume, and its most doubtful slices with their reasons."""
+    text = _("Object: {volume} ml on {count} slices.").format(
+        volume=f"{shown.volume_ml:.2f}", count=len(shown.slices)
+    )
+    doubtful = shown.doubtful
+    named = [
+        _("{number} {reason}").format(number=f"{one.number:+d}", reason=one.reason)
+        for one in doubtful[:NAMED]
+    ]
+    if len(doubtful) > NAMED:
+        named.append(_("{count} more").format(count=len(doubtful) - NAMED))
+    if named:
+        text += " " + _("Doubtful, counted from the first slice: {slices}.").format(slices=", ".join(named))
+    return text
 
 
 def _tint(color: str) -> str:

@@ -78,6 +78,31 @@ def test_f_and_its_button_follow_the_whole_object_and_one_undo_takes_it_back(
     assert (user.voxels() == found).all()
 
 
+def test_a_whole_object_is_reviewed_by_keys(user: Any, application: Any) -> None:
+    user.panel.advanced.on_model(user.ui.modelSelector.findText("compact"))
+    user.seed(user.ras)
+    application.press(Key.Key_F)
+    user.wait()
+    shown = user.screen.object
+    text = str(user.ui.objectLabel.text)
+    assert text.startswith(f"Object: {shown.volume_ml:.2f} ml on {len(shown.slices)} slices.")
+    assert shown.doubtful and shown.doubtful[0].reason in text
+    assert "(Space)" in str(user.ui.nextDoubtfulButton.toolTip)
+    application.press(Key.Key_Space)
+    user.wait()
+    assert shown.doubtful[0].reason in user.screen.warnings[0]
+    application.press(Key.Key_Return, Shift)
+    user.wait()
+    assert [one.kind for one in user.screen.object.slices].count("anchor") == 2
+    application.press(Key.Key_Home)
+    user.wait()
+    assert user.status.startswith("Approved") and user.screen.recommendation is None
+    while user.voxels().any():
+        user.click("undoButton")
+        user.wait()
+    assert user.screen.object is None and user.ui.objectLabel.text == ""
+
+
 def test_a_doubtful_mask_has_no_green_button(user: Any, application: Any) -> None:
     import slicer
 

@@ -138,7 +138,7 @@ def compare(
     for subset, part in (("all4", all_drew), ("any", list)):
         records = {name: part(results.records[name]) for name in names}
         users = {name: str(results.summary["models"][name].get("user", "")) for name in names}
-        rows = [make_row(n, dataset.name, records[n], costs[n], users[n]) for n in names if records[n]]
+        rows = [make_row(n, records[n], costs[n], users[n]) for n in names if records[n]]
         found[subset], said[subset] = rows, ""
         if len(rows) > 1 and rows[0].category == "SPA":
             said[subset] = sentences(rows[0].label, gaps(rows, records))

@@ -96,7 +96,7 @@ _ALL = (
     ),
     SystemSpec(
         "sam",
-        "SAM",
+        "SAM (compact)",
         "Int",
         "SAM on the compact encoder; clicks on errors",
         SystemConfig("sam"),
@@ -104,7 +104,7 @@ _ALL = (
     ),
     SystemSpec(
         "medsam",
-        "MedSAM",
+        "MedSAM (compact)",
         "Int",
         "SAM tuned as MedSAM is; clicks on errors",
         SystemConfig("medsam"),
@@ -113,7 +113,7 @@ _ALL = (
     ),
     SystemSpec(
         "msa",
-        "MSA",
+        "MSA (compact)",
         "Int",
         "SAM frozen, with adapters; clicks on errors",
         SystemConfig("msa"),
@@ -122,7 +122,7 @@ _ALL = (
     ),
     SystemSpec(
         "sam-u-v1",
-        "SAM-U V1",
+        "SAM-U V1 (compact)",
         "Unc-Int",
         "SAM asked with several jittered boxes",
         SystemConfig("sam"),
@@ -130,7 +130,7 @@ _ALL = (
     ),
     SystemSpec(
         "sam-u-v2",
-        "SAM-U V2",
+        "SAM-U V2 (compact)",
         "Unc-Int",
         "MedSAM asked with several jittered boxes",
         SystemConfig("medsam"),

@@ -18,41 +18,6 @@ from SPASegmentLib.research.systems.specs import SYSTEMS
 if TYPE_CHECKING:
     from rich.table import Table
 
-PAPER: dict[str, dict[str, tuple[float, float | None]]] = {
-    "lidc": {
-        "unet": (62.99, None),
-        "transunet": (64.09, None),
-        "swinunet": (59.45, None),
-        "ensemble-unet": (63.84, None),
-        "probunet": (48.52, None),
-        "ls-unet": (62.05, None),
-        "mh-unet": (62.60, None),
-        "mrnet": (63.29, None),
-        "sam": (66.68, 66.71),
-        "medsam": (68.42, 68.45),
-        "msa": (66.88, 66.87),
-        "sam-u-v1": (62.24, 62.84),
-        "sam-u-v2": (64.82, 65.44),
-        "spa": (88.07, 88.56),
-    },
-    "refuge": {
-        "unet": (68.94, None),
-        "transunet": (80.83, None),
-        "swinunet": (78.67, None),
-        "ensemble-unet": (70.75, None),
-        "probunet": (68.93, None),
-        "ls-unet": (73.32, None),
-        "mh-unet": (72.33, None),
-        "mrnet": (80.56, None),
-        "sam": (82.59, 82.61),
-        "medsam": (82.34, 82.13),
-        "msa": (83.03, 83.08),
-        "sam-u-v1": (82.45, 82.10),
-        "sam-u-v2": (80.66, 80.54),
-        "spa": (83.47, 85.42),
-    },
-}
-"""Dice in percent at iterations 1 and 3 as the paper's Table 1 gives them: context, not comparable."""
 LATER = 3
 """The table's later iteration."""
 
@@ -63,7 +28,7 @@ class Row:
 
     first, later: of the recommendation at iterations 1 and 3; later is None for systems with one iteration.
     best: of the best of at most four candidates shown at iteration 1. user: what its user does instead of
-    picking, or "". paper: the paper's figures. seconds_per_click: median.
+    picking, or "". seconds_per_click: median.
     """
 
     name: str
@@ -80,12 +45,9 @@ class Row:
     steps: int
     seconds: float
     seconds_per_click: float | None
-    paper: tuple[float, float | None] | None
 
 
-def make_row(
-    name: str, dataset: str, records: Sequence[CaseRecord], cost: Cost, user: str, resamples: int = 10_000
-) -> Row:
+def make_row(name: str, records: Sequence[CaseRecord], cost: Cost, user: str, resamples: int = 10_000) -> Row:
     """One row. records: at least one, each with a target."""
     category = category_of(name)
     patients = [record.patient for record in records]
@@ -98,7 +60,6 @@ def make_row(
     geds = [record.ged for record in records if record.ged is not None]
     clicks = [record.seconds[0] for record in records if record.seconds]
     once = category in ("Det", "Unc")
-    paper = next((figures for key, figures in PAPER.items() if key in dataset), {})
     return Row(
         name=name,
         label=label_of(name),
@@ -114,7 +75,6 @@ def make_row(
         steps=cost.steps,
         seconds=cost.seconds,
         seconds_per_click=round(float(np.median(clicks)), 4) if clicks else None,
-        paper=paper.get("spa" if category == "SPA" else name),
     )
 
 
@@ -154,8 +114,6 @@ COLUMNS = (
     "steps",
     "train s",
     "s/click",
-    "paper 1-Iter",
-    "paper 3-Iter",
 )
 
 NARROW = ("system", "1-Iter", "3-Iter", "best of 4")
@@ -165,7 +123,6 @@ WIDE = 165
 
 def cells(row: Row) -> list[str]:
     """A row's texts, in the order of `COLUMNS`."""
-    paper = row.paper or (None, None)
     return [
         f"{row.label}*" if row.user else row.label,
         row.category,
@@ -178,8 +135,6 @@ def cells(row: Row) -> list[str]:
         str(row.steps or "-"),
         f"{row.seconds:.0f}" if row.seconds else "-",
         number(row.seconds_per_click, 3),
-        number(paper[0], 2),
-        number(paper[1], 2),
     ]
 
 
@@ -204,8 +159,8 @@ def legend(rows: Sequence[Row]) -> str:
     told = "; ".join(f"of {', '.join(labels)}: {user}" for user, labels in users.items())
     stars = f" * the user sees the target ({told})." if users else ""
     return (
-        "Dice in % and its 95% interval by patient. Best of 4: of the candidates shown at iteration 1. "
-        f"The paper's figures are of another split, zoom and user, and not comparable.{stars}"
+        "Dice in % and its 95% interval by patient, which leaves out the chance of the training and of the "
+        f"clicks and targets drawn. Best of 4: of the candidates shown at iteration 1.{stars}"
     )
 
 

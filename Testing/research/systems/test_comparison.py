@@ -93,7 +93,7 @@ def test_one_command_trains_what_is_missing_and_shows_the_table_and_again_the_sa
     assert len(tried["scores"]) == 3 and f"{tried['chosen']:g}" in tried["scores"]
     assert missing(rows) == []
     assert "Ensemble UNet" in capsys.readouterr().out
-    assert "SAM-U V1*" in (tmp_path / "first" / "table.md").read_text()
+    assert "SAM-U V1 (compact)*" in (tmp_path / "first" / "table.md").read_text()
     found = figures(tmp_path / "first" / "table.json")
     assert [row["name"] for row in found["any"]] == list(rows)
     assert [row["cases"] for row in found["any"]] == [2] * 4
@@ -117,12 +117,12 @@ def test_a_row_says_what_the_records_say():
         CaseRecord("a", "p", drew=[True, True], dice=held, candidates=[[0.7, 0.4]], ged=0.2, seconds=[0.1]),
         CaseRecord("b", "q", drew=[True, False], dice=[0.7] * 6, candidates=[[]], ged=0.4, seconds=[0.3]),
     ]
-    row = make_row("probunet", "lidc", records, Cost(2_000_000, 10**9, 5000, 60.0), "", resamples=50)
+    row = make_row("probunet", records, Cost(2_000_000, 10**9, 5000, 60.0), "", resamples=50)
     assert row.first[0] == pytest.approx(60) and row.best is not None and row.best[0] == pytest.approx(70)
-    assert row.later is None and row.paper == (48.52, None)
+    assert row.later is None
     shown = dict(zip(COLUMNS, cells(row), strict=True))
     assert (shown["M params"], shown["GMACs"], shown["steps"]) == ("2.00", "1.00", "5000")
-    assert (shown["GED"], shown["s/click"], shown["paper 1-Iter"]) == ("0.300", "0.200", "48.52")
+    assert (shown["GED"], shown["s/click"]) == ("0.300", "0.200")
     assert [record.case for record in all_drew(records)] == ["a"]
     assert markdown("t", [row]).count("|") == 3 * (len(COLUMNS) + 1)
 
@@ -132,9 +132,9 @@ def test_the_table_says_what_is_above_spa_and_by_how_much():
     flat = [CaseRecord(c, c, drew=[True], dice=[0.65] * 3, seconds=[0.1]) for c in "abc"]
     cost = Cost(1, 1, 1, 1.0)
     rows = [
-        make_row("runs/cups/best.safetensors", "cups", rising, cost, "", resamples=20),
-        make_row("unet", "cups", flat, cost, "", resamples=20),
-        make_row("level-set", "cups", flat, cost, "", resamples=20),
+        make_row("runs/cups/best.safetensors", rising, cost, "", resamples=20),
+        make_row("unet", flat, cost, "", resamples=20),
+        make_row("level-set", flat, cost, "", resamples=20),
     ]
     assert [(row.label, row.category) for row in rows] == [
         ("SPA (cups)", "SPA"),
@@ -152,7 +152,7 @@ def test_the_table_says_what_is_above_spa_and_by_how_much():
 
 def test_a_narrow_terminal_is_shown_what_matters_most_and_nothing_cut():
     records = [CaseRecord("a", "p", drew=[True], dice=[0.65] * 6, seconds=[0.1])]
-    rows = [make_row(name, "lidc", records, Cost(1, 1, 1, 1.0), "", resamples=20) for name in TABLE]
+    rows = [make_row(name, records, Cost(1, 1, 1, 1.0), "", resamples=20) for name in TABLE]
     for width, columns in ((80, 4), (165, len(COLUMNS))):
         screen = Console(width=width, file=io.StringIO())
         screen.print(rich_table("lidc", rows, width))
