@@ -32,6 +32,7 @@ from SPASegmentLib.inference.fill import WholeObject
 from SPASegmentLib.inference.messages import Engine, ModelInfo, Proposal
 from SPASegmentLib.inference.object_session import ObjectSession
 from SPASegmentLib.inference.session import Session
+from SPASegmentLib.profiles.evidence import object_prior
 
 if TYPE_CHECKING:
     import SimpleITK as sitk  # noqa: N813
@@ -338,7 +339,10 @@ class SPAPredictor:
         """
         opened, mask = self._chosen(), self.mask
         if self._object is None:
-            self._object = ObjectSession(self._engine, opened, mask, random_seed=self._random_seed)
+            prior = object_prior(self._running(), mask)
+            self._object = ObjectSession(
+                self._engine, opened, mask, log_prior=prior, random_seed=self._random_seed
+            )
         else:
             self._object.approve(opened, mask)
         return self._object.complete()

@@ -52,12 +52,14 @@ def fill_object(
 ) -> ObjectSession:
     """The object around an approved slice, then with every anchor. Raises what the engine raises."""
     from SPASegmentLib.inference.object_session import ObjectSession
+    from SPASegmentLib.profiles.evidence import object_prior
 
+    mask = session.result().mask
     found = ObjectSession(
         engine,
         opened,
-        session.result().mask,
-        log_prior=session.log_prior,
+        mask,
+        log_prior=object_prior(session, mask),
         random_seed=session.random_seed,
     )
     _run(found, screen)

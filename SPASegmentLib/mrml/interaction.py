@@ -107,7 +107,7 @@ class SceneInteraction:
     @property
     def followed(self) -> FollowedObject | None:
         """The whole object followed last in this volume, as far as it is not taken back."""
-        return self._filling.object
+        return self._filling.latest
 
     @property
     def has_volume(self) -> bool:

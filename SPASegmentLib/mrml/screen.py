@@ -33,6 +33,9 @@ class Card:
     thumbnail: bytes = b""
 
 
+SliceKind = Literal["anchor", "carried", "doubtful"]
+
+
 @dataclass(frozen=True)
 class SliceMark:
     """A slice of a whole object.
@@ -43,7 +46,7 @@ class SliceMark:
 
     number: int
     ras: tuple[float, float, float]
-    kind: Literal["anchor", "carried", "doubtful"]
+    kind: SliceKind
     reason: str
     expected_dice: float
 

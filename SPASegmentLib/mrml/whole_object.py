@@ -21,11 +21,12 @@ from SPASegmentLib.mrml.screen import ObjectShown, SliceMark
 from SPASegmentLib.mrml.target import Target
 from SPASegmentLib.mrml.work import Trail, Work, light
 from SPASegmentLib.mrml.worker import JobOutcome, Ticket, Worker
+from SPASegmentLib.profiles.evidence import object_prior
 from SPASegmentLib.words import count_of
 
 if TYPE_CHECKING:
     from SPASegmentLib.inference.fill import ObjectFill, ObjectSlice, WholeObject
-    from SPASegmentLib.mrml.screen import Tone
+    from SPASegmentLib.mrml.screen import SliceKind, Tone
 
 BEYOND = 3
 """Slices beyond an object's ends on which an approved mask still belongs to it."""
@@ -93,20 +94,23 @@ class ObjectFilling:
         return self._ticket is not None
 
     @property
-    def object(self) -> FollowedObject | None:
+    def latest(self) -> FollowedObject | None:
         """The object followed last in the chosen volume, as far as it is not taken back."""
         works = list(self._trail)
         self._objects = [one for one in self._objects if one.work in works]
         here = [
             one
             for one in self._objects
-            if one.work.finished and not one.work.stale and one.work.view.volume_id == self._trail.volume_id
+            if one.work.finished
+            and one.first.finished
+            and not one.work.stale
+            and one.work.view.volume_id == self._trail.volume_id
         ]
         return here[-1] if here else None
 
     def belongs(self, work: Work) -> bool:
         """Whether an approved work is of the object on the screen, and not what it was followed from."""
-        followed = self.object
+        followed = self.latest
         return (
             followed is not None
             and work is not followed.first
@@ -116,7 +120,7 @@ class ObjectFilling:
 
     def holds(self, work: Work) -> bool:
         """Whether an approved work is of the object on the screen."""
-        followed = self.object
+        followed = self.latest
         return followed is not None and (work is followed.first or self.belongs(work))
 
     def begin(self, work: Work | None, then: Callable[[], object] = lambda: None) -> None:
@@ -145,7 +149,7 @@ class ObjectFilling:
 
     def go_to_doubtful(self) -> bool:
         """Begin on the next doubtful slice. Returns whether there is one."""
-        followed = self.object
+        followed = self.latest
         there = followed.next_doubtful() if followed is not None else None
         if followed is None or there is None:
             return False
@@ -158,7 +162,7 @@ class ObjectFilling:
         self._navigation.go(self._needed().first)
 
     def _needed(self) -> FollowedObject:
-        followed = self.object
+        followed = self.latest
         if followed is None:
             raise StepError("Follow the whole object first (F).")
         return followed
@@ -167,11 +171,11 @@ class ObjectFilling:
         mask, engine, view = work.approved(), self._requests.engine, work.view
         if mask is None or engine is None:
             raise StepError("Approve the object on this slice first.")
-        before = self.object
+        before = self.latest
         number = before.number_of(work) if before is not None and self._same_target(before, work) else None
         if number is None:
             before = None
-        log_prior = work.session.log_prior if work.session is not None else None
+        log_prior = None if work.session is None else object_prior(work.session, mask)
 
         def job(token: Event) -> FollowedObject:
             from SPASegmentLib.inference.fill import ObjectFill
@@ -236,7 +240,9 @@ def _followed(
     if before is not None:
         held = before.found.masks
         followed.looked_at.update(
-            n for n in before.looked_at if n in held and np.array_equal(held[n], found.masks.get(n))
+            n
+            for n in before.looked_at
+            if n in held and n in found.masks and np.array_equal(held[n], found.masks[n])
         )
     return followed
 
@@ -248,7 +254,7 @@ def _shown(found: WholeObject, views: dict[int, ViewSlice]) -> ObjectShown:
         view = views[one.index]
         middle = view.to_world((view.shape[0] - 1) / 2, (view.shape[1] - 1) / 2)
         ras = (float(middle[0]), float(middle[1]), float(middle[2]))
-        kind = "anchor" if one.anchor else "doubtful" if one.reason else "carried"
+        kind: SliceKind = "anchor" if one.anchor else "doubtful" if one.reason else "carried"
         marks.append(SliceMark(one.index, ras, kind, one.reason, round(one.expected_dice, 3)))
     matrix = next(iter(views.values())).pixel_to_world[:3, :2]
     normal = np.cross(matrix[:, 0], matrix[:, 1])
@@ -266,7 +272,9 @@ def _to_write(
     changed = []
     for number in sorted(masks.keys() | had.keys()):
         new, old = masks.get(number), had.get(number)
-        if number in followed.fill.anchors or (new is not None and np.array_equal(new, old)):
+        if number in followed.fill.anchors:
+            continue
+        if new is not None and old is not None and np.array_equal(new, old):
             continue
         view = followed.views[number]
         changed.append((view, np.zeros(view.shape, dtype=bool) if new is None else new, old))

@@ -17,6 +17,7 @@ import numpy as np
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.inference.config import DEFAULT
 from SPASegmentLib.inference.messages import Answered, Feedback, ModelInfo
+from SPASegmentLib.inference.session import Session
 from SPASegmentLib.network.mixture import log_normalised
 
 
@@ -187,6 +188,20 @@ class ObjectStyle:
     def log_prior(self, model: ModelInfo) -> np.ndarray | None:
         """(M,) for the object's next slice; None for another model."""
         return doubted(self.log_evidence) if model.hash == self.model else None
+
+
+def object_prior(session: Session, result: np.ndarray) -> np.ndarray | None:
+    """(M,) log-prior for the other slices of an object: the session's own, or what its outcome says of style.
+
+    result: (H, W) bool, the mask the slice ended in. None where nothing was drawn to compare it with.
+    """
+    if session.log_prior is not None:
+        return session.log_prior
+    first = session.done[0].proposal if session.done else None
+    if first is None or not len(first.feedback.samples):
+        return None
+    style = ObjectStyle.after(None, session.model, first.feedback, result, session.image.spacing)
+    return style.log_prior(session.model)
 
 
 def dice_matrix(a: np.ndarray, b: np.ndarray) -> np.ndarray:

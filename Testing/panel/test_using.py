@@ -94,13 +94,30 @@ def test_a_whole_object_is_reviewed_by_keys(user: Any, application: Any) -> None
     application.press(Key.Key_Return, Shift)
     user.wait()
     assert [one.kind for one in user.screen.object.slices].count("anchor") == 2
+    for _ in range(6):  # what is open now, the review, the object
+        user.click("undoButton")
+        user.wait()
+    assert not user.voxels().any()
+    assert user.screen.object is None and user.ui.objectLabel.text == ""
+
+
+def test_home_goes_back_to_the_slice_an_object_was_followed_from(user: Any, application: Any) -> None:
+    user.panel.advanced.on_model(user.ui.modelSelector.findText("compact"))
+    user.seed(user.ras)
+    application.press(Key.Key_F)
+    user.wait()
+    application.press(Key.Key_Space)
+    user.wait()
+    application.press(Key.Key_Return)
+    user.wait()
+    reviewed = user.voxels()
     application.press(Key.Key_Home)
     user.wait()
     assert user.status.startswith("Approved") and user.screen.recommendation is None
-    while user.voxels().any():
-        user.click("undoButton")
-        user.wait()
-    assert user.screen.object is None and user.ui.objectLabel.text == ""
+    user.click("undoButton")
+    user.wait()
+    assert user.screen.object is None, "what it was followed from is taken back"
+    assert 0 < user.voxels().sum() < reviewed.sum(), "the slice that was approved by itself stays"
 
 
 def test_a_doubtful_mask_has_no_green_button(user: Any, application: Any) -> None:

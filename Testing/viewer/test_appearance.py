@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,8 @@ from PIL import Image
 
 OUTSIDE = """() => [
     ...document.querySelectorAll('button, select, input:not([hidden]), figcaption, output, .help')]
-  .filter((e) => { const b = e.getBoundingClientRect();
+  .filter((e) => { const b = e.getBoundingClientRect(), panel = e.closest('.panel');
+    if (b.width && panel && b.right > panel.getBoundingClientRect().right - 12) return true;
     return b.width && (b.left < 0 || b.top < 0 || b.right > innerWidth || b.bottom > innerHeight); })
   .map((e) => e.id || e.className || e.tagName)"""
 CUT_OFF = """() => [...document.querySelectorAll('figcaption, figcaption span:not(.number), .take, .button,'
@@ -114,13 +116,43 @@ def test_every_state_is_legible(
 SIZES = {"small": (1024, 700), "middle": (1280, 800), "large": (1920, 1080)}
 
 
+class Film:
+    """A moving picture of the page, a second or more for each of its pictures."""
+
+    def __init__(self, page: Any) -> None:
+        self.page, self.pictures, self.seconds = page, [], []
+
+    def take(self, seconds: float = 1.5) -> None:
+        self.page.page.wait_for_timeout(2500)  # the small views are drawn last
+        with Image.open(io.BytesIO(self.page.page.screenshot())) as picture:
+            self.pictures.append(picture.convert("RGB").resize((960, 600), Image.Resampling.LANCZOS))
+        self.seconds.append(seconds)
+
+    def save(self, path: Path) -> None:
+        first, *others = self.pictures
+        times = [round(1000 * seconds) for seconds in self.seconds]
+        first.save(path, save_all=True, append_images=others, duration=times, loop=0, quality=80, method=4)
+
+
 def test_the_whole_object_has_its_own_place_in_3d_its_volume_and_its_doubtful_slices(
-    new_server: Callable[..., Any], new_page: Callable[..., Any], photograph: Callable[..., Path]
+    new_server: Callable[..., Any],
+    new_page: Callable[..., Any],
+    photograph: Callable[..., Path],
+    tmp_path: Path,
 ) -> None:
     page = new_page(new_server("--model", "compact").address).begin(3)
+    film = Film(page)
+    film.take()
     page.click_at()
     page.proposed(1)
+    film.take(3)
+    page.page.keyboard.press("2")
+    page.proposed(2)
+    photograph(page, "viewer-picked")
+    film.take(3)
     page.page.keyboard.press("f")
+    page.said("Following the object")
+    film.take(1)
     page.said("Whole object:")
     page.wait("() => { const i = document.querySelector('.solid img'); return i && i.naturalWidth > 20; }")
     marks = page.state("marks")
@@ -130,6 +162,7 @@ def test_the_whole_object_has_its_own_place_in_3d_its_volume_and_its_doubtful_sl
     assert page.page.locator(".review .parts .button").count() == len(doubtful) > 0
     assert page.page.inner_text("#object").startswith("Whole object: ")
     assert page.page.evaluate(MARK_OFF_THE_SLIDER) < 4
+    film.take(4)
     for name, (width, height) in SIZES.items():
         page.page.set_viewport_size({"width": width, "height": height})
         page.page.wait_for_timeout(400)
@@ -147,12 +180,21 @@ def test_the_whole_object_has_its_own_place_in_3d_its_volume_and_its_doubtful_sl
     assert page.screen["warnings"][0] == f"This slice is doubtful: {doubtful[0]['reason']}."
     assert abs(page.state("slice_at") - doubtful[0]["offset"]) < 0.1
     photograph(page, "viewer-object-review")
+    film.take(3)
     page.page.keyboard.press("Shift+Enter")
     page.wait("(n) => trame.state.get('marks').filter((m) => m.kind === 'anchor').length === n", 2)
     page.wait("() => !trame.state.get('screen').busy")
+    film.take(3)
     page.page.keyboard.press("Home")
     at = next(m["offset"] for m in marks if m["kind"] == "anchor")
     page.wait("(at) => Math.abs(trame.state.get('slice_at') - at) < 0.1", at)
+    page.wait("() => { const i = document.querySelector('.solid img'); return i && i.naturalWidth > 20; }")
+    film.take(4)
+    moving = Path(os.environ.get("SPASEGMENT_PICTURES") or tmp_path) / "whole-object.webp"
+    film.save(moving)
+    assert moving.stat().st_size < 1_500_000
+    with Image.open(moving) as picture:
+        assert picture.n_frames >= 8
 
 
 def test_a_file_that_cannot_be_read_leaves_a_page_that_says_what_to_do(

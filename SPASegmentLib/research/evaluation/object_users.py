@@ -16,7 +16,7 @@ from SPASegmentLib.inference.carried import carried_seed
 from SPASegmentLib.inference.fill import ObjectFill
 from SPASegmentLib.inference.messages import Engine, Proposal
 from SPASegmentLib.inference.session import Session
-from SPASegmentLib.profiles.evidence import ObjectStyle
+from SPASegmentLib.profiles.evidence import ObjectStyle, object_prior
 from SPASegmentLib.research.datasets.object_cases import ObjectCase
 from SPASegmentLib.research.evaluation.corrections import error_point
 from SPASegmentLib.research.evaluation.metrics import dice, dice_of_each
@@ -101,11 +101,11 @@ class ObjectUser:
         Raises what the engine raises.
         """
         clicked, waited = _timed(self._click)
-        none, _ = self._filled(_mask(clicked), keys=2, clicks=1, computing=waited)  # F, Enter
+        none, _ = self._filled(clicked, keys=2, clicks=1, computing=waited)  # F, Enter
         picked, waited_more = _timed(lambda: self._picked(clicked))
         mask = _mask(picked)
         made = len(picked.answered)
-        picks, fill = self._filled(mask, keys=2 + made, clicks=1, computing=waited + waited_more)
+        picks, fill = self._filled(picked, keys=2 + made, clicks=1, computing=waited + waited_more)
         waited += waited_more
         over = self._carried_over(mask, picked.done[0].proposal, keys=made, computing=waited)
         anew = self._carried_over(mask, None, keys=made, computing=waited)
@@ -129,9 +129,11 @@ class ObjectUser:
         return session
 
     def _filled(
-        self, mask: np.ndarray, *, keys: int, clicks: int, computing: float
+        self, session: Session, *, keys: int, clicks: int, computing: float
     ) -> tuple[Outcome, ObjectFill]:
-        fill = ObjectFill(self.engine, self.stack, random_seed=self.seed)
+        mask = _mask(session)
+        prior = object_prior(session, mask)
+        fill = ObjectFill(self.engine, self.stack, log_prior=prior, random_seed=self.seed)
         fill.approve(self.start, mask)
         _, seconds = _timed(fill.complete)
         slices = len(fill.object.slices) - 1
