@@ -188,7 +188,7 @@ class Target:
                 part, box = trimmed(view, mask | held)
                 # Off the planes of voxels a slice's pixels do not say all that lies in it.
                 replaces = before_it is not None and view.plane.index is not None
-                if replaces:
+                if before_it is not None and replaces:
                     mask = mask | (held & ~before_it)
                 changes.append(writer.write(mask[box], part, keep_apart=not replaces, kept=kept))
                 before = before if not changes[-1].parts else None  # one state for Ctrl+Z
