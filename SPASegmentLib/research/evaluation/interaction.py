@@ -27,6 +27,7 @@ from SPASegmentLib.research.evaluation.metrics import (
     maximum_dice_match,
     pairwise_dice,
 )
+from SPASegmentLib.research.evaluation.outlines import bending_energy
 from SPASegmentLib.research.evaluation.protocol import (
     DRAWING,
     ITERATIONS,
@@ -285,6 +286,8 @@ def run_case(
     record.seconds = [round(value, 6) for value in trace.seconds]
     _add_masks(record, trace, case, missing)
     _add_uncertainty(record, trace.proposals[0], case, draw, protocol_seed)
+    bending = [bending_energy(mask) for mask in (trace.proposals[0].recommendation, draw.target)]
+    record.bending = _rounded([energy for energy in bending if energy is not None]) if all(bending) else []
     if trace.first is not None:
         for user in users:
             record.users[user] = _further_user(

@@ -53,7 +53,9 @@ class CaseRecord:
     picks: index of the candidate picked after each iteration. rater_dice: Dice with each single rater.
     consensus_dice: Dice of each rater with the majority of the others, empty where fewer than three drew.
     calibration: (bins, 3) counts, ged, d_max, and ged_drawn, to the raters who drew something, and with 16
-    samples ged_16, hm_iou_16, d_max_16: of the first proposal. seconds: of each call, click first.
+    samples ged_16, hm_iou_16, d_max_16: of the first proposal. bending: energy of the first
+    recommendation's outline and of the target's, [] where either has none to speak of. seconds: of each
+    call, click first.
     pictures: the recommendation at the "first" and "last" iteration, packed, where raters are persons.
     prompted: whether the user corrected with further prompts, and so picked and approved nothing.
     users: dice, surface, picks and keeps of each further user, and of those who see the target all of
@@ -85,6 +87,7 @@ class CaseRecord:
     ged_16: float | None = None
     hm_iou_16: float | None = None
     d_max_16: float | None = None
+    bending: list[float] = field(default_factory=list)
     calibration: list[list[float]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     pictures: dict[str, str] = field(default_factory=dict)

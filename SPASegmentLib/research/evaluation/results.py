@@ -169,6 +169,7 @@ def summarise(
         **_uncertainty_figures(records, patients, resamples),
         "among_raters": among_raters(records, resamples),
         **_seconds(records),
+        "bending_ratio": _bending(records),
         "first_draw": None if few is None else _sub_row(few, users, thresholds, resamples),
     }
 
@@ -274,6 +275,12 @@ def _uncertainty_figures(
         "ece": None if np.isnan(ece) else rounded(ece),
         "calibration": [_round_all(row) for row in counts],
     }
+
+
+def _bending(records: Sequence[CaseRecord]) -> float | None:
+    """Median over cases of the recommendation's bending energy after the click over the target's."""
+    ratios = [mine / theirs for record in records if record.bending for mine, theirs in [record.bending]]
+    return rounded(float(np.median(ratios))) if ratios else None
 
 
 def _seconds(records: Sequence[CaseRecord]) -> dict[str, Any]:

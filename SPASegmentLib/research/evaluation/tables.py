@@ -196,19 +196,20 @@ def among_raters_table(summary: Figures) -> FigureTable:
 
 
 def effort_table(summary: Figures) -> FigureTable:
-    """Picks of the `approve` user, seconds, memory and device."""
+    """Picks of the `approve` user, seconds, how rough outlines are beside the target's, memory, device."""
 
     def cells(model: Figures) -> list[str]:
         return [
             number(model["users"].get("approve", {}).get("picks"), 2),
             number(model["seconds_per_click"], 3),
             number(model["seconds_per_pick"], 3),
+            number(model["bending_ratio"], 2),
             number(model["peak_memory_mb"], 0),
             model["device"],
             str(model["errors"]),
         ]
 
-    columns = ["model", "picks", "s per click", "s per pick", "peak MiB", "device", "refused"]
+    columns = ["model", "picks", "s per click", "s per pick", "outline", "peak MiB", "device", "refused"]
     return _by_model("Picks (approve user), median seconds, memory", columns, summary, cells)
 
 
