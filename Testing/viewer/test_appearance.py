@@ -27,6 +27,9 @@ CUT_OFF = """() => [...document.querySelectorAll('figcaption, figcaption span:no
   .filter((e) => getComputedStyle(e).display !== 'inline' && e.innerText)
   .filter((e) => e.scrollWidth > e.clientWidth + 1 || e.scrollHeight > e.clientHeight + 2)
   .map((e) => e.innerText)"""
+BESIDE_THE_PANEL = """() => [...document.querySelectorAll('aside.panel button')]
+  .filter((e) => e.getBoundingClientRect().right > e.closest('aside').getBoundingClientRect().right)
+  .map((e) => e.innerText)"""
 COLLIDING = """() => { const box = (e) => e.getBoundingClientRect();
   const meet = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
   const over = [...document.querySelectorAll('.view.large > :is(.letter, .corner, .tool, .warnings)')]
@@ -50,6 +53,7 @@ def photograph(tmp_path: Path) -> Callable[[Any, str], Path]:
     def take(page: Any, name: str) -> Path:
         assert page.page.evaluate(OUTSIDE) == [], name
         assert page.page.evaluate(CUT_OFF) == [], name
+        assert page.page.evaluate(BESIDE_THE_PANEL) == [], name
         assert page.page.evaluate(COLLIDING) == [], name
         page.page.mouse.move(5, 5)
         page.page.wait_for_timeout(700)  # the pictures at rest are sharper
