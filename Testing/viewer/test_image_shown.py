@@ -360,3 +360,43 @@ def test_a_mask_on_noise_is_doubted_and_no_button_invites_to_approve_it(
     in_viewer(use, volumes=(tmp_path / "noise.nrrd",), model="compact")
     page = (Path(page_module.__file__).parent / "assets" / "page.html").read_text(encoding="utf-8")
     assert "primary: !screen.doubtful" in page
+
+
+def test_3d_gives_way_to_new_alternatives_and_is_there_again_after_the_approval(
+    in_viewer: Callable[..., None],
+) -> None:
+    async def use(viewer: Any) -> None:
+        async def until(true: Callable[[], bool]) -> None:
+            for _ in range(600):
+                if true():
+                    return
+                await asyncio.sleep(0.1)
+            raise AssertionError(viewer.server.state.screen)
+
+        def cards() -> int:
+            return 0 if viewer.controller.screen.busy else len(viewer.controller.screen.cards)
+
+        state, node = viewer.server.state, viewer.navigation.node
+        viewer.controller.seed(tuple(viewer.navigation.centre()), slice_node=node)
+        await until(lambda: cards() > 0)
+        viewer.act("approve")
+        await until(lambda: state.has_surface)
+        assert not state.show_3d
+        await viewer.toggle_3d()
+        assert state.show_3d
+        viewer.act("next_slice")
+        await until(lambda: cards() > 0)
+        assert not state.show_3d
+        await viewer.toggle_3d()
+        assert state.show_3d, "asked for, it stands over the alternatives"
+        await viewer.toggle_3d()
+        assert not state.show_3d
+        await viewer.toggle_3d()
+        viewer.act("pick:0")
+        await until(lambda: viewer.controller.screen.iteration == 2 and cards() > 0)
+        assert not state.show_3d
+        viewer.act("approve")
+        await until(lambda: not viewer.controller.screen.cards)
+        assert state.show_3d
+
+    in_viewer(use, model="compact")
