@@ -96,6 +96,7 @@ class Viewer:
         self._asked: tuple[Choice, tuple[str, ...]] | None = None
         self.keeping = Keeping(self, self._loop, memory)
         self._drawn: tuple[Any, ...] = ()
+        self._over_cards = False
         self._clicked: tuple[float, float, float] | None = None
         with server.state as state:
             state.volumes = self.library.items()
@@ -300,8 +301,10 @@ class Viewer:
         self.points.show([Seed(seed[:3], seed[3]) for seed in screen.seeds])
         if (screen.cards, screen.iteration) != self._drawn:
             self._drawn = (screen.cards, screen.iteration)
+            self._over_cards = False
             for pane in (self.large, *self.small):
                 pane.view.schedule_render()
+        self._tell_3d(over=self._over_cards)
         if not screen.busy:
             self.refresh()
             self.keeping.keep_soon()
@@ -349,19 +352,22 @@ class Viewer:
 
     async def toggle_3d(self) -> None:
         """Show or hide the approved segment in 3-D."""
-        if self.surface.shown:
+        if self.server.state.show_3d:
             self.surface.hide()
         elif has_voxels(self.segmentation):
             with self.job("Making the surface…"):
                 await asyncio.sleep(0.03)
                 self._show_3d()
-        with self.server.state as state:
-            state.show_3d = self.surface.shown
+        self._tell_3d(over=self.surface.shown)
 
     def _show_3d(self) -> None:
         self.surface.show(self.segmentation, self.controller.screen.segment or "", self._clicked)
+
+    def _tell_3d(self, *, over: bool) -> None:
+        """The surface stands where alternatives stand, and gives way to new ones. over: it was asked for."""
+        self._over_cards = over
         with self.server.state as state:
-            state.show_3d = True
+            state.show_3d = self.surface.shown and (over or not self.controller.screen.cards)
 
     # Words for the page
 

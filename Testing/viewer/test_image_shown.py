@@ -15,6 +15,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 from PIL import Image
 
+from SPASegmentLib.viewer import page as page_module
 from SPASegmentLib.viewer.options import ViewerOptions
 
 
@@ -338,3 +339,64 @@ def test_a_server_that_listens_everywhere_prints_an_address_others_can_type() ->
         assert address_for_others(host) not in ("", "0.0.0.0", "::")
     assert address_for_others("127.0.0.1") == "127.0.0.1"
     assert _host_name(f"{address_for_others('0.0.0.0')}:1") == address_for_others("0.0.0.0")
+
+
+def test_a_mask_on_noise_is_doubted_and_no_button_invites_to_approve_it(
+    in_viewer: Callable[..., None], tmp_path: Path
+) -> None:
+    noise = np.random.default_rng(0).normal(0, 300, (5, 64, 64)).astype(np.int16)
+    sitk.WriteImage(sitk.GetImageFromArray(noise), str(tmp_path / "noise.nrrd"))
+
+    async def use(viewer: Any) -> None:
+        viewer.controller.seed(tuple(viewer.navigation.centre()), slice_node=viewer.navigation.node)
+        for _ in range(600):
+            await asyncio.sleep(0.1)
+            if viewer.server.state.screen["cards"]:
+                break
+        shown = viewer.server.state.screen
+        assert shown["doubtful"] and "approve" in shown["enabled"]
+        assert shown["status"].startswith("Look twice")
+
+    in_viewer(use, volumes=(tmp_path / "noise.nrrd",), model="compact")
+    page = (Path(page_module.__file__).parent / "assets" / "page.html").read_text(encoding="utf-8")
+    assert "primary: !screen.doubtful" in page
+
+
+def test_3d_gives_way_to_new_alternatives_and_is_there_again_after_the_approval(
+    in_viewer: Callable[..., None],
+) -> None:
+    async def use(viewer: Any) -> None:
+        async def until(true: Callable[[], bool]) -> None:
+            for _ in range(600):
+                if true():
+                    return
+                await asyncio.sleep(0.1)
+            raise AssertionError(viewer.server.state.screen)
+
+        def cards() -> int:
+            return 0 if viewer.controller.screen.busy else len(viewer.controller.screen.cards)
+
+        state, node = viewer.server.state, viewer.navigation.node
+        viewer.controller.seed(tuple(viewer.navigation.centre()), slice_node=node)
+        await until(lambda: cards() > 0)
+        viewer.act("approve")
+        await until(lambda: state.has_surface)
+        assert not state.show_3d
+        await viewer.toggle_3d()
+        assert state.show_3d
+        viewer.act("next_slice")
+        await until(lambda: cards() > 0)
+        assert not state.show_3d
+        await viewer.toggle_3d()
+        assert state.show_3d, "asked for, it stands over the alternatives"
+        await viewer.toggle_3d()
+        assert not state.show_3d
+        await viewer.toggle_3d()
+        viewer.act("pick:0")
+        await until(lambda: viewer.controller.screen.iteration == 2 and cards() > 0)
+        assert not state.show_3d
+        viewer.act("approve")
+        await until(lambda: not viewer.controller.screen.cards)
+        assert state.show_3d
+
+    in_viewer(use, model="compact")
