@@ -23,7 +23,7 @@ def bending_energy(mask: np.ndarray) -> float | None:
 
     padded = np.pad(np.asarray(mask, dtype=float), 2)
     lines = contourpy.contour_generator(z=padded).lines(0.5)
-    found = [_turned(line) for line in lines if len(line) >= LEAST]
+    found = [_turned(np.asarray(line)) for line in lines if line is not None and len(line) >= LEAST]
     return float(sum(found)) if found else None
 
 
