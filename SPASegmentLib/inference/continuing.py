@@ -1,4 +1,7 @@
-"""Going on from a mask that is there already: it is recommended first, beside the model's alternatives."""
+"""What is recommended where the user has shown more than a point: a mask that is there, or a box.
+
+A mask is recommended itself, beside the model's alternatives; of a box the mask that fills it best.
+"""
 
 from __future__ import annotations
 
@@ -30,3 +33,26 @@ def recommending(proposal: Proposal, mask: np.ndarray, spacing: tuple[float, flo
         area_mm2=float(mask.sum() * spacing[0] * spacing[1]),
         expected_dice=None,
     )
+
+
+FITS_BETTER = 0.1
+"""By how much a candidate's side must lie closer to a box's, as a share, to be recommended instead."""
+
+
+def filling(proposal: Proposal, size_mm: float, spacing: tuple[float, float]) -> Proposal:
+    """The proposal with that candidate recommended whose box is plainly more like the user's, if one is.
+
+    size_mm: the longer side of the user's box. spacing: (row, col) mm.
+    """
+
+    def fit(mask: np.ndarray) -> float:
+        hits = [np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0)]
+        if not len(hits[0]):
+            return 0.0
+        side = max((hit[-1] - hit[0] + 1) * step for hit, step in zip(hits, spacing, strict=True))
+        return float(min(side, size_mm) / max(side, size_mm))
+
+    best = max(proposal.candidates, key=lambda one: fit(one.mask), default=None)
+    if best is None or fit(best.mask) < fit(proposal.recommendation) + FITS_BETTER:
+        return proposal
+    return recommending(proposal, best.mask, spacing)

@@ -14,7 +14,7 @@ import numpy as np
 from SPASegmentLib.errors import InputError, ProfileError, SeedError, StepError
 from SPASegmentLib.imaging.types import PointPrompt, SliceImage
 from SPASegmentLib.inference.carried import carried_seed
-from SPASegmentLib.inference.continuing import recommending
+from SPASegmentLib.inference.continuing import filling, recommending
 from SPASegmentLib.inference.messages import (
     Answered,
     CancelToken,
@@ -315,9 +315,12 @@ class Session:
     def _answer(self, engine: Engine, cancel: CancelToken | None) -> Proposal:
         request = self.request()
         proposal = engine.propose(request, cancel)
-        if self.carried is None or not self.goes_on or request.answered or request.placed:
+        if request.answered:
             return proposal
-        return recommending(proposal, self.carried.mask >= 0.5, self.image.spacing)
+        if self.carried is not None and self.goes_on and not request.placed:
+            return recommending(proposal, self.carried.mask >= 0.5, self.image.spacing)
+        size = next((point.size_mm for point in request.placed if point.size_mm is not None), None)
+        return proposal if size is None else filling(proposal, size, self.image.spacing)
 
     def _checked(self, candidate: int) -> int:
         """The index, if the proposal on the screen has such a candidate."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from SPASegmentLib.errors import SeedError
 from SPASegmentLib.imaging.types import PointPrompt, SliceImage
+from SPASegmentLib.inference.continuing import FITS_BETTER, filling
 from SPASegmentLib.inference.local import load_engine
 from SPASegmentLib.inference.messages import ProposalRequest
 from SPASegmentLib.inference.session import Session
@@ -41,6 +44,47 @@ def test_a_point_outside_the_box_makes_room_for_itself(engine, image):
     proposal = engine.propose(ProposalRequest(image, points))
     assert proposal.feedback.region.size_mm > engine.config.zoom_factor * 20.0
     assert proposal.recommendation[80, 120] and proposal.recommendation[80, 70]
+
+
+def side_mm(mask, spacing):
+    sides = [np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0)]
+    return max((hit[-1] - hit[0] + 1) * step for hit, step in zip(sides, spacing, strict=True))
+
+
+@pytest.mark.parametrize("share", [0.6, 0.8, 1.0, 1.3])
+def test_the_mask_that_fills_the_box_best_is_recommended(engine, image, share):
+    plain = engine.propose(ProposalRequest(image, (PointPrompt(80, 70, size_mm=45.0),)))
+    every = [plain.recommendation, *(one.mask for one in plain.candidates)]
+    wanted = share * side_mm(plain.recommendation, image.spacing)
+    found = filling(plain, wanted, image.spacing)
+    fits = [min(s, wanted) / max(s, wanted) for s in (side_mm(mask, image.spacing) for mask in every)]
+    assert fits[0] + FITS_BETTER > max(fits) or not np.array_equal(found.recommendation, every[0])
+    own = side_mm(found.recommendation, image.spacing)
+    assert min(own, wanted) / max(own, wanted) > max(fits) - FITS_BETTER
+    for one in found.candidates:
+        assert one.description.added_mm2 == pytest.approx((one.mask & ~found.recommendation).sum() * 0.4)
+
+
+class Timid:
+    """An engine that recommends a single pixel."""
+
+    def __init__(self, engine):
+        self._engine, self.model = engine, engine.model
+
+    def propose(self, request, cancel=None):
+        proposal = self._engine.propose(request, cancel)
+        pixel = np.zeros(request.image.shape, bool)
+        pixel[round(request.points[0].row), round(request.points[0].col)] = True
+        return replace(proposal, recommendation=pixel)
+
+
+def test_a_session_recommends_what_fills_the_box_until_the_user_says_otherwise(engine, image):
+    timid = Timid(engine)
+    session = Session.start(image, engine.model, PointPrompt(80, 70, size_mm=30.0)).advance(timid)
+    assert side_mm(session.proposal.recommendation, image.spacing) > 10
+    assert session.pick(0).advance(timid).proposal.recommendation.sum() == 1
+    click = Session.start(image, engine.model, PointPrompt(80, 70)).advance(timid)
+    assert click.proposal.recommendation.sum() == 1
 
 
 @pytest.mark.parametrize("size_mm", [0.0, -3.0, float("nan"), float("inf")])
