@@ -56,7 +56,12 @@ def photograph(tmp_path: Path) -> Callable[[Any, str], Path]:
         assert page.page.evaluate(BESIDE_THE_PANEL) == [], name
         assert page.page.evaluate(COLLIDING) == [], name
         page.page.mouse.move(5, 5)
-        page.page.wait_for_timeout(700)  # the pictures at rest are sharper
+        seen = None
+        for _ in range(10):  # the pictures at rest are sharper, and the small views are drawn last
+            page.page.wait_for_timeout(1200)
+            before, seen = seen, page.pictures()
+            if seen == before:
+                break
         path = Path(os.environ.get("SPASEGMENT_PICTURES") or tmp_path) / f"{name}.png"
         page.page.screenshot(path=path)
         return path
