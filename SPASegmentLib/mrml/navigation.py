@@ -155,14 +155,17 @@ class SliceNavigation:
 
 
 def _style_after(work: Work, mask: np.ndarray) -> ObjectStyle | None:
-    """What the object's slices up to this one, which ends in `mask`, say of the style that is wanted."""
-    session = work.session
-    first = session.done[0].proposal if session is not None and session.done else None
-    if session is None or first is None or not len(first.feedback.samples):
-        return work.style
-    from SPASegmentLib.profiles.evidence import ObjectStyle
+    """What the object's slices up to this one, which ends in `mask`, say of the style that is wanted.
 
-    return ObjectStyle.after(work.style, session.model, first.feedback, mask, session.image.spacing)
+    A slice that was taken as it came says nothing: the model would only agree with itself.
+    """
+    from SPASegmentLib.profiles.evidence import ObjectStyle, answered_first
+
+    session = work.session
+    first = None if session is None else answered_first(session)
+    if session is None or first is None:
+        return work.style
+    return ObjectStyle.after(work.style, session.model, first, mask, session.image.spacing)
 
 
 def _first_point(work: Work) -> tuple[float, float] | None:

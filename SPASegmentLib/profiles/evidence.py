@@ -193,15 +193,21 @@ class ObjectStyle:
 def object_prior(session: Session, result: np.ndarray) -> np.ndarray | None:
     """(M,) log-prior for the other slices of an object: the session's own, or what its outcome says of style.
 
-    result: (H, W) bool, the mask the slice ended in. None where nothing was drawn to compare it with.
+    result: (H, W) bool, the mask the slice ended in. None where the user only approved.
     """
-    if session.log_prior is not None:
+    first = answered_first(session)
+    if session.log_prior is not None or first is None:
         return session.log_prior
-    first = session.done[0].proposal if session.done else None
-    if first is None or not len(first.feedback.samples):
-        return None
-    style = ObjectStyle.after(None, session.model, first.feedback, result, session.image.spacing)
+    style = ObjectStyle.after(None, session.model, first, result, session.image.spacing)
     return style.log_prior(session.model)
+
+
+def answered_first(session: Session) -> Feedback | None:
+    """The first proposal's, if the user answered anything on the slice; its samples show the components."""
+    steps = [done.step.kind for done in session.done[1:]]
+    first = session.done[0].proposal if session.done else None
+    answered = any(kind in ("pick", "take", "point", "none", "keep") for kind in steps)
+    return first.feedback if first is not None and answered and len(first.feedback.samples) else None
 
 
 def dice_matrix(a: np.ndarray, b: np.ndarray) -> np.ndarray:

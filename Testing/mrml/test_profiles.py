@@ -204,7 +204,13 @@ def test_without_a_profile_the_next_slice_remembers_the_objects_style(a_controll
     controller.next_slice()
     a_controller.settle()
     third = a_controller.work.session.log_prior
-    assert third is not None and not np.array_equal(second, third), "each slice has its say"
+    assert np.array_equal(second, third), "a slice that was taken as it came says nothing"
+    controller.pick(0)
+    a_controller.settle()
+    controller.next_slice()
+    a_controller.settle()
+    fourth = a_controller.work.session.log_prior
+    assert fourth is not None and not np.array_equal(third, fourth), "one that was answered does"
     a_controller.click(1)
     assert a_controller.work.session.log_prior is None, "another object begins"
 

@@ -193,17 +193,15 @@ class ObjectUser:
             before, model = mask, self.engine.model
             spacing = self.case.spacing[1:]
             style = None if first is None else ObjectStyle.after(None, model, first.feedback, mask, spacing)
+            prior = None if style is None else style.log_prior(model)
             for index in range(self.start + step, last + step, step):
                 image = self.stack.image(index)
                 if image is None or not before.any():
                     break
                 point = carried_seed(before, image.spacing)
-                prior = None if style is None else style.log_prior(model)
                 session = Session.start(image, model, point, log_prior=prior, random_seed=self.seed)
                 session, seconds = _timed(lambda session=session: session.advance(self.engine))  # type: ignore[misc]
                 before = _mask(session)
-                if style is not None and session.proposal is not None:
-                    style = ObjectStyle.after(style, model, session.proposal.feedback, before, spacing)
                 outcome.mask[index] = before
                 outcome.keys += 2  # Down, Enter
                 outcome.computing += seconds
