@@ -73,15 +73,34 @@ def required() -> set[str]:
     return with_all_they_need((ROOT / "requirements.txt").read_text(encoding="utf-8").split())
 
 
+OF_A_SERVER = "SPASegmentLib.service.opening"
+"""Imported once a server is set, for which the panel asks to install the packages of `CLIENT`."""
+
+
 def modules_of_the_panel() -> list[str]:
-    """Every module of the library that the Slicer module imports anywhere."""
+    """Every module of the library that the Slicer module imports anywhere, without a server."""
     nodes = (
         node
         for path in (ROOT / "SPASegment").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
     )
     named = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
-    return sorted(name for name in named if name.startswith("SPASegmentLib"))
+    return sorted(name for name in named if name.startswith("SPASegmentLib") and name != OF_A_SERVER)
+
+
+def test_with_a_server_the_panel_needs_its_clients_packages_and_no_torch() -> None:
+    extras = metadata.requires("spasegment") or []
+    of_a_client = [
+        line.split(";")[0] for line in extras if line.replace("'", '"').endswith('extra == "client"')
+    ]
+    assert len(of_a_client) == 2
+    allowed = with_all_they_need(of_a_client)
+    without_torch = [line for line in (ROOT / "requirements.txt").read_text().split() if "torch" not in line]
+    allowed |= with_all_they_need([line for line in without_torch if "segment-anything" not in line])
+    assert "torch" not in allowed
+    result = run(f"import {OF_A_SERVER}\nprint('imported')", allowed)
+    assert result.stdout.split()[-1:] == ["imported"], result.stderr[-2000:]
+    assert run(f"import {OF_A_SERVER}", required()).returncode != 0, "else it belongs to the others"
 
 
 def test_the_panels_whole_path_is_imported_with_its_requirements_alone() -> None:
