@@ -235,7 +235,13 @@ class RandomActions:
 
         assert self.bench.controller.wait(60)
         works = [w for w in self.bench.controller._work.trail if w.finished and w.target and not w.stale]
-        for work in works:
+        for number, work in enumerate(works):
+            if any(
+                one.goes_on and one.key == work.key
+                for one in works[number + 1 :]
+                if one.target == work.target
+            ):
+                continue  # another mask took its place
             node = self.bench.scene.GetNodeByID(work.target[0])
             if node is None or node.GetSegmentation().GetSegment(work.target[1]) is None:
                 continue  # the user deleted it
