@@ -126,10 +126,13 @@ class Oracle:
 
     # What was done
 
-    def check(self, did: str = "", drawn: Drawn | None = None, *, just: bool = False) -> None:
+    def check(
+        self, did: str = "", drawn: Drawn | None = None, *, just: bool = False, went_on: bool = False
+    ) -> None:
         """Look again, and explain what changed. did: "approve", "undo", "redo", "edit", "delete" or "".
 
-        drawn: what an approval was of. just: nothing has happened since. Raises LostVoxelsError for what
+        drawn: what an approval was of. just: nothing has happened since. went_on: the next slice, which may
+        have a proposal, is shown after an approval. Raises LostVoxelsError for what
         cannot be explained.
         """
         before, now = self.voxels, self.look()
@@ -141,7 +144,8 @@ class Oracle:
         was = {key: before.get(key, np.zeros_like(held)) for key, held in now.items()}
         changed = [key for key in now if not np.array_equal(was[key], now[key])]
         self.compared += len(now)
-        if did == "approve" and drawn is not None and self._user.screen.recommendation is None:
+        over = self._user.screen.recommendation is None or (went_on and changed)
+        if did == "approve" and drawn is not None and over:
             self._approve(was, now, changed, drawn)
         elif did in ("undo", "redo"):
             self._go_back_or_forth(did, was, now, changed, just)

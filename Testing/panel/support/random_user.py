@@ -15,8 +15,8 @@ import scenarios
 import slicer
 from oracle import Oracle
 
-OBJECT = "whole_object"
-"""Writes slices that were never shown, which the oracle cannot explain."""
+UNEXPLAINED = {"whole_object", "continue_segment"}
+"""Write slices that were never shown, or put a mask in the place of an approved one: no oracle knows."""
 FEW_SAMPLES = 8
 """N of most proposals: enough for four candidates, and quick."""
 SETTLED = {"approve": 0.5, "undo": 0.6, "redo": 0.6}
@@ -79,7 +79,7 @@ class RandomUser:
 
     def _key(self, action: str) -> None:
         """What a key does."""
-        kind = "approve" if action.startswith("take") else action
+        kind = "approve" if action.startswith(("take", "approve")) else action
         self._do(lambda: self.user.panel.act(action), kind if kind in SETTLED else "", action)
 
     def _do(self, act, kind: str, name: str) -> None:
@@ -91,7 +91,7 @@ class RandomUser:
         )
         drawn = self.oracle.drawn(int(digits) - 1 if digits else None) if kind == "approve" else None
         act()
-        self.oracle.check(kind, drawn, just=True)
+        self.oracle.check(kind, drawn, just=True, went_on=name == "approve_next")
         self._waiting = kind if kind in ("undo", "redo") else self._waiting
 
     def _edit(self, act, kind: str) -> None:
@@ -133,7 +133,7 @@ class RandomUser:
 
     def offered(self) -> None:
         """One of the actions that make sense now."""
-        offered = sorted(self.user.screen.enabled - {"seed", "cancel", OBJECT})
+        offered = sorted(self.user.screen.enabled - {"seed", "cancel", *UNEXPLAINED})
         self._key(self.random.choice(offered or ["undo"]))
 
     def approve(self) -> None:
@@ -163,7 +163,7 @@ class RandomUser:
     def any_key(self) -> None:
         from SPASegmentLib.mrml.keys import KEYS
 
-        keys = [key for key in KEYS if key != OBJECT]
+        keys = [key for key in KEYS if key not in UNEXPLAINED]
         self._key(self.random.choice([*keys, "place_seed", "exclude_point"]))
 
     def nonsense(self) -> None:
