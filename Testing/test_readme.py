@@ -101,8 +101,10 @@ def test_the_commands_leave_what_the_readme_promises(a_desk: Path) -> None:
         pytest.skip("the shipped model is not in Resources/Models")
     assert (a_desk / "nodule.seg.nrrd").stat().st_size > 0
     assert list((a_desk / "pictures").glob("*.png"))
-    assert json.loads((a_desk / "nodule.json").read_text())
-    assert "dice" in json.dumps(json.loads((a_desk / "results" / "quick" / "results.json").read_text()))
+    assert json.loads((a_desk / "nodule.json").read_text(encoding="utf-8"))
+    assert "dice" in json.dumps(
+        json.loads((a_desk / "results" / "quick" / "results.json").read_text(encoding="utf-8"))
+    )
 
 
 def test_the_python_of_the_readme_gives_a_mask(a_desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ def test_the_numbers_are_shown_and_written(run, a_model, tmp_path, monkeypatch: 
     assert ran.code == 0, ran.err
     for word in ("click to proposal", "pick to proposal", "peak memory", "run naively", "ratio", "N = 12"):
         assert word in ran.out
-    record = json.loads((tmp_path / "b.json").read_text())
+    record = json.loads((tmp_path / "b.json").read_text(encoding="utf-8"))
     assert record["peak_memory_mib"] > 50
     for step in ("click", "pick"):
         assert record["ratio"][step] == pytest.approx(record["naive_seconds"][step] / record["seconds"][step])

@@ -46,7 +46,7 @@ def scribble(a_ct, tmp_path, at):
 
 
 def points_of(path) -> list[dict]:
-    steps = json.loads(path.read_text())["session"]["steps"]
+    steps = json.loads(path.read_text(encoding="utf-8"))["session"]["steps"]
     return [step for step in steps if step["kind"] == "point"]
 
 

@@ -75,7 +75,7 @@ def test_evaluating_shows_a_table_and_writes_the_results(run, a_folder, a_model,
     )
     assert ran.code == 0, ran.err
     assert "tiny" in ran.out
-    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    results = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
     dice = results["models"]["tiny"]["dice"]
     assert {"1", "2", "3", "6"} <= set(dice)
     assert all(0 < value <= 1 for value in dice.values())
@@ -95,11 +95,11 @@ def test_any_structure_is_measured_on_held_out_entries_set_by_set(run, a_model, 
     ran = run(*given, "--limit", 2, "--user", "always-pick", "--user", "correct", "--out", tmp_path / "out")
     assert ran.code == 0, ran.err
     assert "Dice by set: tiny" in ran.out and "correct sees the target" in ran.out
-    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    results = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
     assert results["models"]["tiny"]["cases"] == 4
     told = results["by_set"]["tiny"]["macro"]
     assert {part: macro["sets"] for part, macro in told.items()} == {"may teach": 1, "unseen": 1}
-    targets = json.loads((tmp_path / "out" / "targets.json").read_text())["cases"]
+    targets = json.loads((tmp_path / "out" / "targets.json").read_text(encoding="utf-8"))["cases"]
     assert {row["case"].split("/")[1] for row in targets} == {"p2__a", "p3__a"}
     refused = run(*given, "--target", "largest")
     assert refused.code == 2 and "go by raters" in " ".join(refused.err.replace("│", " ").split())
@@ -128,7 +128,7 @@ def test_the_limit_takes_so_many_cases(run, a_folder, a_model, tmp_path):
         "evaluate",
         *("--dataset", "folder", "--path", a_folder, "--model", a_model, "--limit", 1, "--out", tmp_path),
     )
-    assert json.loads((tmp_path / "results.json").read_text())["models"]["tiny"]["cases"] == 1
+    assert json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["models"]["tiny"]["cases"] == 1
 
 
 def test_a_saved_profile_is_evaluated_beside_its_model(run, a_folder, a_model, tmp_path, monkeypatch):
@@ -146,7 +146,7 @@ def test_a_saved_profile_is_evaluated_beside_its_model(run, a_folder, a_model, t
     before = ProfileStore().commit("Dr. A", item)
     ran = run(*given, "--profile", "Dr. A", "--out", tmp_path / "out")
     assert ran.code == 0, ran.err
-    models = json.loads((tmp_path / "out" / "results.json").read_text())["models"]
+    models = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))["models"]
     assert list(models) == ["tiny", "tiny + Dr. A"]
     assert models["tiny"]["dice"]["1"] != models["tiny + Dr. A"]["dice"]["1"]
     assert ProfileStore().load("Dr. A") == before, "an evaluation teaches nothing"
@@ -229,9 +229,9 @@ def test_a_model_trained_without_a_rater_is_measured_on_what_they_drew(run, a_fo
         *("--unseen", f"bob={best}", "--out", tmp_path / "out"),
     )
     assert ran.code == 0, ran.err
-    found = json.loads((tmp_path / "out" / "unseen-raters.json").read_text())
+    found = json.loads((tmp_path / "out" / "unseen-raters.json").read_text(encoding="utf-8"))
     assert set(found["raters"]["bob"]["best"]["dice"]) == set("123456")
-    assert "| bob, best |" in (tmp_path / "out" / "report.md").read_text()
+    assert "| bob, best |" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
 
 
 def test_every_rater_is_left_out_in_turn_of_a_model_that_saw_none(run, a_folder, a_model, tmp_path):
@@ -240,7 +240,7 @@ def test_every_rater_is_left_out_in_turn_of_a_model_that_saw_none(run, a_folder,
         *("--samples", 8, "--limit", 1, "--unseen", f"all={a_model}", "--out", tmp_path),
     )
     assert ran.code == 0, ran.err
-    found = json.loads((tmp_path / "unseen-raters.json").read_text())
+    found = json.loads((tmp_path / "unseen-raters.json").read_text(encoding="utf-8"))
     assert list(found["raters"]) == ["ann", "bob", "cy"]
 
 
@@ -264,7 +264,7 @@ def test_profiles_of_a_sets_raters_are_taught_and_judged_apart(run, a_model, tmp
         *given, "--transfer", "--teach", 2, "--limit", 3, "--against", "tiny", "--out", tmp_path / "out"
     )
     assert ran.code == 0, ran.err
-    told = json.loads((tmp_path / "out" / "transfer.json").read_text())
+    told = json.loads((tmp_path / "out" / "transfer.json").read_text(encoding="utf-8"))
     assert told["apart"] and list(told["models"]["tiny"]["users"]) == ["raters:a", "raters:b", "raters:c"]
     assert told["models"]["tiny"]["users"]["raters:b"]["cases"] == 1
     wrong = run(*given, "--limit", 1, "--against", "rival")

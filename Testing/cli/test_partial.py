@@ -80,7 +80,7 @@ def test_picks_pictures_and_numbers_tell_one_story(partial, tmp_path):
     report, numbers = tmp_path / "pictures", tmp_path / "numbers.json"
     ran = partial("--picks", "1,g,n", "--report", report, "--json", numbers)
     assert ran.code == 0, ran.err
-    found = json.loads(numbers.read_text())
+    found = json.loads(numbers.read_text(encoding="utf-8"))
     assert [row["answer"] for row in found["iterations"]] == [
         "picked 1",
         "went on",

@@ -111,7 +111,7 @@ def test_the_same_command_twice_gives_the_same_files(segment, tmp_path):
         )
     one, two = tmp_path / "one", tmp_path / "two"
     assert (one / "mask.seg.nrrd").read_bytes() == (two / "mask.seg.nrrd").read_bytes()
-    first, second = (json.loads((folder / "n.json").read_text()) for folder in (one, two))
+    first, second = (json.loads((folder / "n.json").read_text(encoding="utf-8")) for folder in (one, two))
     assert without_seconds(first) == without_seconds(second)
     names = sorted(path.name for path in (one / "pictures").iterdir())
     assert names == ["iteration-1.png", "iteration-2.png", "iteration-3.png"]
@@ -122,13 +122,15 @@ def test_the_same_command_twice_gives_the_same_files(segment, tmp_path):
 def test_another_seed_value_draws_other_samples(segment, tmp_path):
     for value in (0, 1):
         segment("--json", tmp_path / f"{value}.json", "--seed-value", value)
-    zero, one = (json.loads((tmp_path / f"{v}.json").read_text())["iterations"] for v in (0, 1))
+    zero, one = (
+        json.loads((tmp_path / f"{v}.json").read_text(encoding="utf-8"))["iterations"] for v in (0, 1)
+    )
     assert without_seconds(zero) != without_seconds(one)
 
 
 def test_the_numbers_hold_areas_descriptions_and_seconds_of_every_iteration(segment, tmp_path):
     segment("--picks", "1,n", "--json", tmp_path / "n.json", "--out", tmp_path / "mask.nrrd")
-    record = json.loads((tmp_path / "n.json").read_text())
+    record = json.loads((tmp_path / "n.json").read_text(encoding="utf-8"))
     assert [i["iteration"] for i in record["iterations"]] == [1, 2, 3]
     assert [i["answer"] for i in record["iterations"]] == ["picked 1", "none of these", "approved"]
     for iteration in record["iterations"]:
@@ -146,7 +148,7 @@ def test_the_numbers_hold_areas_descriptions_and_seconds_of_every_iteration(segm
 
 def test_without_picks_and_without_a_terminal_the_recommendation_is_approved(segment, tmp_path):
     ran = segment("--json", tmp_path / "n.json")
-    record = json.loads((tmp_path / "n.json").read_text())
+    record = json.loads((tmp_path / "n.json").read_text(encoding="utf-8"))
     assert [i["answer"] for i in record["iterations"]] == ["approved"]
     assert "Approved: " in ran.out
     assert "add --out" in ran.out
@@ -348,14 +350,14 @@ def test_the_model_is_asked_what_it_would_have_shown_without_the_profile(segment
     )
     a_profile.commit("Dr. A", item)
     segment("--json", tmp_path / "n.json")
-    without = json.loads((tmp_path / "n.json").read_text())["result"]["mask_area_mm2"]
+    without = json.loads((tmp_path / "n.json").read_text(encoding="utf-8"))["result"]["mask_area_mm2"]
     segment("--profile", "Dr. A", "--picks", "1")
     learnt = a_profile.load("Dr. A").slices[-1]
     assert learnt.consensus_mm2 == pytest.approx(without) != learnt.first_mm2
 
 
 def points_of(path: Path) -> list[list[float]]:
-    return json.loads(path.read_text())["points"]
+    return json.loads(path.read_text(encoding="utf-8"))["points"]
 
 
 def test_further_points_are_placed_where_they_were_given(segment, a_ct, tmp_path):
@@ -386,7 +388,7 @@ def test_further_points_are_placed_where_they_were_given(segment, a_ct, tmp_path
         assert mask[i - 9, j, k] == mask[i, j + 9, k] == 0
         assert [positive for *_, positive in points_of(out[1])] == [True, True, False, False]
     np.testing.assert_allclose(points_of(tmp_path / "a.json"), points_of(tmp_path / "b.json"), atol=0.51)
-    record = json.loads((tmp_path / "a.json").read_text())
+    record = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
     assert [one["answer"] for one in record["iterations"]] == ["placed a point"] * 3 + ["approved"]
 
 
@@ -411,7 +413,7 @@ def test_a_file_that_exists_is_overwritten_with_force_only(segment, tmp_path):
         path.write_text("mine")
         ran = segment(option, path)
         assert (ran.code, "exists already; give another name, or --force" in ran.err) == (1, True)
-        assert path.read_text() == "mine"
+        assert path.read_text(encoding="utf-8") == "mine"
         assert segment(option, path, "--force").code == 0
         assert path.read_bytes() != b"mine"
 
@@ -470,7 +472,7 @@ def test_on_a_terminal_the_user_is_asked_and_shown_a_picture(a_ct, a_model, tmp_
     terminal.type("")
     terminal.until("Approved: ")
     assert terminal.code() == 0
-    record = json.loads((tmp_path / "n.json").read_text())
+    record = json.loads((tmp_path / "n.json").read_text(encoding="utf-8"))
     assert [i["answer"] for i in record["iterations"]] == ["picked 1", "none of these", "approved"]
     assert not picture.parent.exists(), "pictures nobody asked for do not stay"
 
@@ -486,7 +488,7 @@ def test_on_a_terminal_points_are_placed_and_existing_files_asked_about(a_ct, a_
     terminal.until("Overwrite it? [y/N] ")
     terminal.type("")
     terminal.until("was left as it is")
-    assert (terminal.code(), out.read_text()) == (1, "mine")
+    assert (terminal.code(), out.read_text(encoding="utf-8")) == (1, "mine")
     terminal = Terminal(*arguments)
     terminal.until("Overwrite it? [y/N] ")
     terminal.type("y")

@@ -110,7 +110,7 @@ def test_the_mask_that_is_there_is_recommended_first(segment, two, tmp_path):
     assert (ran.code, ran.err) == (0, "")
     assert f'Goes on from "tumour" in {two}' in ran.out and "Slice 2" in ran.out, "the first with most of it"
     np.testing.assert_array_equal(voxels(tmp_path / "b.seg.nrrd"), voxels(two))
-    record = json.loads((tmp_path / "n.json").read_text())
+    record = json.loads((tmp_path / "n.json").read_text(encoding="utf-8"))
     assert record["continued"] == {"file": str(two), "segment": "tumour"}
 
 

@@ -43,7 +43,7 @@ def test_nodules_of_the_sample_are_outlined_and_alternatives_offered(run, a_ches
     mask = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "first.nrrd"))).any(axis=0)
     dense = dense_part(volume, place.ras)
     assert 2 * (mask & dense).sum() / (mask.sum() + dense.sum()) > 0.6
-    first = json.loads((tmp_path / "n.json").read_text())["iterations"][0]
+    first = json.loads((tmp_path / "n.json").read_text(encoding="utf-8"))["iterations"][0]
     assert len(first["candidates"]) >= 2
     assert len({c["name"] for c in first["candidates"]}) == len(first["candidates"])
     areas = [c["area_mm2"] for c in first["candidates"]]
@@ -79,5 +79,7 @@ def test_a_real_ct_is_segmented_on_its_exact_geometry(run, a_spleen, tmp_path, n
     np.testing.assert_allclose(mask.GetSpacing(), volume.GetSpacing(), atol=1e-6)
     np.testing.assert_allclose(mask.GetDirection(), volume.GetDirection(), atol=1e-6)
     array = sitk.GetArrayFromImage(mask)
-    assert array.sum() == json.loads((tmp_path / "n.json").read_text())["result"]["mask_pixels"]
+    assert (
+        array.sum() == json.loads((tmp_path / "n.json").read_text(encoding="utf-8"))["result"]["mask_pixels"]
+    )
     assert set(np.argwhere(array)[:, 0]) == {k}

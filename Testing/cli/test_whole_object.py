@@ -23,7 +23,7 @@ RADIUS = 8.5
 
 def read(folder: Path) -> tuple[np.ndarray, dict]:
     mask = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "mask.seg.nrrd"))) > 0
-    return mask, json.loads((folder / "n.json").read_text())
+    return mask, json.loads((folder / "n.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture

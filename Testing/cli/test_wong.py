@@ -30,14 +30,14 @@ def test_one_command_leaves_networks_table_numbers_and_picture(wong, tmp_path):
     ran = wong("--runs", 2, "--inputs", 2, "--samples", 3)
     assert ran.code == 0, ran.err
     out = tmp_path / "out"
-    found = json.loads((out / "wong.json").read_text())
+    found = json.loads((out / "wong.json").read_text(encoding="utf-8"))
     assert [run["seed"] for run in found["runs"]] == [0, 1]
     assert found["paper"] == {"dice": 0.87, "foreground": 52, "background": 31}
     assert set(found["holds"]) == {"dice", "foreground", "background"}
     assert all(run["images"] == 20 and run["broken"] == 0 for run in found["runs"])
     mean = sum(run["dice"] for run in found["runs"]) / 2
     assert found["over_runs"]["dice"]["mean"] == pytest.approx(mean, abs=1e-5)
-    page = (out / "wong.md").read_text()
+    page = (out / "wong.md").read_text(encoding="utf-8")
     assert f"{mean:.3f}" in page and "wong.png" in page
     with Image.open(out / "wong.png") as picture:
         assert picture.width > 300 and picture.height > 300
@@ -49,10 +49,10 @@ def test_the_same_command_again_gives_the_same_bytes_without_training(wong, tmp_
     assert wong().code == 0
     files = [tmp_path / "out" / name for name in ("wong.json", "wong.md", "wong.png")]
     before = [file.read_bytes() for file in files]
-    log = (tmp_path / "out" / "seed-0" / "log.jsonl").read_text()
+    log = (tmp_path / "out" / "seed-0" / "log.jsonl").read_text(encoding="utf-8")
     assert wong().code == 0
     assert [file.read_bytes() for file in files] == before
-    assert (tmp_path / "out" / "seed-0" / "log.jsonl").read_text() == log
+    assert (tmp_path / "out" / "seed-0" / "log.jsonl").read_text(encoding="utf-8") == log
 
 
 def test_bad_input_gets_one_sentence(run, wong, tmp_path):

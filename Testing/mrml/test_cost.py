@@ -28,7 +28,7 @@ ORIENTATIONS = ("Axial", "Sagittal", "Coronal")
 
 def resident_mb() -> float:
     """Memory of this process that lies in the machine's."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
     return pages * 4096 / 2**20
 
 

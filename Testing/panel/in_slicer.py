@@ -156,5 +156,8 @@ def main():
 try:
     main()
 except BaseException:
-    RESULTS.write_text(json.dumps({"loading": None, "ran": [], "failed": {"start": traceback.format_exc()}}))
+    RESULTS.write_text(
+        json.dumps({"loading": None, "ran": [], "failed": {"start": traceback.format_exc()}}),
+        encoding="utf-8",
+    )
 slicer.util.exit(0)

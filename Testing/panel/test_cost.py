@@ -118,7 +118,7 @@ def resident_mb() -> float:
     gc.collect()
     try:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
     except (OSError, AttributeError):
         return 0.0
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20

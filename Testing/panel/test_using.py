@@ -297,7 +297,7 @@ def test_profiles_are_made_copied_compared_and_exchanged(user: Any, tmp_path: Pa
     user.answers.answers = [path]
     user.panel.profiles.on_export()
     user.wait()
-    assert "Dr. A, strict" in path.read_text()
+    assert "Dr. A, strict" in path.read_text(encoding="utf-8")
     user.answers.answers = [path]
     user.panel.profiles.on_import()
     user.wait()

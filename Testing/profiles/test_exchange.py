@@ -68,7 +68,7 @@ def test_an_export_replaces_a_file_only_when_told_to(tmp_path):
     path.write_text("mine")
     with pytest.raises(ProfileError, match="exists already"):
         export_profile(a_profile(), path)
-    assert path.read_text() == "mine"
+    assert path.read_text(encoding="utf-8") == "mine"
     export_profile(a_profile(), path, replace=True)
     assert read_foreign(path).name == "Dr. A"
     with pytest.raises(ProfileError, match="is a folder"):

@@ -39,7 +39,7 @@ def spasegment(*arguments: object, **environment: str) -> subprocess.CompletedPr
 
 def masks(ran: subprocess.CompletedProcess[str], path: Path) -> list[object]:
     assert ran.returncode == 0, ran.stderr
-    return [step["proposal"] for step in json.loads(path.read_text())["session"]["steps"]]
+    return [step["proposal"] for step in json.loads(path.read_text(encoding="utf-8"))["session"]["steps"]]
 
 
 def test_segment_with_a_server_gives_the_same_masks(a_ct, a_model, a_guarded_server, keys, tmp_path):
@@ -90,7 +90,7 @@ def test_evaluate_with_a_server_gives_the_same_records(a_model, a_server, tmp_pa
     for name, more in (("here", ()), ("there", ("--server", a_server.address))):
         ran = spasegment(*given, "--out", tmp_path / name, *more)
         assert ran.returncode == 0, ran.stderr
-        found.append(json.loads((tmp_path / name / "results.json").read_text()))
+        found.append(json.loads((tmp_path / name / "results.json").read_text(encoding="utf-8")))
     assert without_time(found[0]) == without_time(found[1])
 
 

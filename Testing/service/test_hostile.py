@@ -159,7 +159,7 @@ def check_answer(status: int, problem: dict) -> None:
 
 def resident(server) -> int:
     """Bytes of memory of a server's process."""
-    text = Path(f"/proc/{server.process.pid}/status").read_text()
+    text = Path(f"/proc/{server.process.pid}/status").read_text(encoding="utf-8")
     return 1024 * int(next(line for line in text.splitlines() if line.startswith("VmRSS")).split()[1])
 
 

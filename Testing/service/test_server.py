@@ -205,7 +205,7 @@ def test_a_key_is_asked_for_and_a_wrong_one_is_refused(a_guarded_server, keys):
 
 def test_the_keys_file_holds_no_key(keys):
     path, ann, ben = keys
-    held = path.read_text()
+    held = path.read_text(encoding="utf-8")
     assert ann not in held and ben not in held
     assert [user["name"] for user in json.loads(held)["keys"]] == ["Ann", "Ben"]
     assert path.stat().st_mode & 0o077 == 0
@@ -235,7 +235,7 @@ def a_strict_server(a_model, tmp_path_factory):
     """It gives Ann 60 requests a minute; the server, its keys file, the keys of Ann and Ben."""
     path = tmp_path_factory.mktemp("strict") / "keys.json"
     ann, ben = add_key(path, "Ann"), add_key(path, "Ben")
-    held = json.loads(path.read_text())
+    held = json.loads(path.read_text(encoding="utf-8"))
     held["keys"][0] |= {"requests_per_minute": 60}
     path.write_text(json.dumps(held))
     with running("--engine", "local", "--model", a_model, "--keys", path) as server:
@@ -260,7 +260,7 @@ def test_a_quota_holds_and_the_client_waits_for_it(a_strict_server):
 def test_a_key_that_is_taken_out_of_the_file_ends_at_once(a_strict_server):
     server, path, ann, ben = a_strict_server
     assert ask(server, "GET", "/v1/models", ann).status_code == 200
-    held = json.loads(path.read_text())
+    held = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**held, "keys": held["keys"][1:]}))
     assert ask(server, "GET", "/v1/models", ann).status_code == 401
     assert ask(server, "GET", "/v1/models", ben).status_code == 200

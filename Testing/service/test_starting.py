@@ -87,7 +87,7 @@ def test_a_key_is_made_by_the_command_and_shown_once(tmp_path):
     path = tmp_path / "keys.json"
     ran = serve("--new-key", "Dr. Ä", "--keys", path)
     secret = ran.stdout.split()[-1]
-    assert len(secret) >= 43 and secret not in path.read_text()
+    assert len(secret) >= 43 and secret not in path.read_text(encoding="utf-8")
     user = Keys(path).user(secret)
     assert user is not None and user.name == "Dr. Ä"
     assert (
@@ -121,7 +121,7 @@ def test_a_damaged_keys_file_is_refused_in_a_sentence(tmp_path, content, words):
 def test_a_key_or_name_that_is_there_twice_is_refused(tmp_path):
     path = tmp_path / "keys.json"
     add_key(path, "Ann")
-    held = json.loads(path.read_text())
+    held = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**held, "keys": held["keys"] * 2}))
     with pytest.raises(InputError, match="one name twice"):
         read_keys(path)

@@ -43,7 +43,7 @@ def _waited() -> float:
     waited = 0
     for thread in threading.enumerate():
         try:
-            words = Path(f"/proc/self/task/{thread.native_id}/schedstat").read_text().split()
+            words = Path(f"/proc/self/task/{thread.native_id}/schedstat").read_text(encoding="utf-8").split()
             waited += int(words[1])
         except (OSError, IndexError, ValueError):
             continue

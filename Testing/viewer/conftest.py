@@ -113,12 +113,12 @@ class Server:
 
     @staticmethod
     def _last_step_in(path: Path) -> str:
-        works = json.loads(json.loads(path.read_text())["workbench"])["works"]
+        works = json.loads(json.loads(path.read_text(encoding="utf-8"))["workbench"])["works"]
         return str(works[-1]["log"]["steps"][-1]["kind"])
 
     def resident_mb(self) -> float:
         """Memory the process holds."""
-        text = Path(f"/proc/{self.process.pid}/status").read_text()
+        text = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")
         return int(re.search(r"VmRSS:\s+(\d+)", text)[1]) / 1024  # type: ignore[index]
 
     def stop(self, number: int = signal.SIGTERM) -> int:

@@ -239,7 +239,7 @@ def test_what_uploads_may_take_of_the_memory_is_limited(tmp_path: Path) -> None:
 
 
 def resident_mb() -> float:
-    for line in Path("/proc/self/status").read_text().splitlines():
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
         if line.startswith("VmRSS"):
             return int(line.split()[1]) / 1024
     return 0.0

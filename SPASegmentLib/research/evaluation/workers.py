@@ -245,7 +245,7 @@ def _cuda() -> Any:
 
 def _host_peak_mb() -> float | None:
     try:
-        for line in _STATUS.read_text().splitlines():
+        for line in _STATUS.read_text(encoding="utf-8").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) / 1024
     except OSError:
@@ -264,6 +264,6 @@ def _reset_peak_memory() -> None:
     if cuda is not None:
         cuda.reset_peak_memory_stats()
     try:
-        _CLEAR_REFS.write_text("5")
+        _CLEAR_REFS.write_text("5", encoding="utf-8")
     except OSError:
         return

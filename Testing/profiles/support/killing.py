@@ -55,7 +55,7 @@ def end(writer: int) -> None:
 
 def noted(notes: Path) -> tuple[set[str], set[str]]:
     """Identities that were acknowledged as taught, and as taken back."""
-    lines = notes.read_text().splitlines() if notes.exists() else []
+    lines = notes.read_text(encoding="utf-8").splitlines() if notes.exists() else []
     return {line[1:] for line in lines if line[0] == "+"}, {line[1:] for line in lines if line[0] == "-"}
 
 

@@ -115,7 +115,7 @@ def test_terminal_and_report_show_the_raters_left_out(tmp_path: Path) -> None:
     assert results.unseen is not None
     dice = results.unseen["raters"]["Di"]["other"]["dice"]
     row = " | ".join(f"{value:.4f}" for value in dice.values())
-    text = (tmp_path / "report.md").read_text()
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert f"| Di, other | {row} |" in text
     assert "| **mean, toy** |" in text
     assert "Di, other" in shown.getvalue()

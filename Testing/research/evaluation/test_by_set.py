@@ -119,7 +119,7 @@ def test_an_evaluation_tells_sets_and_users_and_goes_on_where_it_was(sets: Path,
         users=USERS,
         console=console,
     )
-    summary = json.loads((out / "results.json").read_text())
+    summary = json.loads((out / "results.json").read_text(encoding="utf-8"))
     assert set(summary["by_set"]) == {"toy", "narrow"}
     told = summary["by_set"]["toy"]
     assert {name: one["part"] for name, one in told["sets"].items()} == {
@@ -135,12 +135,12 @@ def test_an_evaluation_tells_sets_and_users_and_goes_on_where_it_was(sets: Path,
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     for words in ("Dice by set: toy", "closed", "unseen:", "sees the target", "share a click"):
         assert words in shown
-    report = (out / "report.md").read_text()
+    report = (out / "report.md").read_text(encoding="utf-8")
     assert "## By set" in report and "**may teach: mean, 2 sets**" in report
     nested = told["macro"]["may teach"]["nested"]
     assert f"| toy, may teach | {nested['clicks']} | {nested['structures']} | " in report
     assert report.count("sees the target") >= 4
-    targets = json.loads((out / "targets.json").read_text())["cases"]
+    targets = json.loads((out / "targets.json").read_text(encoding="utf-8"))["cases"]
     assert {row["structure"] for row in targets} <= {"inner", "outer"}
     before = (out / "cases" / "toy.jsonl").read_bytes()
     again = evaluate({"toy": toy()}, AnyCases([sets]), Options(limit=2, users=USERS), out=out)

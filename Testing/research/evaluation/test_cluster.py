@@ -103,17 +103,21 @@ def test_a_command_that_is_killed_goes_on_to_the_figures_of_one_process(
     process = subprocess.Popen([*spread, "--address", a_cluster], stdout=subprocess.DEVNULL)
     records = there / "cases" / "tiny.jsonl"
     until = time.monotonic() + 120
-    while time.monotonic() < until and not (records.exists() and records.read_text().count("\n") > 2):
+    while time.monotonic() < until and not (
+        records.exists() and records.read_text(encoding="utf-8").count("\n") > 2
+    ):
         time.sleep(0.02)
     process.kill()
     process.wait(10)
-    first = records.read_text().splitlines()
+    first = records.read_text(encoding="utf-8").splitlines()
     assert 2 < len(first) < 11
     for out in (there, here):
         with pytest.raises(SystemExit) as ended:
             main.main([*map(str, asked), "--out", str(out)])
         assert not ended.value.code
-    assert set(first) <= set(records.read_text().splitlines()), "what the cluster did is kept as it was"
+    assert set(first) <= set(records.read_text(encoding="utf-8").splitlines()), (
+        "what the cluster did is kept as it was"
+    )
     assert figures(here) == figures(there)
 
 

@@ -79,7 +79,7 @@ def test_the_report_compares_failures_where_a_model_offers_nothing(tmp_path: Pat
     results = run(engines, ToyDataset(12), out=tmp_path)
     [pair] = results.summary["against_no_interaction"]
     assert pair["model"] == "toy"
-    text = (tmp_path / "report.md").read_text()
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
     found = pair["thresholds"]["0.80"]
     assert "| toy / still |" in text
     assert f"{100 * found['rate']:.1f}% / {100 * found['rival_rate']:.1f}%" in text

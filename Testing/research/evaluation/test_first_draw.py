@@ -73,14 +73,14 @@ def test_the_sub_row_is_the_mean_over_the_cases_that_were_not_redrawn(a_run: tup
 
 def test_report_terminal_and_files_show_it_beside_all_cases(a_run: tuple) -> None:
     out, results, shown = a_run
-    text = (out / "report.md").read_text()
+    text = (out / "report.md").read_text(encoding="utf-8")
     few = results.summary["models"]["toy"]["first_draw"]
     low, high = few["users"]["always-pick"]["interval"]["1"]
     value = few["users"]["always-pick"]["dice"]["1"]
     assert f"| toy, {WORDS} | {few['cases']} | {value:.4f} [{low:.3f}, {high:.3f}]" in text
     assert f"toy - other, {WORDS}" in text
     assert WORDS in shown
-    redrawn = json.loads((out / "targets.json").read_text())["redrawn"]
+    redrawn = json.loads((out / "targets.json").read_text(encoding="utf-8"))["redrawn"]
     assert len(redrawn) == 40 - few["cases"]
     assert f"In {len(redrawn)} of 40 cases the first draw was empty." in text
 

@@ -32,13 +32,13 @@ def for_large_masks(tmp_path_factory: pytest.TempPathFactory) -> Profile:
 def test_the_first_model_is_reported_with_the_profile_and_without(for_large_masks: Profile, tmp_path: Path):
     engines = {"toy": toy(), "narrow": toy("narrow", step=0.3)}
     run(engines, ToyDataset(12, reverse=True), out=tmp_path, target="largest", profile=for_large_masks)
-    found = json.loads((tmp_path / "results.json").read_text())
+    found = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     assert list(found["models"]) == ["toy", "narrow", "toy + Dr. A"]
     without, with_it = found["models"]["toy"], found["models"]["toy + Dr. A"]
     assert with_it["dice"]["1"] > without["dice"]["1"] + 0.02
     assert with_it["model"]["hash"] == without["model"]["hash"]
     assert with_it["model"]["profile"].startswith("Dr. A, ") and "profile" not in without["model"]
-    assert "; profile Dr. A, " in (tmp_path / "report.md").read_text()
+    assert "; profile Dr. A, " in (tmp_path / "report.md").read_text(encoding="utf-8")
 
 
 def test_it_is_the_prior_of_the_profile_that_reaches_the_engine(for_large_masks: Profile) -> None:

@@ -17,7 +17,7 @@ from SPASegmentLib.research.evaluation.sequences import default_users
 
 
 def without_seconds(path: Path) -> list[dict[str, Any]]:
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
 
 
@@ -44,10 +44,10 @@ def test_the_real_engine_works_with_a_carried_profile() -> None:
 def test_lidc_slices_are_evaluated_from_their_zip(data_dir: Path, tmp_path: Path) -> None:
     dataset = open_dataset("lidc", [data_dir / "lidc-test-1.zip"], split="test", subset=None)
     run({"toy": toy()}, dataset, out=tmp_path, limit=6)
-    model = json.loads((tmp_path / "results.json").read_text())["models"]["toy"]
+    model = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["models"]["toy"]
     assert model["cases"] + model["skipped"] == 6
     assert model["alignment"] is None
-    targets = json.loads((tmp_path / "targets.json").read_text())["cases"]
+    targets = json.loads((tmp_path / "targets.json").read_text(encoding="utf-8"))["cases"]
     assert all(set(row["raters"]) <= {0, 1, 2, 3} and row["pixels"] > 0 for row in targets)
 
 

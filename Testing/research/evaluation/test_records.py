@@ -58,7 +58,9 @@ def test_a_damaged_line_is_computed_anew(path: Path) -> None:
     store = RecordFile(path, HEADER, CaseRecord)
     store.append(a_record("a"))
     store.append(a_record("b"))
-    path.write_text(path.read_text().replace('"case":"a"', '"cas\x00e":"a"'))
+    path.write_text(
+        path.read_text(encoding="utf-8").replace('"case":"a"', '"cas\x00e":"a"'), encoding="utf-8"
+    )
     assert list(RecordFile(path, HEADER, CaseRecord).records) == ["b"]
     assert list(RecordFile(path, HEADER, CaseRecord).records) == ["b"]
 
@@ -66,10 +68,10 @@ def test_a_damaged_line_is_computed_anew(path: Path) -> None:
 @pytest.mark.parametrize("head", ["", "not json", "[]"])
 def test_a_file_that_is_no_record_file_is_left_alone(path: Path, head: str) -> None:
     path.parent.mkdir()
-    path.write_text(head + "\n")
+    path.write_text(head + "\n", encoding="utf-8")
     with pytest.raises(SPASegmentError, match="another evaluation"):
         RecordFile(path, HEADER, CaseRecord)
-    assert path.read_text() == head + "\n"
+    assert path.read_text(encoding="utf-8") == head + "\n"
 
 
 def test_records_of_other_weights_are_not_mixed_in(path: Path) -> None:

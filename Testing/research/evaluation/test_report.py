@@ -40,7 +40,7 @@ def a_report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Results, s
 
 def test_the_report_shows_every_picture_it_names_and_names_every_picture(a_report: tuple) -> None:
     out, _, _ = a_report
-    named = set(re.findall(r"!\[[^]]+\]\(([^)]+)\)", (out / "report.md").read_text()))
+    named = set(re.findall(r"!\[[^]]+\]\(([^)]+)\)", (out / "report.md").read_text(encoding="utf-8")))
     assert named == {f"pictures/{path.name}" for path in (out / "pictures").iterdir()}
     for name in named:
         picture = np.asarray(Image.open(out / name).convert("L"))
@@ -52,7 +52,7 @@ def test_the_report_shows_every_picture_it_names_and_names_every_picture(a_repor
 
 def test_the_report_holds_the_figures_of_the_results(a_report: tuple) -> None:
     out, results, _ = a_report
-    text = (out / "report.md").read_text()
+    text = (out / "report.md").read_text(encoding="utf-8")
     model = results.summary["models"]["toy"]
     low, high = model["interval"]["6"]
     assert f"{model['dice']['6']:.4f} [{low:.3f}, {high:.3f}]" in text
@@ -77,7 +77,7 @@ def test_the_report_holds_the_figures_of_the_results(a_report: tuple) -> None:
 
 def test_every_table_row_has_as_many_cells_as_its_head(a_report: tuple) -> None:
     out, _, _ = a_report
-    for table in re.findall(r"(?:^\|.*\n)+", (out / "report.md").read_text(), re.MULTILINE):
+    for table in re.findall(r"(?:^\|.*\n)+", (out / "report.md").read_text(encoding="utf-8"), re.MULTILINE):
         assert len({line.count("|") for line in table.splitlines()}) == 1
 
 
@@ -119,7 +119,7 @@ def test_without_report_there_are_figures_and_no_pictures(tmp_path: Path) -> Non
 
 def test_one_model_whose_every_image_is_refused_still_gets_a_report(tmp_path: Path) -> None:
     run({"toy": toy()}, ToyDataset(2, constant=(0, 1)), out=tmp_path)
-    assert "| toy | 2 | 0.0000 [0.000, 0.000]" in (tmp_path / "report.md").read_text()
+    assert "| toy | 2 | 0.0000 [0.000, 0.000]" in (tmp_path / "report.md").read_text(encoding="utf-8")
 
 
 def test_other_numbers_of_samples_are_reported_as_models_of_their_own() -> None:

@@ -64,7 +64,7 @@ def test_an_engine_is_as_good_as_a_factory_of_it() -> None:
 
 def test_results_have_the_structure_others_script_against(two_models: dict, tmp_path: Path) -> None:
     evaluate(two_models, ToyDataset(empty=(5,)), QUICK, out=tmp_path)
-    found = json.loads((tmp_path / "results.json").read_text())
+    found = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     assert list(found["models"]) == ["toy", "narrow"]
     model = found["models"]["toy"]
     assert list(model["dice"]) == ["1", "2", "3", "4", "5", "6"]
@@ -80,10 +80,10 @@ def test_results_have_the_structure_others_script_against(two_models: dict, tmp_
     assert (pair["first"], pair["second"], pair["cases"]) == ("toy", "narrow", 7)
     difference = model["dice"]["6"] - found["models"]["narrow"]["dice"]["6"]
     assert pair["dice"]["6"] == pytest.approx(difference, abs=2e-6)
-    targets = json.loads((tmp_path / found["targets_file"]).read_text())
+    targets = json.loads((tmp_path / found["targets_file"]).read_text(encoding="utf-8"))
     assert [row["case"] for row in targets["cases"]] == [f"case-{i:03d}" for i in range(8) if i != 5]
     assert targets["skipped"] == ["case-005"]
-    rows = (tmp_path / "cases.csv").read_text().splitlines()
+    rows = (tmp_path / "cases.csv").read_text(encoding="utf-8").splitlines()
     assert len(rows) == 1 + 2 * 7
 
 
@@ -113,7 +113,7 @@ def test_a_larger_limit_goes_on_where_the_smaller_one_ended(tmp_path: Path) -> N
             Options(resamples=10, limit=limit),
             out=tmp_path / "out",
         )
-    assert len(trace.read_text().split()) == 5
+    assert len(trace.read_text(encoding="utf-8").split()) == 5
 
 
 def test_every_model_is_compared_with_the_one_that_is_named(two_models: dict, tmp_path: Path) -> None:
@@ -135,9 +135,9 @@ def test_every_model_is_compared_with_the_one_that_is_named(two_models: dict, tm
 def test_what_is_done_is_not_done_again(two_models: dict, tmp_path: Path) -> None:
     trace = tmp_path / "read.txt"
     first = evaluate(two_models, ToyDataset(trace=trace), QUICK, out=tmp_path / "out")
-    before = trace.read_text()
+    before = trace.read_text(encoding="utf-8")
     again = evaluate(two_models, ToyDataset(trace=trace), QUICK, out=tmp_path / "out")
-    assert trace.read_text() == before
+    assert trace.read_text(encoding="utf-8") == before
     assert without_times(again.summary) == without_times(first.summary)
 
 
@@ -146,7 +146,7 @@ def living(session: int) -> list[str]:
     found = []
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
-            state, _, _, its_session = status.read_text().rpartition(")")[2].split()[:4]
+            state, _, _, its_session = status.read_text(encoding="utf-8").rpartition(")")[2].split()[:4]
         except OSError:
             continue
         if its_session == str(session) and state not in "ZX":
@@ -179,7 +179,9 @@ def test_a_stopped_evaluation_goes_on_to_the_same_figures(tmp_path: Path, worker
     )
     records = tmp_path / "killed" / "cases" / "toy.jsonl"
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not (records.exists() and records.read_text().count("\n") > 3):
+    while time.monotonic() < deadline and not (
+        records.exists() and records.read_text(encoding="utf-8").count("\n") > 3
+    ):
         time.sleep(0.01)
     if end == signal.SIGINT:
         os.killpg(process.pid, end)  # as Ctrl-C does, to parent and workers
@@ -189,7 +191,7 @@ def test_a_stopped_evaluation_goes_on_to_the_same_figures(tmp_path: Path, worker
     while time.monotonic() < deadline and living(process.pid):
         time.sleep(0.05)
     assert living(process.pid) == []  # no worker outlives the evaluation
-    done = records.read_text().count("\n") - 1
+    done = records.read_text(encoding="utf-8").count("\n") - 1
     assert 3 <= done < 12
     options = Options(resamples=50)
     evaluate({"toy": toy(pause=0.0)}, ToyDataset(12), options, out=tmp_path / "killed")

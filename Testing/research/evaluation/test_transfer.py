@@ -137,10 +137,10 @@ def test_workers_change_no_figure_and_a_second_run_computes_nothing(
     options = Options(resamples=200, workers=2)
     several = run_transfer({"toy": toy()}, dataset, options, SHORT, out=tmp_path / "out")
     assert several.records == alone.records
-    read = len(trace.read_text().split())
+    read = len(trace.read_text(encoding="utf-8").split())
     again = run_transfer({"toy": toy()}, dataset, QUICK, SHORT, out=tmp_path / "out")
     assert again.summary == alone.summary
-    assert len(trace.read_text().split()) - read <= 25  # the patients of the plan, once each
+    assert len(trace.read_text(encoding="utf-8").split()) - read <= 25  # the patients of the plan, once each
     with pytest.raises(SPASegmentError, match="another evaluation"):
         run_transfer({"toy": toy()}, dataset, Options(protocol_seed=3), SHORT, out=tmp_path / "out")
     monkeypatch.setattr(transfer, "DEFAULT", replace(DEFAULT, doubt=0.5))
@@ -167,7 +167,9 @@ def test_a_profile_left_by_a_stopped_run_is_begun_anew(tmp_path: Path) -> None:
     options = TransferOptions(("largest",), 4, 12)
     whole = run_transfer({"toy": toy()}, ToyDataset(24), QUICK, options, out=tmp_path)
     for lines in (tmp_path / "transfer").glob("*.jsonl"):
-        kept = lines.read_text().splitlines()[:1]  # the profiles were written, their sequences not yet
+        kept = lines.read_text(encoding="utf-8").splitlines()[
+            :1
+        ]  # the profiles were written, their sequences not yet
         lines.write_text("\n".join(kept) + "\n")
     again = run_transfer({"toy": toy()}, ToyDataset(24), QUICK, options, out=tmp_path)
     assert again.records == whole.records

@@ -84,7 +84,7 @@ def test_picks_and_reviews_cost_what_they_cost_and_help():
 def test_results_hold_every_user_with_intervals_by_group_and_go_on_after_a_kill(tmp_path: Path):
     engine = WideEngine()
     results = evaluate_objects({"wide": lambda: engine}, the_cases(), out=tmp_path)
-    written = json.loads((tmp_path / "results.json").read_text())
+    written = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     assert written == results
     model = results["models"]["wide"]
     assert model["cases"] == 3, "an object on two slices is no case"
@@ -93,7 +93,7 @@ def test_results_hold_every_user_with_intervals_by_group_and_go_on_after_a_kill(
     assert 0 <= low <= mean <= high <= 1
     assert set(model["by_group"]) == {"group a", "group b", "group c"}
     (records,) = (tmp_path / "cases").iterdir()
-    lines = records.read_text().splitlines(keepends=True)
+    lines = records.read_text(encoding="utf-8").splitlines(keepends=True)
     records.write_text("".join([lines[0], *lines[2:]]) + lines[1][:20])
     asked = engine.asked
     again = evaluate_objects({"wide": lambda: engine}, the_cases(), out=tmp_path)

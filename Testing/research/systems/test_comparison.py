@@ -67,7 +67,7 @@ def spasegment(*arguments: object) -> int:
 
 def figures(path: Path) -> dict[str, list[dict[str, object]]]:
     """The rows by subset, without the times of this computer."""
-    subsets = json.loads(path.read_text())["subsets"]
+    subsets = json.loads(path.read_text(encoding="utf-8"))["subsets"]
     for rows in subsets.values():
         for row in rows:
             del row["seconds_per_click"]
@@ -89,11 +89,11 @@ def test_one_command_trains_what_is_missing_and_shows_the_table_and_again_the_sa
     assert spasegment(*asked, "--search", "--pictures", "--out", tmp_path / "first") == 0
     for name in ("noi.png", "failures.png", "cases.png"):
         assert sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "first" / name))).std() > 10
-    tried = json.loads((tmp_path / "first" / "search" / "mh-unet.json").read_text())
+    tried = json.loads((tmp_path / "first" / "search" / "mh-unet.json").read_text(encoding="utf-8"))
     assert len(tried["scores"]) == 3 and f"{tried['chosen']:g}" in tried["scores"]
     assert missing(rows) == []
     assert "Ensemble UNet" in capsys.readouterr().out
-    assert "SAM-U V1 (compact)*" in (tmp_path / "first" / "table.md").read_text()
+    assert "SAM-U V1 (compact)*" in (tmp_path / "first" / "table.md").read_text(encoding="utf-8")
     found = figures(tmp_path / "first" / "table.json")
     assert [row["name"] for row in found["any"]] == list(rows)
     assert [row["cases"] for row in found["any"]] == [2] * 4

@@ -66,7 +66,7 @@ def test_a_trained_rival_is_evaluated_by_its_name_beside_a_model(
     models = [spa, "level-set", "no-interaction", f"level-set-area={run / 'best.safetensors'}"]
     named = [part for model in (*models, f"oracle-label={spa}") for part in ("--model", model)]
     assert spasegment("evaluate", *data, "--split", "test", *named, "--out", out) == 0
-    found = json.loads((out / "results.json").read_text())["models"]
+    found = json.loads((out / "results.json").read_text(encoding="utf-8"))["models"]
     assert list(found) == ["best", "level-set", "no-interaction", "level-set-area", "oracle-label"]
     assert found["level-set"]["dice"]["1"] == found["no-interaction"]["dice"]["6"]
     assert [name for name, model in found.items() if model["oracle"]] == ["oracle-label"]

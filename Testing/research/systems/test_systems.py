@@ -55,7 +55,7 @@ def test_the_loss_falls_and_the_object_is_found(tmp_path, tiny_data, tiny_option
         for net in (fresh.network, load_system(best)[0])
     )
     assert after < 0.9 * before
-    log = [json.loads(line) for line in (best.parent / "log.jsonl").read_text().splitlines()]
+    log = [json.loads(line) for line in (best.parent / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     scores = [row["validation"] for row in log if "validation" in row]
     assert scores[-1][0] > (0.2 if name in WITHOUT_DICE else 0.5)
     about = read_header(best).provenance

@@ -32,7 +32,7 @@ QUIET = Console(quiet=True)
 
 
 def log_of(folder: Path) -> list[dict]:
-    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 def test_training_improves_the_validation_dice(tmp_path, tiny_data, tiny_options):

@@ -13,7 +13,7 @@ def below(pid: int) -> dict[int, str]:
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError, ValueError):
             one = int(entry.name)
-            parents[one] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            parents[one] = int((entry / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
             commands[one] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     found, waiting = {}, [pid]
     while waiting:
@@ -38,6 +38,6 @@ def is_there(pid: int) -> bool:
     """Whether a process runs, and is more than the remains of one."""
     try:
         os.kill(pid, 0)
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False

@@ -18,8 +18,8 @@ def without_times(value: Any) -> Any:
 
 def figures(out: Path) -> dict[str, Any]:
     """All a run wrote, without times."""
-    read = {path.name: json.loads(path.read_text()) for path in out.glob("*.json")}
+    read = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in out.glob("*.json")}
     for path in (out / "cases").glob("*.jsonl"):
-        read[path.name] = [json.loads(line) for line in path.read_text().splitlines()]
+        read[path.name] = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert len(read) >= 3
     return without_times(read)

@@ -63,7 +63,7 @@ def test_training_brings_the_loss_down(tiny, tmp_path):
     torch.manual_seed(options.seed)
     before = of(WongNetwork())
     assert of(train(tmp_path, options, QUIET)) < 0.8 * before
-    lines = [json.loads(line) for line in (tmp_path / LOG_FILE).read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / LOG_FILE).read_text(encoding="utf-8").splitlines()]
     assert [line["step"] for line in lines][-1] == 60
     assert lines[-1]["validation"]["images"] == 10
 
