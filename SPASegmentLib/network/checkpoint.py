@@ -104,7 +104,7 @@ def read_header(path: str | Path) -> CheckpointHeader:
                 f"{path.name} is not a checkpoint of SPASegment (safetensors): choose a .safetensors file"
                 " that `spasegment train` or `spasegment models download` wrote."
             )
-        with safetensors.safe_open(path, framework="pt") as opened:
+        with safetensors.safe_open(path, framework="np") as opened:
             metadata = opened.metadata()
     except OSError as error:
         raise _unreadable(path, error) from error

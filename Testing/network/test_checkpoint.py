@@ -9,6 +9,7 @@ import resource
 import signal
 import struct
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,23 @@ def test_tensors_and_header_come_back_as_they_went_in(a_checkpoint: Path) -> Non
         assert torch.equal(state[name], tensor)
     assert (header.config, header.provenance) == (HEADER.config, HEADER.provenance)
     assert (header.format_version, header.hash) == (FORMAT_VERSION, hash_state(a_state()))
+
+
+def test_the_header_is_read_while_a_training_writes_the_next_one(tmp_path: Path) -> None:
+    """Each file as a whole is there at any time, of one size or another."""
+    path, done = tmp_path / "last.safetensors", threading.Event()
+
+    def write() -> None:
+        for count in range(400):
+            save_checkpoint(path, {"weight": torch.zeros(10 + count % 7)}, HEADER)
+        done.set()
+
+    save_checkpoint(path, {"weight": torch.zeros(10)}, HEADER)
+    writer = threading.Thread(target=write)
+    writer.start()
+    while not done.is_set():
+        assert read_header(path).config == HEADER.config
+    writer.join()
 
 
 def test_the_header_is_read_without_the_tensors(tmp_path: Path) -> None:

@@ -54,7 +54,8 @@
       return;
     }
     if (overlaid(event)) return;
-    if (event.target.type === "range" && MOVES[event.code] && !event.ctrlKey) return;
+    const slides = MOVES[event.code] || event.code === "Home" || event.code === "End";
+    if (event.target.type === "range" && slides && !event.ctrlKey) return;
     if ((event.code === "Enter" || event.code === "Space") && event.target.closest("button, .button, label")) return;
     const action = actionOf(event);
     if (!action || (event.repeat && action[0] === "act" && !/_slice/.test(action[1]))) return;
