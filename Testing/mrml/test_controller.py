@@ -407,7 +407,6 @@ def test_undo_goes_back_over_slices_that_rest_with_voxels_and_evidence(a_control
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 def test_interactions_do_not_fill_the_memory(a_controller, a_store):
     controller = a_controller.controller
     controller.set_samples(8)

@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.alone
-
 DRAWING_SECONDS = 0.2
 """What the way from the engine to the eye may add."""
 FRAMES = 12.0
@@ -30,6 +28,7 @@ WATCH = """() => {
 }"""
 
 
+@pytest.mark.alone
 def test_a_click_shows_its_overlay_at_the_engines_own_speed(
     a_server: Any, new_page: Callable[..., Any], busy: Callable[[], float]
 ) -> None:
@@ -60,6 +59,7 @@ def test_a_click_shows_its_overlay_at_the_engines_own_speed(
     assert statistics.median(extra) <= DRAWING_SECONDS * slack, ([round(e, 3) for e in extra], slack)
 
 
+@pytest.mark.alone
 def test_scrolling_is_smooth(a_server: Any, new_page: Callable[..., Any], busy: Callable[[], float]) -> None:
     page = new_page(a_server.address)
     box = page.page.locator(".view.large").bounding_box()
