@@ -19,6 +19,7 @@ from SPASegmentLib.inference.candidates import (
     worth_showing,
 )
 from SPASegmentLib.inference.config import DEFAULT
+from SPASegmentLib.inference.correcting import corrected_near
 from SPASegmentLib.inference.history import History
 from SPASegmentLib.inference.kmeans import inner_products
 from SPASegmentLib.inference.messages import Candidate, Feedback, ProposalRequest, RegionSamples
@@ -94,7 +95,11 @@ def clustered(
         mean = zoom.sample(probability, image.spacing, region)
     else:
         probability = zoom.unsample(mean, region, image.shape, image.spacing)
-        recommendation = hold_points(outlined(probability, request), request, region)
+        found = outlined(probability, request)
+        mask, probability = corrected_near(request, found, probability)
+        recommendation = hold_points(mask, request, region)
+        if mask is not found:
+            mean = zoom.sample(probability, image.spacing, region)
     shown, reason, centroids = _candidates(request, history, samples, weights, recommendation, config)
     feedback = Feedback(
         region=region,

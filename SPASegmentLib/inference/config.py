@@ -56,6 +56,10 @@ class InferenceConfig:
     point_margin: share of the region's side at its edges in which a positive point counts as outside.
     doubtful: expected Dice below which a mask carries a warning.
     held_cells: radius in cells of what a point adds to a mask, or takes from it, that does not obey it.
+    small_error: a further point mends a small error where it lies less deep in it than this share of the
+        mask's diameter (that of the circle of its area).
+    reach_depths, reach_share, reach_fade: the mask then changes within so many such depths, or this share of
+        the diameter, of the point; in the outer part of that, this share of it, less and less.
     expected_share: weight of the expected Dice beside the certainty when scales are compared.
     cut_off: what a region whose mask reaches its edge loses when scales are compared.
     first_regions: tried in turn, in default ones, while what is found does not stand out.
@@ -121,6 +125,10 @@ class InferenceConfig:
     point_margin: float = 0.03
     doubtful: float = 0.6
     held_cells: float = 2.0
+    small_error: float = 0.25
+    reach_depths: float = 4.0
+    reach_share: float = 0.55
+    reach_fade: float = 1 / 3
     first_regions: tuple[float, ...] = (1.0, 2.0, 4.0)
     stands_out: float = 1.5
     ring_pixels: int = 3

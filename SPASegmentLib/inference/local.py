@@ -21,6 +21,7 @@ from SPASegmentLib.inference.answers import ShownMasks, clustered, steered, to_b
 from SPASegmentLib.inference.candidates import clean_mask
 from SPASegmentLib.inference.checks import check_request, doubts, input_warnings, network_pixels
 from SPASegmentLib.inference.config import DEFAULT, DEFAULT_MODEL
+from SPASegmentLib.inference.correcting import kept_region
 from SPASegmentLib.inference.history import History
 from SPASegmentLib.inference.kmeans import one_thread
 from SPASegmentLib.inference.messages import (
@@ -157,8 +158,11 @@ class LocalEngine:
         return replace(proposal, seconds=seconds, expected_dice=expected, warnings=warnings)
 
     def _region(self, request: ProposalRequest, cancel: CancelToken | None) -> Region:
-        """The last proposal's region, else the carried mask's or the seed's, found in a few looks; with room
-        for all points."""
+        """The corrected mask's or the last answered proposal's region, else the carried mask's or the
+        seed's, found in a few looks; with room for all points."""
+        kept = kept_region(request, self.config.grid)
+        if kept is not None:
+            return room_for_points(kept, request, self.config)
         if request.answered:
             return room_for_points(room_for_pick(request, self.config), request, self.config)
         if request.carried is not None:

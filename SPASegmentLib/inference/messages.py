@@ -147,6 +147,23 @@ class Carried:
 
 
 @dataclass(frozen=True, eq=False)
+class Corrected:
+    """What was on the screen when the newest point was placed.
+
+    recommendation: (H, W) bool. probability: (H, W) float32. region: it was found in.
+    """
+
+    recommendation: np.ndarray
+    probability: np.ndarray
+    region: Region
+
+    @classmethod
+    def of(cls, proposal: Proposal) -> Corrected:
+        """Of the proposal that was shown."""
+        return cls(proposal.recommendation, proposal.probability, proposal.feedback.region)
+
+
+@dataclass(frozen=True, eq=False)
 class ProposalRequest:
     """Everything a proposal depends on; equal requests give equal proposals, bit for bit on one machine.
 
@@ -155,6 +172,8 @@ class ProposalRequest:
     answered: the proposals of this slice so far with the user's answers, oldest first.
     log_prior: (M,) float64 log-evidence over components a profile brings (zeros: none), or None.
     seed: of everything random. n_samples: N, or None for the model's own. carried: of a neighbouring slice.
+    corrected: what the newest point corrects, if it is not the first and the last thing the user did; where
+    its error is small, only what lies near the point changes (`inference/correcting.py`).
     """
 
     image: SliceImage
@@ -164,6 +183,7 @@ class ProposalRequest:
     seed: int = 0
     n_samples: int | None = None
     carried: Carried | None = None
+    corrected: Corrected | None = None
 
     @property
     def placed(self) -> tuple[PointPrompt, ...]:

@@ -19,6 +19,7 @@ from SPASegmentLib.inference.messages import (
     Answered,
     CancelToken,
     Carried,
+    Corrected,
     Engine,
     ModelInfo,
     Proposal,
@@ -212,6 +213,7 @@ class Session:
         """What the engine is asked for the pending step. Raises StepError where none is pending."""
         if self.pending is None:
             raise StepError("There is nothing to compute; place a point or pick a candidate first.")
+        shown = self.proposal if self.pending.kind == "point" else None
         return ProposalRequest(
             image=self.image,
             points=self.points,
@@ -220,6 +222,7 @@ class Session:
             seed=proposal_seed(self.random_seed, len(self.done)),
             n_samples=self.n_samples,
             carried=self.carried,
+            corrected=None if shown is None else Corrected.of(shown),
         )
 
     def result(self) -> Result:
@@ -315,7 +318,7 @@ class Session:
     def _answer(self, engine: Engine, cancel: CancelToken | None) -> Proposal:
         request = self.request()
         proposal = engine.propose(request, cancel)
-        if request.answered:
+        if request.answered or request.corrected is not None:
             return proposal
         if self.carried is not None and self.goes_on and not request.placed:
             return recommending(proposal, self.carried.mask >= 0.5, self.image.spacing)

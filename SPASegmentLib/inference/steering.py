@@ -12,6 +12,7 @@ from SPASegmentLib.imaging.types import PointPrompt, Region
 from SPASegmentLib.inference.candidates import clean_mask, described, hold_points, outlined, select
 from SPASegmentLib.inference.choices import RegionMap, alternatives, best_expected, supports
 from SPASegmentLib.inference.config import DEFAULT
+from SPASegmentLib.inference.correcting import corrected_near
 from SPASegmentLib.inference.hypotheses import Hypotheses, Masks
 from SPASegmentLib.inference.messages import (
     Answered,
@@ -67,7 +68,11 @@ def steer(
         return replace(shown, recommended=RegionMap(before.feedback.region, remembered, 0.5))
     best = best_expected(posterior) if request.answered else RegionMap(fresh.region, mean, 0.5)
     probability = _on_slice(best, request)
-    recommendation = hold_points(outlined(probability, request, best.cut), request, best.region)
+    found = outlined(probability, request, best.cut)
+    mask, probability = corrected_near(request, found, probability)
+    recommendation = hold_points(mask, request, best.region)
+    if mask is not found:
+        best = replace(best, probability=zoom.sample(probability, request.image.spacing, best.region))
     return _with_candidates(request, posterior, best, recommendation, probability, config.candidates)
 
 

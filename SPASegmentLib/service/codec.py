@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, fields, replace
-from typing import Annotated
 
 import numpy as np
-from pydantic import Field, StringConstraints
 
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.types import PointPrompt, Region, SliceImage
@@ -16,6 +14,7 @@ from SPASegmentLib.inference.messages import (
     Answered,
     Candidate,
     Carried,
+    Corrected,
     Description,
     Feedback,
     ModelInfo,
@@ -24,165 +23,28 @@ from SPASegmentLib.inference.messages import (
     RegionSamples,
 )
 from SPASegmentLib.network.mixture import Mixture
+from SPASegmentLib.service.records import (
+    AnsweredWire,
+    AskedWire,
+    CandidateWire,
+    CarriedWire,
+    CorrectedWire,
+    DescriptionWire,
+    FeedbackWire,
+    MixtureWire,
+    ModelWire,
+    PointWire,
+    ProposalWire,
+    RegionSamplesWire,
+    RegionWire,
+    RequestWire,
+    SliceWire,
+)
 from SPASegmentLib.service.wire import ArrayRecord, Arrays, WireError, WireRecord, pack, unpack
 
 LARGEST_SIDE = 16_384
-LARGEST_GRID = 1024
-"""Cells of a region along one side."""
 
 DICOM_WORD = re.compile(r"[A-Z0-9_ ]{1,16}")
-
-Number = Annotated[float, Field(allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=0, le=2**40)]
-Sentence = Annotated[str, StringConstraints(max_length=2000)]
-Sentences = Annotated[tuple[Sentence, ...], Field(max_length=200)]
-Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Length = Annotated[float, Field(ge=1e-6, le=1e6, allow_inf_nan=False)]
-"""Millimetres."""
-
-
-class PointWire(WireRecord):
-    """`PointPrompt`."""
-
-    row: Number
-    col: Number
-    positive: bool
-    size_mm: Length | None
-
-
-class RegionWire(WireRecord):
-    """`Region`."""
-
-    centre: tuple[
-        Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)],
-        Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)],
-    ]
-    size_mm: Length
-    grid: Annotated[int, Field(ge=1, le=LARGEST_GRID)]
-
-
-class SliceWire(WireRecord):
-    """`SliceImage`."""
-
-    pixels: ArrayRecord
-    spacing: tuple[Length, Length]
-    modality: Annotated[str, StringConstraints(max_length=64)] | None
-    warnings: Sentences
-    neighbours: Annotated[tuple[ArrayRecord | None, ...], Field(max_length=64)]
-
-
-class DescriptionWire(WireRecord):
-    """`Description`."""
-
-    name: Sentence
-    kind: Sentence
-    area_mm2: float
-    added_mm2: float
-    removed_mm2: float
-    added_percent: float
-    removed_percent: float
-    support: float
-
-
-class CandidateWire(WireRecord):
-    """`Candidate`."""
-
-    mask: ArrayRecord
-    description: DescriptionWire
-    cluster: Count
-
-
-class RegionSamplesWire(WireRecord):
-    """`RegionSamples`."""
-
-    region: RegionWire
-    samples: ArrayRecord
-    log_weights: ArrayRecord
-
-
-class FeedbackWire(WireRecord):
-    """`Feedback`."""
-
-    region: RegionWire
-    samples: ArrayRecord
-    components: ArrayRecord
-    clusters: ArrayRecord
-    recommendation: ArrayRecord
-    log_shares: ArrayRecord
-    cluster_regions: Annotated[tuple[RegionWire, ...], Field(max_length=64)]
-    log_weight: float
-    others: Annotated[tuple[RegionSamplesWire, ...], Field(max_length=64)]
-
-
-class CarriedWire(WireRecord):
-    """`Carried`."""
-
-    mask: ArrayRecord
-
-
-class ProposalWire(WireRecord):
-    """`Proposal`."""
-
-    recommendation: ArrayRecord
-    probability: ArrayRecord
-    candidates: Annotated[tuple[CandidateWire, ...], Field(max_length=64)]
-    feedback: FeedbackWire
-    area_mm2: float
-    fewer_reason: Sentence
-    warnings: Sentences
-    seconds: Annotated[dict[Sentence, float], Field(max_length=50)] | None
-    expected_dice: float | None
-
-
-class AnsweredWire(WireRecord):
-    """`Answered`."""
-
-    proposal: ProposalWire
-    picked: Annotated[int, Field(ge=0, le=63)] | None
-    kept: bool = False
-
-
-class RequestWire(WireRecord):
-    """`ProposalRequest`; of the image its identity."""
-
-    image: Digest
-    points: Annotated[tuple[PointWire, ...], Field(min_length=1, max_length=1000)]
-    answered: Annotated[tuple[AnsweredWire, ...], Field(max_length=200)]
-    log_prior: ArrayRecord | None
-    seed: Annotated[int, Field(ge=0, lt=2**64)]
-    n_samples: Annotated[int, Field(ge=1, le=1024)] | None
-    carried: CarriedWire | None
-
-
-class AskedWire(WireRecord):
-    """A request to a server.
-
-    model: hash of the model asked. slice: the image's bytes, where they are sent along.
-    """
-
-    model: Digest
-    slice: ArrayRecord | None
-    request: RequestWire
-
-
-class ModelWire(WireRecord):
-    """`ModelInfo`."""
-
-    name: Annotated[str, StringConstraints(max_length=200)]
-    hash: Digest
-    components: Annotated[int, Field(ge=1, le=4096)]
-    trained_on: Sentence
-    modalities: Annotated[tuple[Sentence, ...], Field(max_length=100)]
-    window: tuple[Number, Number] | None
-
-
-class MixtureWire(WireRecord):
-    """`Mixture`."""
-
-    log_weights: ArrayRecord
-    means: ArrayRecord
-    variances: ArrayRecord
-
 
 FORMS: tuple[tuple[type, type[WireRecord]], ...] = (
     (PointPrompt, PointWire),
@@ -193,6 +55,7 @@ FORMS: tuple[tuple[type, type[WireRecord]], ...] = (
     (Feedback, FeedbackWire),
     (RegionSamples, RegionSamplesWire),
     (Carried, CarriedWire),
+    (Corrected, CorrectedWire),
     (Proposal, ProposalWire),
     (Answered, AnsweredWire),
     (ProposalRequest, RequestWire),
@@ -270,6 +133,7 @@ class Asked:
             seed=record.seed,
             n_samples=record.n_samples,
             carried=None if carried is None else _carried(carried, arrays, image.shape),
+            corrected=None if record.corrected is None else _corrected(record.corrected, arrays, image.shape),
         )
         arrays.check_used()
         return request
@@ -394,6 +258,17 @@ def _carried(record: CarriedWire, arrays: Arrays, shape: tuple[int, int]) -> Car
     if not (np.isfinite(mask).all() and mask.min() >= 0 and mask.max() <= 1 and mask.max() >= 0.5):
         raise WireError("A carried mask must hold probabilities, 0.5 and above somewhere.")
     return Carried(mask)
+
+
+def _corrected(record: CorrectedWire, arrays: Arrays, shape: tuple[int, int]) -> Corrected:
+    probability = arrays.take(record.probability, "corrected", ("float32",), shape)
+    if not (np.isfinite(probability).all() and probability.min() >= 0 and probability.max() <= 1):
+        raise WireError("A corrected proposal must hold probabilities.")
+    return Corrected(
+        arrays.take(record.recommendation, "corrected", ("bool",), shape),
+        probability,
+        Region(**record.region.model_dump()),
+    )
 
 
 # Models

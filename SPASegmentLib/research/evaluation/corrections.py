@@ -20,7 +20,7 @@ FAR = 1 / 3
 
 
 @dataclass
-class Corrected:
+class Corrections:
     """How a user who sees the target fared.
 
     dice, surface: of each recommendation, held where nothing was left to do. points, picks: how many they
@@ -47,14 +47,14 @@ def correct(
     user: str,
     iterations: int,
     closeness: Callable[[np.ndarray], float] | None = None,
-) -> Corrected:
+) -> Corrections:
     """Go on from the session after the click, up to `iterations` proposals, with what the user sees.
 
     user: `correct` places one point in the middle of the largest error per iteration; `mixed` tries that and
     the best pick, and keeps the one whose recommendation is closer to the target (a pick among equals).
     closeness: the surface Dice of a mask, where it is wanted.
     """
-    session, found, masks = first, Corrected(), [_mask(first)]
+    session, found, masks = first, Corrections(), [_mask(first)]
     found.dice.append(dice(masks[0], target))
     while len(found.dice) < iterations:
         try:

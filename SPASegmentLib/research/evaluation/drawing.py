@@ -12,7 +12,7 @@ from SPASegmentLib.imaging.scribble import scribble_points
 from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.inference.messages import Engine
 from SPASegmentLib.inference.session import Session
-from SPASegmentLib.research.evaluation.corrections import Corrected
+from SPASegmentLib.research.evaluation.corrections import Corrections
 from SPASegmentLib.research.evaluation.metrics import dice, dice_of_each
 from SPASegmentLib.research.evaluation.protocol import BOX, pick
 
@@ -28,7 +28,7 @@ def draw_and_pick(
     user: str,
     iterations: int,
     closeness: Callable[[np.ndarray], float] | None = None,
-) -> Corrected:
+) -> Corrections:
     """Begin anew on the slice of a session with a drawing, then pick the best candidate, as `always-pick`.
 
     user: `box` draws the target's exact box; `scribble` scribbles over its middle. The first Dice is that of
@@ -36,7 +36,7 @@ def draw_and_pick(
     where it is wanted.
     """
     drawing = (box_of if user == BOX else scribble_of)(target, first.image.spacing)
-    found = Corrected(points=len(drawing))
+    found = Corrections(points=len(drawing))
     try:
         session = Session.start(
             first.image,

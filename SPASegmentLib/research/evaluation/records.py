@@ -59,7 +59,7 @@ class CaseRecord:
     pictures: the recommendation at the "first" and "last" iteration, packed, where raters are persons.
     prompted: whether the user corrected with further prompts, and so picked and approved nothing.
     users: dice, surface, picks and keeps of each further user, and of those who see the target all of
-    `corrections.Corrected`. structure: what the target was, where images hold several. nested: of each
+    `corrections.Corrections`. structure: what the target was, where images hold several. nested: of each
     structure that holds the click, the target first, the best Dice among the masks shown at the first and at
     the last iteration to who wants it; [] where there is but one.
     error: the engine's sentence where it could not answer (every Dice is then 0).

@@ -15,6 +15,7 @@ from SPASegmentLib.imaging import zoom
 from SPASegmentLib.imaging.types import Region
 from SPASegmentLib.inference.candidates import assemble, clean_mask
 from SPASegmentLib.inference.checks import input_warnings
+from SPASegmentLib.inference.correcting import corrected_near
 from SPASegmentLib.inference.history import History
 from SPASegmentLib.inference.local import LocalEngine
 from SPASegmentLib.inference.messages import (
@@ -77,7 +78,7 @@ class SingleMapEngine(LocalEngine):
         """The proposal, and the level of each of its candidates."""
         image = request.image
         on_slice = zoom.unsample(cells, region, image.shape, image.spacing)
-        recommendation = _outline(on_slice, cut.level, request)
+        recommendation, _ = corrected_near(request, _outline(on_slice, cut.level, request), on_slice)
         candidates, levels, reason = self._shown(request, on_slice, recommendation, cut.attempts)
         hypotheses = np.asarray(cut.hypotheses, dtype=np.float64)[:, None, None]
         feedback = Feedback(
