@@ -107,7 +107,7 @@ class InferenceConfig:
     level_deviation: float = 1.74
     shape_deviations: tuple[float, ...] = (1.27, 1.04, 0.96, 0.92)
     pick_softness: float = 0.01
-    pick_error: float = 0.12
+    pick_error: float = 0.05
     point_error: float = 0.02
     fresh_share: float = 0.5
     jumps: float = 0.1
