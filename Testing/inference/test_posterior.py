@@ -73,11 +73,10 @@ def test_before_any_answer_regions_have_the_weight_they_came_with():
     assert share == pytest.approx(0.2, abs=0.02)
 
 
-def test_a_pick_of_the_larger_object_leaves_the_smaller_what_picks_made_for_no_reason_leave(nested):
+def test_a_pick_of_the_larger_object_leaves_hardly_anything_of_the_smaller(nested):
     one = posterior(nested)
     one.update([Answer(shown(nested, disc(NUCLEUS), disc(CELL)), 1)], [])
-    share = (nested.owner[one.particles.samples] == 1).mean()
-    assert share == pytest.approx(1 - DEFAULT.pick_error / 2, abs=0.03)
+    assert (nested.owner[one.particles.samples] == 1).mean() > 0.95
     best = best_expected(one)
     mask = zoom.unsample(best.probability, best.region, SHAPE, SPACING) >= best.cut
     assert dice(mask, disc(CELL)) > 0.9

@@ -73,15 +73,12 @@ def test_a_later_pick_speaks_of_components_as_the_first_samples_were_drawn(engin
     components = engine.model.components
     other = (first.feedback.components + 1) % components
     renamed = replace(first, feedback=replace(first.feedback, components=other))
-    told_apart = 0.0
-    for picked in range(len(first.candidates)):
-        shares, moved = (
-            ask(engine, answered=(Answered(proposal, picked),), seed=1).feedback.log_shares
-            for proposal in (first, renamed)
-        )
-        told_apart = max(told_apart, float(np.ptp(shares, axis=1).max()))
-        np.testing.assert_array_equal(moved, np.roll(shares, 1, axis=1))
-    assert told_apart > 0.5
+    shares, moved = (
+        ask(engine, answered=(Answered(proposal, 0),), seed=1).feedback.log_shares
+        for proposal in (first, renamed)
+    )
+    assert np.ptp(shares, axis=1).max() > 0.5
+    np.testing.assert_array_equal(moved, np.roll(shares, 1, axis=1))
 
 
 def test_a_click_is_answered_the_same_whatever_was_clicked_before_on_the_region(engine):
