@@ -97,7 +97,7 @@ def clean_mask(
     mask: (H, W) bool. Returns a new (H, W) bool array.
     """
     mask = np.asarray(mask, dtype=bool)
-    box = _bounding_box(mask)
+    box = bounding_box(mask)
     cleaned = np.zeros_like(mask)
     if box is None:
         return cleaned
@@ -195,7 +195,8 @@ def _without_pinholes(mask: np.ndarray, open_: Sequence[tuple[int, int]], limit:
     return mask | fill[labels]
 
 
-def _bounding_box(mask: np.ndarray) -> tuple[slice, slice] | None:
+def bounding_box(mask: np.ndarray) -> tuple[slice, slice] | None:
+    """Rows and columns of a (H, W) mask; None where it is empty."""
     rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if len(rows) == 0:
         return None

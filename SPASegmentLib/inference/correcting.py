@@ -13,6 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from SPASegmentLib.imaging.types import PointPrompt, Region
+from SPASegmentLib.inference.candidates import bounding_box
 from SPASegmentLib.inference.config import DEFAULT
 from SPASegmentLib.inference.messages import ProposalRequest
 
@@ -46,7 +47,10 @@ def depth_mm(mask: np.ndarray, point: PointPrompt, spacing: Spacing) -> float:
     row, col = round(point.row), round(point.col)
     if mask[row, col] == point.positive:
         return 0.0
-    rows, cols = _box(mask, 1)
+    box = bounding_box(mask)
+    if box is None:
+        return float("inf")
+    rows, cols = (slice(max(part.start - 1, 0), part.stop + 1) for part in box)
     right = np.argwhere(mask[rows, cols] == point.positive)
     if not len(right):
         return float("inf")
@@ -94,15 +98,4 @@ def _around(
     for at, step, n in zip((point.row, point.col), spacing, shape, strict=True):
         half = int(np.ceil(2 * reach / step)) + 1
         parts.append(slice(max(round(at) - half, 0), min(round(at) + half + 1, n)))
-    return parts[0], parts[1]
-
-
-def _box(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
-    """Rows and columns of the mask with a margin around it; the whole slice where it is empty."""
-    parts = []
-    for axis, n in zip((1, 0), mask.shape, strict=True):
-        hit = np.flatnonzero(mask.any(axis=axis))
-        parts.append(
-            slice(max(hit[0] - margin, 0), min(hit[-1] + margin + 1, n)) if len(hit) else slice(0, n)
-        )
     return parts[0], parts[1]

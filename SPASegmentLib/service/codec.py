@@ -261,12 +261,9 @@ def _carried(record: CarriedWire, arrays: Arrays, shape: tuple[int, int]) -> Car
 
 
 def _corrected(record: CorrectedWire, arrays: Arrays, shape: tuple[int, int]) -> Corrected:
-    probability = arrays.take(record.probability, "corrected", ("float32",), shape)
-    if not (np.isfinite(probability).all() and probability.min() >= 0 and probability.max() <= 1):
-        raise WireError("A corrected proposal must hold probabilities.")
     return Corrected(
         arrays.take(record.recommendation, "corrected", ("bool",), shape),
-        probability,
+        arrays.take(record.probability, "corrected", ("float32",), shape),
         Region(**record.region.model_dump()),
     )
 

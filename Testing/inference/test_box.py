@@ -83,6 +83,7 @@ def test_a_session_recommends_what_fills_the_box_until_the_user_says_otherwise(e
     session = Session.start(image, engine.model, PointPrompt(80, 70, size_mm=30.0)).advance(timid)
     assert side_mm(session.proposal.recommendation, image.spacing) > 10
     assert session.pick(0).advance(timid).proposal.recommendation.sum() == 1
+    assert session.add_point(80, 72).advance(timid).proposal.recommendation.sum() == 1
     click = Session.start(image, engine.model, PointPrompt(80, 70)).advance(timid)
     assert click.proposal.recommendation.sum() == 1
 

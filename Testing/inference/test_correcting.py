@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
+from SPASegmentLib.imaging import zoom
 from SPASegmentLib.imaging.types import PointPrompt, Region, SliceImage
 from SPASegmentLib.inference.config import DEFAULT
 from SPASegmentLib.inference.correcting import corrected_near, depth_mm, kept_region, reach_mm
-from SPASegmentLib.inference.local import load_engine
+from SPASegmentLib.inference.local import LocalEngine, load_engine
 from SPASegmentLib.inference.messages import Corrected, ProposalRequest
 from SPASegmentLib.inference.session import Session
 
@@ -77,22 +79,55 @@ def test_between_the_two_the_outline_moves_gradually() -> None:
     assert np.abs(np.diff(radii)).max() < 2.0  # a cut along a circle would step by all 4 mm at once
 
 
-@pytest.mark.parametrize("model", ["compact", "general"])
-def test_in_use_a_correction_near_the_outline_leaves_the_other_side_as_it_was(model: str) -> None:
-    engine = load_engine(model, "cpu")
-    noise = np.random.default_rng(3).normal(0, 0.03, (SIZE, SIZE))
-    blob = disc(12) | disc(7, 60, 74)
+@pytest.fixture(scope="module", params=["general", "compact", "clusters"])
+def engine(request: pytest.FixtureRequest) -> LocalEngine:
+    """The shipped models, and the paper's candidates by K-means."""
+    if request.param == "general":
+        return load_engine("general", "cpu")
+    engine = load_engine("compact", "cpu")
+    if request.param == "clusters":
+        engine.config = replace(engine.config, harmonics=0)
+    return engine
+
+
+@pytest.fixture(scope="module")
+def begun(engine: LocalEngine) -> Session:
+    """A click on a soft disc with a smaller one on its side."""
+    noise = np.random.default_rng(3).normal(0, 0.02, (SIZE, SIZE))
+    blob = ndimage.gaussian_filter((disc(12) | disc(7, 60, 74)).astype(float), (3.0, 1.5))
     image = SliceImage((0.2 + 0.5 * blob + noise).clip(0, 1).astype(np.float32), SPACING)
-    session = Session.start(image, engine.model, (60.0, 60.0)).advance(engine)
-    assert session.proposal is not None
-    before = session.proposal.recommendation
+    return Session.start(image, engine.model, (60.0, 66.0)).advance(engine)
+
+
+def test_only_a_further_point_says_what_it_corrects(engine: LocalEngine, begun: Session) -> None:
+    assert begun.proposal is not None
+    assert Session.start(begun.image, engine.model, (60.0, 66.0)).request().corrected is None
+    assert begun.pick(0).request().corrected is None
+    assert begun.none_of_these().request().corrected is None
+    corrected = begun.add_point(60, 70).request().corrected
+    assert corrected is not None and corrected.recommendation is begun.proposal.recommendation
+    assert corrected.region == begun.proposal.feedback.region
+
+
+@pytest.mark.parametrize("positive", [True, False])
+def test_in_use_a_point_near_the_outline_leaves_the_other_side_as_it_was(
+    engine: LocalEngine, begun: Session, positive: bool
+) -> None:
+    assert begun.proposal is not None
+    before = begun.proposal.recommendation
     edge = int(np.flatnonzero(before[60]).max())
-    for point in (PointPrompt(60, edge + 2), PointPrompt(60, edge - 1, positive=False)):
-        after = session.add_point(point.row, point.col, positive=point.positive).advance(engine)
-        assert after.proposal is not None
-        changed = after.proposal.recommendation ^ before
-        assert after.proposal.recommendation[60, round(point.col)] == point.positive
-        rows, cols = np.nonzero(changed)
-        away = np.hypot((rows - 60) * SPACING[0], (cols - point.col) * SPACING[1])
-        size = 2 * np.sqrt(before.sum() * SPACING[0] * SPACING[1] / np.pi)
-        assert changed.any() and away.max() <= max(DEFAULT.reach_share * size, 8.0) + 0.5
+    col = edge + 2 if positive else edge - 1
+    pointed = begun.add_point(60, col, positive=positive)
+    assert reach_mm(pointed.request()) is not None
+    found = pointed.advance(engine).proposal
+    assert found is not None and found.recommendation[60, col] == positive
+    changed = found.recommendation ^ before
+    rows, cols = np.nonzero(changed)
+    away = np.hypot((rows - 60) * SPACING[0], (cols - col) * SPACING[1])
+    size = 2 * np.sqrt(before.sum() * SPACING[0] * SPACING[1] / np.pi)
+    assert changed.any() and away.max() <= max(DEFAULT.reach_share * size, 8.0) + 0.5
+    feedback = found.feedback  # the next request is told of what is shown, not of what was found
+    region = replace(feedback.region, grid=feedback.recommendation.shape[-1])
+    shown = zoom.sample(found.probability, SPACING, region)
+    assert np.abs(shown * 255 - feedback.recommendation).max() <= 1
+    assert feedback.region.size_mm == begun.proposal.feedback.region.size_mm

@@ -16,7 +16,7 @@ from strategies import COMPONENTS, proposals, requests, slices
 
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.types import PointPrompt, Region, SliceImage
-from SPASegmentLib.inference.messages import Carried, Proposal, ProposalRequest, RegionSamples
+from SPASegmentLib.inference.messages import Carried, Corrected, Proposal, ProposalRequest, RegionSamples
 from SPASegmentLib.service import codec, wire
 from SPASegmentLib.service.wire import WireError, compress, decompress, pack, unpack
 
@@ -128,6 +128,20 @@ def test_a_carried_mask_that_is_none_is_refused(a_request):
     for mask in (np.zeros((8, 9), np.float32), np.full((8, 9), 2, np.float32), np.ones((9, 8), np.float32)):
         with pytest.raises(WireError):
             there_and_back(replace(a_request, carried=Carried(mask)))
+
+
+def test_a_corrected_proposal_that_is_none_is_refused(a_request):
+    good = Corrected.of(a_request.answered[0].proposal)
+    assert there_and_back(replace(a_request, corrected=good)).corrected is not None
+    for wrong in (
+        {"probability": np.full((8, 9), np.nan, np.float32)},
+        {"probability": np.zeros((9, 8), np.float32)},
+        {"recommendation": np.zeros((8, 8), bool)},
+        {"recommendation": np.zeros((8, 9), np.uint8)},
+        {"region": Region((4.0, 4.0), -1.0, 4)},
+    ):
+        with pytest.raises(WireError):
+            there_and_back(replace(a_request, corrected=replace(good, **wrong)))
 
 
 WRONG = {

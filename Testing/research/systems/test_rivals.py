@@ -11,7 +11,8 @@ import pytest
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.inference.candidates import same_mask
-from SPASegmentLib.inference.messages import Answered, Engine, Proposal, ProposalRequest
+from SPASegmentLib.inference.correcting import reach_mm
+from SPASegmentLib.inference.messages import Answered, Corrected, Engine, Proposal, ProposalRequest
 from SPASegmentLib.research.evaluation.interaction import OracleEngine, interact, slice_image
 from SPASegmentLib.research.evaluation.protocol import Draw
 
@@ -62,6 +63,22 @@ def test_a_rival_is_given_the_image_the_click_and_the_picks_and_nothing_else(eng
         assert request.log_prior is None and request.carried is None and request.corrected is None
         assert [a.picked for a in request.answered] == trace.picks[:number]
         assert all(a.proposal is p for a, p in zip(request.answered, recorder.proposals, strict=False))
+
+
+def test_a_point_changes_of_a_level_set_only_what_lies_near_it(engine_of, case):
+    engine = engine_of("level-set")
+    first = ask(engine, case)
+    edge = int(np.flatnonzero(first.recommendation[23]).max())
+    point = PointPrompt(23, edge, positive=False)
+    shown = replace(Corrected.of(first), recommendation=first.recommendation.copy())
+    shown.recommendation[:2, -2:] = True  # something the level set would not find again
+    request = ProposalRequest(slice_image(case), (CLICK, point), corrected=shown)
+    near, anew = engine.propose(request), engine.propose(replace(request, corrected=None))
+    reach = reach_mm(request)
+    rows, cols = np.indices(first.recommendation.shape)
+    far = np.hypot(rows - 23, cols - edge) >= reach
+    assert np.array_equal(near.recommendation[far], shown.recommendation[far])
+    assert not np.array_equal(anew.recommendation[far], shown.recommendation[far])
 
 
 @pytest.mark.parametrize("name", ENGINES)

@@ -13,6 +13,7 @@ from SPASegmentLib.inference.messages import (
     Answered,
     Candidate,
     Carried,
+    Corrected,
     Description,
     Feedback,
     Proposal,
@@ -120,4 +121,5 @@ def requests(draw) -> ProposalRequest:
         draw(st.integers(0, 2**64 - 1)),
         draw(st.none() | st.integers(1, 1024)),
         draw(st.none() | carried(image.shape)),
+        draw(st.none() | proposals(image.shape).map(Corrected.of)),
     )
