@@ -78,11 +78,10 @@ class ResultFile:
         self.archive.stow(write, self.path if self._is_dicom else None)
 
     def _segments(self, mask: np.ndarray, model: ModelInfo, start: Start | None) -> list[Segment]:
-        from SPASegmentLib import __version__
-        from SPASegmentLib.imaging.segments import Algorithm, Segment
+        from SPASegmentLib.imaging.segments import Segment, own_algorithm
         from SPASegmentLib.imaging.terminology import TISSUE
 
-        algorithm = Algorithm(SEGMENT_NAME, __version__, (("model", model.name), ("model hash", model.hash)))
+        algorithm = own_algorithm(model.name, model.hash)
         if start is None:
             return [Segment(self.name or SEGMENT_NAME, mask, self.structure or TISSUE, algorithm=algorithm)]
         return start.segments_with(mask, self.name, self.structure, algorithm)
