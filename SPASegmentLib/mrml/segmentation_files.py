@@ -13,7 +13,7 @@ import vtk
 
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.terminology import Structure, parse_entry
-from SPASegmentLib.imaging.types import DicomFrame
+from SPASegmentLib.imaging.types import DicomFrame, Volume
 from SPASegmentLib.mrml.volumes import volume_of_node
 
 
@@ -53,33 +53,35 @@ def read_slicer_segmentation(segmentation: Any, path: Path) -> None:
 
 
 def dicom_writer(
-    segmentation: Any, volume_node: Any, frames: Sequence[DicomFrame], folder: Path
+    segmentation: Any, volume_node: Any, frames_of: Callable[[Volume], Sequence[DicomFrame]], folder: Path
 ) -> Callable[[Path], None]:
     """What writes a segmentation node as DICOM SEG on the frames its volume was read from.
 
     The scene is not asked any more then, so that it may be called on any thread: with the file, while
-    `folder`, an empty one, is there. Empty segments are left out, and what the others are is what their
-    terminology says. Raises InputError where nothing is segmented and as `check_seg_source` does, and
-    ModuleNotFoundError without highdicom; what is returned raises InputError where it lies on other voxels.
+    `folder`, an empty one, is there. frames_of: the frame of each slice, asked for on that thread. Empty
+    segments are left out, and what the others are is what their terminology says.
+    Raises InputError where nothing is segmented; what is returned raises it where the segmentation lies on
+    other voxels and as `check_seg_source` does, and ModuleNotFoundError without a package of the extra dicom.
     """
-    from SPASegmentLib.imaging.dicom_seg import check_seg_source, write_dicom_seg
-    from SPASegmentLib.imaging.segment_files import read_segments
-
     if not has_voxels(segmentation):
-        raise InputError("Nothing is segmented yet; approve a mask first.")
+        raise InputError("Nothing is approved yet; approve a mask first.")
     volume = volume_of_node(volume_node)
     hollow = np.broadcast_to(np.uint8(0), volume.shape)  # its voxels belong to the scene
-    volume = replace(volume, array=hollow, frames=tuple(frames))
-    check_seg_source(volume)
+    volume = replace(volume, array=hollow)
     kept = folder / "segmentation.seg.nrrd"
     write_slicer_segmentation(segmentation, kept)
 
     def write(path: Path) -> None:
+        from SPASegmentLib.imaging.dicom_seg import check_seg_source, write_dicom_seg
+        from SPASegmentLib.imaging.segment_files import read_segments
+
+        placed = replace(volume, frames=tuple(frames_of(volume)))
+        check_seg_source(placed)
         try:
-            found = read_segments(kept, volume)
+            found = read_segments(kept, placed)
         except InputError as error:
             raise InputError(str(error).replace(str(kept), "The segmentation")) from error
-        write_dicom_seg(path, [one for one in found if one.mask.any()], volume)
+        write_dicom_seg(path, [one for one in found if one.mask.any()], placed)
 
     return write
 

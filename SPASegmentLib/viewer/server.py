@@ -170,14 +170,14 @@ class Service:
                 write_slicer_segmentation(viewer.segmentation, path)
             elif kind == "dcm":
                 frames = viewer.shown.frames if viewer.shown is not None else ()
+                write = dicom_writer(viewer.segmentation, viewer.volume, lambda _: frames, Path(folder))
                 try:
-                    write = dicom_writer(viewer.segmentation, viewer.volume, frames, Path(folder))
+                    await asyncio.to_thread(write, path)
                 except ModuleNotFoundError as error:
                     raise InputError(
                         f"DICOM SEG needs the package {error.name} where the viewer runs; run there: "
                         'pip install "spasegment[dicom]"'
                     ) from error
-                await asyncio.to_thread(write, path)
             else:
                 labels = labels_of(viewer.segmentation, viewer.volume)
                 grid = Volume(labels, ijk_to_ras_of(viewer.volume))

@@ -70,7 +70,7 @@ def test_the_segments_lie_on_the_frames_voxel_for_voxel(nodes, series, tmp_path)
     first = segmentation.GetSegmentation().GetNthSegment(0)
     first.SetTag(ALGORITHM_TAG, algorithm_entry("general", "ab" * 32))
     (tmp_path / "own").mkdir()
-    write = dicom_writer(segmentation, volume, series.frames, tmp_path / "own")
+    write = dicom_writer(segmentation, volume, lambda _: series.frames, tmp_path / "own")
     write(tmp_path / "a.dcm")
     found = read_dicom_seg(tmp_path / "a.dcm", series)
     assert [one.name for one in found] == ["Knoten", "Rim"], "the empty one is left out"
@@ -99,13 +99,13 @@ def test_what_cannot_be_written_is_refused_in_a_sentence(slicer_app, nodes, seri
 
     volume, segmentation = nodes
     with pytest.raises(InputError, match="lies on the images of its series"):
-        dicom_writer(segmentation, volume, (), tmp_path)
+        dicom_writer(segmentation, volume, lambda _: (), tmp_path)(tmp_path / "a.dcm")
     empty = add_segmentation_node(slicer_app.scene, volume)
-    with pytest.raises(InputError, match="Nothing is segmented yet"):
-        dicom_writer(empty, volume, series.frames, tmp_path)
+    with pytest.raises(InputError, match="Nothing is approved yet"):
+        dicom_writer(empty, volume, lambda _: series.frames, tmp_path)
     shifted = series.ijk_to_ras.copy()
     shifted[:3, 3] += 0.4
     other = add_volume_node(slicer_app.scene, replace(series, ijk_to_ras=shifted))
     with pytest.raises(InputError, match="The segmentation lies on another voxel grid than the volume"):
-        dicom_writer(segmentation, other, series.frames, tmp_path)(tmp_path / "a.dcm")
+        dicom_writer(segmentation, other, lambda _: series.frames, tmp_path)(tmp_path / "a.dcm")
     assert not (tmp_path / "a.dcm").exists()
