@@ -95,6 +95,7 @@ def archive_of(
         sent["Authorization"] = os.environ[AUTH_VARIABLE]
     for header in headers:
         name, _, value = header.partition(":")
+        sent = {one: own for one, own in sent.items() if one.lower() != name.strip().lower()}
         sent[name.strip()] = value.strip()
     authority = os.environ.get(AUTHORITY_VARIABLE) or None
     server = DicomWebServer(url, sent, insecure=insecure, authority=authority)

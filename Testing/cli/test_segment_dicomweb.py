@@ -209,6 +209,13 @@ def test_who_may_not_is_told_so(segment, an_archive, tmp_path, monkeypatch):
     )
 
 
+def test_a_header_takes_the_place_of_the_variables(segment, monkeypatch):
+    from orthanc import AUTH
+
+    monkeypatch.setenv("SPASEGMENT_DICOMWEB_AUTH", "Basic d3Jvbmc6d3Jvbmc=")
+    assert segment("--dicomweb-header", f"authorization: {AUTH}").code == 0
+
+
 def test_options_that_do_not_go_together_are_wrong_usage(run, segment, a_ct):
     for option in (("--stow",), ("--study", "1.2"), ("--dicomweb-header", "A: b"), ("--insecure",)):
         ran = run("segment", a_ct, *AT, *option)
@@ -217,6 +224,7 @@ def test_options_that_do_not_go_together_are_wrong_usage(run, segment, a_ct):
     assert run("segment", a_ct, "--dicomweb", "https://a.b", "--study", "1", "--series", "2", *AT).code == 2
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a process cannot send itself SIGTERM there")
 def test_the_private_folder_is_gone_after_sigterm():
     with pytest.raises(SystemExit), private_folder() as folder:
         assert folder.stat().st_mode & 0o077 == 0 or os.name == "nt"

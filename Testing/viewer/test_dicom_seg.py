@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,10 @@ from SPASegmentLib import __version__
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.dicom_seg_reading import read_dicom_seg
 from SPASegmentLib.imaging.files import read_volume
+from SPASegmentLib.imaging.segments import Segment
 from SPASegmentLib.imaging.terminology import STRUCTURES, TISSUE
+from SPASegmentLib.viewer.continuing import put_segments
+from SPASegmentLib.viewer.server import Service
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "imaging" / "support"))  # made-up DICOM files
 
@@ -74,12 +78,22 @@ def test_an_opened_and_a_sent_series_give_dicom_segmentations(
     assert page.complaints == []
 
 
-def test_a_structure_that_is_none_and_a_segment_that_is_not_there_are_refused(in_viewer, a_series) -> None:
+def test_what_cannot_be_is_said_in_a_sentence(
+    in_viewer: Callable[..., None], a_series: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def use(viewer: Any) -> None:
         assert viewer.server.state.dicom
         with pytest.raises(InputError, match="no segment Segment yet"):
             viewer.set_structure("nodule")
         with pytest.raises(InputError, match="is no structure"):
             viewer.set_structure("nothing")
+        volume = read_volume(a_series)
+        put_segments(viewer.segmentation, [Segment("ball", volume.array > -500)], volume)
+        monkeypatch.setitem(sys.modules, "highdicom", None)
+        service = SimpleNamespace(viewer=viewer, uploads=SimpleNamespace(folder=tmp_path))
+        with pytest.raises(
+            InputError, match=r"needs the package highdicom.*pip install .spasegment\[dicom\]"
+        ):
+            await Service.written(service, "dcm")
 
     in_viewer(use, volumes=(a_series,))
