@@ -20,7 +20,8 @@ from SPASegmentLib.network.registry import model_path
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "dicom.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^```bash\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
-sys.path.insert(0, str(ROOT / "Testing" / "imaging" / "support"))  # made-up DICOM files
+for part in ("imaging", "cli"):
+    sys.path.insert(0, str(ROOT / "Testing" / part / "support"))  # made-up DICOM files, Orthanc
 
 
 @pytest.fixture(scope="module")
@@ -34,36 +35,63 @@ def a_desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     stored = (np.where(ball, 1000, 300) + np.random.default_rng(0).normal(0, 20, ball.shape)).astype(
         np.uint16
     )
+    uids = {"StudyInstanceUID": "1.2.826.0.1.99.1", "FrameOfReferenceUID": "1.2.9"}
     for index in range(7):
-        write_slice(
-            desk / "series" / f"{index}.dcm", stored[index], (0, 0, 2.5 * index), FrameOfReferenceUID="1.2.9"
-        )
+        path, position = desk / "series" / f"{index}.dcm", (0, 0, 2.5 * index)
+        write_slice(path, stored[index], position, series="1.2.826.0.1.99.1.2", **uids)
     return desk
 
 
-def test_the_commands_of_the_page_work_one_after_the_other(a_desk: Path) -> None:
-    pytest.importorskip("highdicom", reason="the extra `dicom` is not installed")
+def run(command: str, desk: Path, **environment: str) -> None:
+    """Run a command of the page there; it must succeed."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "SPASegmentLib.cli.main", *shlex.split(command)[1:]],
+        cwd=desk,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "SPASEGMENT_STATE": str(desk / "state")} | environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=200,
+        check=False,
+    )
+    assert ran.returncode == 0, command + ran.stdout + ran.stderr
+
+
+@pytest.fixture
+def the_shipped_model() -> None:
     if not model_path("general").exists():
         pytest.skip("the shipped model is not in Resources/Models")
-    assert len(COMMANDS) >= 2
-    for command in COMMANDS:
-        words = [sys.executable, "-m", "SPASegmentLib.cli.main", *shlex.split(command)[1:]]
-        ran = subprocess.run(
-            words,
-            cwd=a_desk,
-            env=os.environ | {"PYTHONPATH": str(ROOT), "SPASEGMENT_STATE": str(a_desk / "state")},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            timeout=200,
-            check=False,
-        )
-        assert ran.returncode == 0, command + ran.stdout + ran.stderr
+
+
+@pytest.mark.usefixtures("the_shipped_model")
+def test_the_commands_of_the_page_work_one_after_the_other(a_desk: Path) -> None:
+    pytest.importorskip("highdicom", reason="the extra `dicom` is not installed")
+    here = [command for command in COMMANDS if "--dicomweb" not in command]
+    assert len(here) >= 2
+    for command in here:
+        run(command, a_desk)
     volume = read_volume(a_desk / "series")
     for name in ("nodule.dcm", "better.dcm"):
         [read] = read_dicom_seg(a_desk / name, volume)
         assert (read.name, read.structure) == ("Left upper lobe", STRUCTURES["lung-nodule"])
         assert read.mask[3, 28, 30]
+
+
+@pytest.mark.usefixtures("the_shipped_model")
+def test_the_command_for_an_archive_works(a_desk: Path, tmp_path: Path) -> None:
+    pytest.importorskip("highdicom", reason="the extra `dicom` is not installed")
+    from orthanc import AUTH, running_orthanc
+
+    [command] = [command for command in COMMANDS if "--dicomweb" in command]
+    with running_orthanc(tmp_path) as server:
+        server.add(a_desk / "series")
+        address = "https://pacs.example.org/dicom-web"
+        assert address in command
+        run(command.replace(address, server.dicomweb), a_desk, SPASEGMENT_DICOMWEB_AUTH=AUTH)
+        [[stored]] = server.series("SEG")
+    (tmp_path / "stored.dcm").write_bytes(stored)
+    [read] = read_dicom_seg(tmp_path / "stored.dcm", read_volume(a_desk / "series"))
+    assert read.structure == STRUCTURES["lung-nodule"] and read.mask[3, 28, 30]
 
 
 def test_the_table_lists_every_structure_with_its_codes() -> None:

@@ -77,15 +77,20 @@ OF_A_SERVER = "SPASegmentLib.service.opening"
 """Imported once a server is set, for which the panel asks to install the packages of `CLIENT`."""
 
 
+OF_AN_EXPORT = "SPASegmentLib.imaging.dicom_sources"
+"""Imported once DICOM SEG is exported, for which the panel asks to install what export.py names."""
+
+
 def modules_of_the_panel() -> list[str]:
-    """Every module of the library that the Slicer module imports anywhere, without a server."""
+    """Every module of the library that the Slicer module imports anywhere, without a server and exports."""
     nodes = (
         node
         for path in (ROOT / "SPASegment").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
     )
     named = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
-    return sorted(name for name in named if name.startswith("SPASegmentLib") and name != OF_A_SERVER)
+    left_out = (OF_A_SERVER, OF_AN_EXPORT)
+    return sorted(name for name in named if name.startswith("SPASegmentLib") and name not in left_out)
 
 
 def test_with_a_server_the_panel_needs_its_clients_packages_and_no_torch() -> None:
@@ -105,6 +110,19 @@ def test_with_a_server_the_panel_needs_its_clients_packages_and_no_torch() -> No
     result = run(f"import {OF_A_SERVER}\nprint('imported')", allowed)
     assert result.stdout.split()[-1:] == ["imported"], result.stderr[-2000:]
     assert run(f"import {OF_A_SERVER}", required()).returncode != 0, "else it belongs to the others"
+
+
+def test_an_export_needs_what_the_panel_asks_for() -> None:
+    source = (ROOT / "SPASegment/SPASegmentWidgets/export.py").read_text(encoding="utf-8")
+    asked = [">=".join(pair) for pair in re.findall(r'Requirement\("([\w-]+)", "([\d.]+)"\)', source)]
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert len(asked) == 4 and all(f'"{line}"' in text for line in asked), "the extras ask for the same"
+    modules = (
+        f"{OF_AN_EXPORT}, SPASegmentLib.imaging.segment_files, highdicom, SPASegmentLib.imaging.dicom_seg"
+    )
+    allowed = required() | with_all_they_need(asked)
+    result = run(f"import {modules}\nprint('imported')", allowed)
+    assert result.stdout.split()[-1:] == ["imported"], result.stderr[-2000:]
 
 
 def test_the_panels_whole_path_is_imported_with_its_requirements_alone() -> None:

@@ -8,7 +8,7 @@ import importlib.util
 import logging
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,9 +85,9 @@ def requirements(server: bool = False) -> list[Requirement]:
     return [*(one for one in named if one.name not in COMPUTING), *CLIENT] if server else named
 
 
-def missing(server: bool = False) -> list[Requirement]:
-    """What must be installed before the panel can segment. server: on one."""
-    return [one for one in requirements(server) if not one.satisfied]
+def missing(server: bool = False, also: Sequence[Requirement] = ()) -> list[Requirement]:
+    """What must be installed before the panel can segment. server: on one. also: what else is wanted."""
+    return [one for one in (*requirements(server), *also) if not one.satisfied]
 
 
 def disk_mb(wanted: list[Requirement]) -> int:
@@ -106,18 +106,23 @@ class InstallOutcome:
 class Installer:
     """Installs what is missing, group by group, so that what was interrupted goes on where it was."""
 
-    def __init__(self, confirm: Callable[[str, str], bool], server: bool = False) -> None:
-        """confirm: asks the user (title, question). server: install what is needed where one computes."""
-        self._confirm, self._server = confirm, server
+    def __init__(
+        self, confirm: Callable[[str, str], bool], server: bool = False, also: Sequence[Requirement] = ()
+    ) -> None:
+        """confirm: asks the user (title, question). server: install what is needed where one computes.
+
+        also: what else is wanted.
+        """
+        self._confirm, self._server, self._also = confirm, server, tuple(also)
 
     def install(self, progress: Callable[[float, str], None]) -> InstallOutcome:
         """Install everything missing. progress: share done in [0, 1] and what is being done now.
 
         Must run on Qt's thread: pip's window of Slicer belongs to it.
         """
-        before = _imported_versions()
+        before = _imported_versions(self._also)
         try:
-            for share, text, step in self._steps(missing(self._server)):
+            for share, text, step in self._steps(missing(self._server, self._also)):
                 progress(share, text)
                 if not step():
                     return InstallOutcome(problem=_("Nothing more was installed; press Install to go on."))
@@ -125,9 +130,9 @@ class Installer:
             logging.exception("SPASegment: the installation stopped")
             return InstallOutcome(problem=_failure(error))
         importlib.invalidate_caches()
-        after = _imported_versions()
+        after = _imported_versions(self._also)
         changed = {name for name, version in before.items() if version and after.get(name) != version}
-        left = missing(self._server)
+        left = missing(self._server, self._also)
         if left and not changed:
             names = ", ".join(one.name for one in left)
             return InstallOutcome(
@@ -177,9 +182,9 @@ class Installer:
         return all(one.satisfied for one in wanted)
 
 
-def _imported_versions() -> dict[str, str]:
+def _imported_versions(also: Sequence[Requirement]) -> dict[str, str]:
     """Versions on the disk of what this Slicer has loaded already: a change needs a restart."""
-    every = (*requirements(), *CLIENT)
+    every = (*requirements(), *CLIENT, *also)
     loaded = (one for one in every if IMPORT_NAMES.get(one.name, one.name) in sys.modules)
     return {one.name: one.version for one in loaded}
 

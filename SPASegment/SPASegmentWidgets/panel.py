@@ -8,6 +8,7 @@ from slicer.i18n import tr as _
 from .advanced import Advanced
 from .cards import Cards
 from .dialogs import Dialogs
+from .export import DicomExport
 from .install_page import InstallPage
 from .main_thread import MainThreadQueue
 from .profiles import ProfileRow
@@ -50,6 +51,7 @@ class Panel:
             self.queue.post,
             lambda: self.logic.server(self.settings),
         )
+        self.export = DicomExport(ui, self.dialogs, self.settings, self.scene, self.queue.post)
         self.install_page = InstallPage(ui, self.dialogs, self.settings, self.start)
         for selector in (ui.volumeSelector, ui.segmentationSelector, ui.segmentSelector):
             selector.setMRMLScene(slicer.mrmlScene)
@@ -75,7 +77,11 @@ class Panel:
     @property
     def _working(self) -> bool:
         """Whether another thread has something to do."""
-        return self.server.testing or (self.controller is not None and self.controller.working)
+        return (
+            self.server.testing
+            or self.export.writing
+            or (self.controller is not None and self.controller.working)
+        )
 
     # Life
 
@@ -290,6 +296,7 @@ class Panel:
         self.view.render(screen, self._sentence(screen), self.advanced.keys())
         self.profiles.render(screen)
         self.advanced.show_learn(screen.learn)
+        self.export.refresh()
         self.render_placing()
         self.views.show_titles([f"{card.number}  {card.name}" for card in screen.cards])
         self._fold_inputs(screen)

@@ -37,6 +37,7 @@ EXTRAS = {
     "nibabel": "cli",
     "matplotlib": "cli",
     "highdicom": "dicom",
+    "python_multipart": "dicom",
     "httpx": "client",
     "zstandard": "client",
     "PIL": "research",

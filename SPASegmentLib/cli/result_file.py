@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from SPASegmentLib.cli.continuing import Start
+    from SPASegmentLib.cli.dicomweb import ArchiveSeries
     from SPASegmentLib.imaging.segments import Segment
     from SPASegmentLib.imaging.terminology import Structure
     from SPASegmentLib.imaging.types import Volume
@@ -23,12 +24,16 @@ DICOM = ".dcm"
 
 @dataclass(frozen=True)
 class ResultFile:
-    """Where a result goes and what is said of it. path: None where it is kept nowhere."""
+    """Where a result goes and what is said of it. path: None where no file is written.
+
+    archive: where it is stored, too, or None.
+    """
 
     path: Path | None
     name: str | None
     structure: Structure | None
     labelmap: bool
+    archive: ArchiveSeries | None = None
 
     @property
     def _is_dicom(self) -> bool:
@@ -36,7 +41,7 @@ class ResultFile:
 
     def check(self, volume: Volume) -> None:
         """Refuse what cannot be written of a volume, before anything is computed. Raises InputError."""
-        if self._is_dicom:
+        if self._is_dicom or (self.archive is not None and self.archive.stows):
             from SPASegmentLib.imaging.dicom_seg import check_seg_source
 
             check_seg_source(volume)
@@ -61,20 +66,36 @@ class ResultFile:
         else:
             write_mask(self.path, mask, volume, metadata=about)
 
+    def store(self, mask: np.ndarray, volume: Volume, model: ModelInfo, start: Start | None) -> None:
+        """Store the segments of `write` in the archive: that file, where it is DICOM. Raises ServerError."""
+        from SPASegmentLib.imaging.dicom_seg import write_dicom_seg
+
+        assert self.archive is not None
+
+        def write(path: Path) -> None:
+            write_dicom_seg(path, self._segments(mask, model, start), volume, labelmap=self.labelmap)
+
+        self.archive.stow(write, self.path if self._is_dicom else None)
+
     def _segments(self, mask: np.ndarray, model: ModelInfo, start: Start | None) -> list[Segment]:
-        from SPASegmentLib import __version__
-        from SPASegmentLib.imaging.segments import Algorithm, Segment
+        from SPASegmentLib.imaging.segments import Segment, own_algorithm
         from SPASegmentLib.imaging.terminology import TISSUE
 
-        algorithm = Algorithm(SEGMENT_NAME, __version__, (("model", model.name), ("model hash", model.hash)))
+        algorithm = own_algorithm(model.name, model.hash)
         if start is None:
             return [Segment(self.name or SEGMENT_NAME, mask, self.structure or TISSUE, algorithm=algorithm)]
         return start.segments_with(mask, self.name, self.structure, algorithm)
 
 
-def result_file(path: Path | None, name: str | None, structure: str | None, kind: SegType) -> ResultFile:
+def result_file(
+    path: Path | None,
+    name: str | None,
+    structure: str | None,
+    kind: SegType,
+    archive: ArchiveSeries | None = None,
+) -> ResultFile:
     """What the options say of the result. Raises InputError for a structure that is none."""
     from SPASegmentLib.imaging.terminology import parse_structure
 
     coded = None if structure is None else parse_structure(structure)
-    return ResultFile(path, name, coded, kind is SegType.labelmap)
+    return ResultFile(path, name, coded, kind is SegType.labelmap, archive)

@@ -13,13 +13,18 @@ from typer.core import TyperCommand
 from SPASegmentLib.cli.segment_options import (
     BoxOption,
     ContinueOption,
+    DicomWebOption,
+    HeaderOption,
+    InsecureOption,
     NameOption,
     Overwrite,
     OverwriteOption,
     ScribbleOption,
     SegType,
     SegTypeOption,
+    StowOption,
     StructureOption,
+    StudyOption,
 )
 from SPASegmentLib.cli.shared import (
     MASK_SUFFIXES,
@@ -64,12 +69,13 @@ class SegmentCommand(TyperCommand):
 
 
 def segment(
+    context: typer.Context,
     volume: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
             metavar="VOLUME", help="NRRD, NIfTI, MHA, PNG, JPEG, TIFF, or a DICOM folder.", show_default=False
         ),
-    ],
+    ] = None,
     seed_ras: SeedRas = None,
     seed_ijk: SeedIjk = None,
     box: BoxOption = None,
@@ -100,6 +106,11 @@ def segment(
         typer.Option("--remove-ras", metavar="R A S", help="A point outside the object, in mm."),
     ] = None,
     series: SeriesOption = None,
+    dicomweb: DicomWebOption = None,
+    study: StudyOption = None,
+    stow: StowOption = False,
+    dicomweb_header: HeaderOption = None,
+    insecure: InsecureOption = False,
     time: TimeOption = None,
     resample: ResampleOption = False,
     model: Annotated[
@@ -173,6 +184,8 @@ def segment(
     spasegment segment series --seed-ijk 48 101 86 --structure lung-nodule --out nodule.dcm
 
     spasegment segment chest.nrrd --continue nodule.seg.nrrd --picks 1 --out better.seg.nrrd
+
+    spasegment segment --dicomweb https://pacs.example.org/dicom-web --study UID --series UID --stow ...
     """
     given = [
         (positive, name, triple_of(text))
@@ -184,6 +197,7 @@ def segment(
     ]
     from SPASegmentLib.cli.beginning import beginning_of
     from SPASegmentLib.cli.dialogue import Dialogue, parse_picks
+    from SPASegmentLib.cli.dicomweb import archive_of, private_folder
     from SPASegmentLib.cli.report_folder import ReportFolder
     from SPASegmentLib.cli.result_file import DICOM, result_file
     from SPASegmentLib.cli.terminal import ask_to_overwrite, is_terminal, wanted_of
@@ -193,9 +207,10 @@ def segment(
         raise typer.BadParameter("--anchor says what a slice of a whole object is like; add --whole-object.")
     beginning = beginning_of(seed_ras, seed_ijk, box, scribble, continued, overwrite)
     anchors = [parse_anchor(text) for text in anchor or []]
-    result = result_file(out, segment_name, structure, seg_type)
+    archive = archive_of(dicomweb, study, series, dicomweb_header or (), stow, insecure, volume)
+    result = result_file(out, segment_name, structure, seg_type, archive)
     answers = None if picks is None else parse_picks(picks)
-    check_outputs("A mask", out, json, report, (volume,), (*MASK_SUFFIXES, DICOM))
+    check_outputs("A mask", out, json, report, [volume] if volume else [], (*MASK_SUFFIXES, DICOM))
     screen = console()
     is_asked = answers is None and is_terminal()
     ask_to_overwrite((out, json), force=force)
@@ -205,7 +220,11 @@ def segment(
 
     with screen.status("Loading the model..."):
         engine = open_model(model, device.value, server)
-    read = read_volume(volume, OWN, wanted_of(screen, series, time, resample))
+    if archive is not None:
+        with screen.status("Fetching the series..."):
+            volume = archive.fetch(context.with_resource(private_folder()))
+    assert volume is not None
+    read = read_volume(volume, OWN, wanted_of(screen, None if archive else series, time, resample))
     result.check(read)
     begun = beginning.open(read, orientation.value, window, engine.model.window)
     opened, start = begun.opened, begun.start
@@ -228,15 +247,20 @@ def segment(
         found = None
         if whole_object:
             found = fill_object(engine, opened, session, anchors, screen)
-        _finish(session, opened, pictures if report else None, result, json, found, start)
+        mask = _finish(session, opened, pictures if report else None, result, json, found, start)
         if found is not None and report is not None:
             write_montage(found, report / MONTAGE)
     later = [w for done in session.done if done.proposal for w in done.proposal.warnings]
     warn(w for w in later if w not in warned)
     if taught is not None:
         _teach(taught, session, engine)
-    for line in [*_summary(session, out, report, json), *(object_lines(found.object) if found else [])]:
+    summary = _summary(session, out, report, json, stow)
+    for line in [*summary, *(object_lines(found.object) if found else [])]:
         screen.print(line)
+    if archive is not None and stow:
+        with screen.status("Storing the segmentation..."):
+            result.store(mask, opened.volume, session.model, start)
+        screen.print(f"Stored: DICOM SEG in the study on {archive.server.address}")
 
 
 def _load_profile(name: str | None, model: ModelInfo, named: str) -> Profile | None:
@@ -316,15 +340,14 @@ def _finish(
     json: Path | None,
     found: ObjectSession | None,
     start: Start | None,
-) -> None:
-    """Write what was asked for; the mask first."""
-    if result.path is not None:
-        on_slice = session.result().mask
-        if found is not None:
-            mask = found.mask()
-        else:
-            mask = opened.on_grid(on_slice) if start is None else start.with_slice(opened, on_slice)
-        result.write(mask, opened.volume, session.model, start)
+) -> np.ndarray:
+    """Write what was asked for; the mask first. Returns it, (K, J, I) bool."""
+    on_slice = session.result().mask
+    if found is not None:
+        mask = found.mask()
+    else:
+        mask = opened.on_grid(on_slice) if start is None else start.with_slice(opened, on_slice)
+    result.write(mask, opened.volume, session.model, start)
     if json is not None:
         from SPASegmentLib.cli.record import write_record
 
@@ -338,6 +361,7 @@ def _finish(
         write_record(record, json)
     if pictures is not None:
         pictures.complete(session)
+    return mask
 
 
 def _record(session: Session, opened: OpenedSlice) -> dict[str, Any]:
@@ -366,7 +390,9 @@ def _teach(profile: Profile, session: Session, engine: Engine) -> None:
     commit_approval(ProfileStore(), profile, session, engine=engine)
 
 
-def _summary(session: Session, out: Path | None, report: Path | None, json: Path | None) -> list[str]:
+def _summary(
+    session: Session, out: Path | None, report: Path | None, json: Path | None, stow: bool
+) -> list[str]:
     result = session.result()
     row, col = session.image.spacing
     how = "Approved" if result.how == "approved" else f"Took candidate {(result.candidate or 0) + 1}"
@@ -377,6 +403,6 @@ def _summary(session: Session, out: Path | None, report: Path | None, json: Path
     lines += [
         f"{word}: {path}" for word, path in (("Mask", out), ("Pictures", report), ("Numbers", json)) if path
     ]
-    if out is None:
+    if out is None and not stow:
         lines.append("The mask was not written; add --out FILE.seg.nrrd to keep it.")
     return lines

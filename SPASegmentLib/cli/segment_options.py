@@ -80,3 +80,38 @@ OverwriteOption = Annotated[
         "them overlap; a file hides no segment, so visible means all.",
     ),
 ]
+DicomWebOption = Annotated[
+    str | None,
+    typer.Option(
+        "--dicomweb",
+        metavar="URL",
+        help="Instead of VOLUME: a DICOMweb server that has the series, such as "
+        "https://pacs.example.org/dicom-web. SPASEGMENT_DICOMWEB_AUTH holds what it is told of you, such as "
+        '"Bearer TOKEN"; SPASEGMENT_DICOMWEB_CA names a certificate authority of your own.',
+    ),
+]
+StudyOption = Annotated[
+    str | None, typer.Option("--study", metavar="UID", help="With --dicomweb: the StudyInstanceUID.")
+]
+StowOption = Annotated[
+    bool,
+    typer.Option(
+        "--stow", help="With --dicomweb: store the segmentation as DICOM SEG in the study on that server."
+    ),
+]
+HeaderOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--dicomweb-header",
+        metavar="'NAME: VALUE'",
+        help="With --dicomweb: a further header. Other users of this computer can see it; may be repeated.",
+    ),
+]
+InsecureOption = Annotated[
+    bool,
+    typer.Option(
+        "--insecure",
+        help="With --dicomweb: plain http to other computers, too: images and password can be read on the "
+        "way.",
+    ),
+]

@@ -55,7 +55,7 @@ SeriesOption = Annotated[
         "--series",
         metavar="N_OR_UID",
         help="Which series of a DICOM folder: its number in the list shown, or its SeriesInstanceUID. "
-        "Default: the largest.",
+        "Default: the largest. With --dicomweb: the SeriesInstanceUID.",
     ),
 ]
 TimeOption = Annotated[

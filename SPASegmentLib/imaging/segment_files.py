@@ -12,7 +12,7 @@ from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.decoding import without_warnings
 from SPASegmentLib.imaging.files import read_volume, volume_of
 from SPASegmentLib.imaging.headers import OWN, damaged, kind_of
-from SPASegmentLib.imaging.segments import COLOUR, Colour, Segment
+from SPASegmentLib.imaging.segments import ALGORITHM_TAG, COLOUR, Colour, Segment, parse_algorithm
 from SPASegmentLib.imaging.terminology import TISSUE, parse_entry
 from SPASegmentLib.imaging.types import Volume
 
@@ -54,13 +54,17 @@ def read_segments(path: str | Path, volume: Volume) -> list[Segment]:
             name: keys.get(f"Segment{number}_{name}", "") for name in ("Name", "LabelValue", "Layer", "Tags")
         }
         layer = layers[_number(path, own["Layer"], 0)].array
-        entry = re.search(r"TerminologyEntry:([^|]*)", own["Tags"])
+        entry, drawn = (
+            re.search(rf"{re.escape(tag)}:([^|]*)", own["Tags"])
+            for tag in ("TerminologyEntry", ALGORITHM_TAG)
+        )
         found.append(
             Segment(
                 own["Name"] or f"Segment_{number + 1}",
                 placed(layer == _number(path, own["LabelValue"], 1)),
                 (parse_entry(entry[1]) if entry else None) or TISSUE,
                 _colour(keys.get(f"Segment{number}_Color", "")),
+                parse_algorithm(drawn[1] if drawn else ""),
             )
         )
     return found

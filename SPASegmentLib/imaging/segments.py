@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from SPASegmentLib import __version__
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.terminology import TISSUE, Structure
 
@@ -25,6 +27,25 @@ class Algorithm:
 
 
 UNKNOWN = Algorithm()
+ALGORITHM_TAG = "SPASegment.Algorithm"
+"""Of a segment in Slicer: the version, model and hash of the model that drew it."""
+_NAME = "SPASegment"
+
+
+def own_algorithm(model: str, digest: str, version: str = __version__) -> Algorithm:
+    """This program with a model. digest: SHA-256 of its weights."""
+    return Algorithm(_NAME, version, (("model", model), ("model hash", digest)))
+
+
+def algorithm_entry(model: str, digest: str) -> str:
+    """What the tag `ALGORITHM_TAG` holds of this program with a model."""
+    return "^".join(re.sub(r"[|:^]", " ", part) for part in (__version__, model, digest))
+
+
+def parse_algorithm(entry: str) -> Algorithm:
+    """What the tag `ALGORITHM_TAG` says; `UNKNOWN` for anything else."""
+    version, *model = entry.split("^")
+    return own_algorithm(model[0], model[1], version) if len(model) == 2 and version else UNKNOWN
 
 
 @dataclass(frozen=True, eq=False)

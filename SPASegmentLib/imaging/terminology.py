@@ -112,6 +112,11 @@ def parse_structure(text: str) -> Structure:
     return Structure(concepts[0], concepts[1], concepts[2] if len(concepts) == 3 else None)
 
 
+def name_of(structure: Structure | None) -> str:
+    """The name of a structure in `STRUCTURES`; "" for any other."""
+    return next((name for name, one in STRUCTURES.items() if one == structure), "")
+
+
 def parse_entry(entry: str) -> Structure | None:
     """The structure of Slicer's tag `TerminologyEntry`; None where it says none."""
     parts = entry.split(_PARTS)

@@ -200,6 +200,7 @@ class SceneInteraction:
         session = replace(session, learn=self._settings.learn)
         finished = session.approve() if candidate is None else session.take(candidate)
         self._target.write(finished.result().mask, work, self._volume_of(work), self.trail.on(work.key))
+        self._target.sign(work, finished.model)
         work.hold(finished)
         self.trail.settle()
         self._learning.follow(work)

@@ -11,7 +11,9 @@ from scipy import ndimage
 
 from SPASegmentLib.errors import InputError, StepError
 from SPASegmentLib.imaging.geometry import Slab, SlicePlane
+from SPASegmentLib.imaging.segments import ALGORITHM_TAG, algorithm_entry
 from SPASegmentLib.imaging.view_slices import ViewSlice
+from SPASegmentLib.inference.messages import ModelInfo
 from SPASegmentLib.mrml.grid import Grid, labelmap_of, read_box, slab_of
 from SPASegmentLib.mrml.segment_undo import BeforeChange, Part, SegmentChange
 from SPASegmentLib.mrml.segments import (
@@ -158,6 +160,11 @@ class Target:
             kept = []
         work.changes = [writer.write(mask[box], part, keep_apart=not work.goes_on, kept=kept)]
         work.target, work.voxels = target, None
+
+    def sign(self, work: Work, model: ModelInfo) -> None:
+        """Keep with the segment that was written to which model drew in it."""
+        segment = self._written_to(work).GetSegmentation().GetSegment(_of(work)[1])
+        segment.SetTag(ALGORITHM_TAG, algorithm_entry(model.name, model.hash))
 
     def write_further(
         self,

@@ -15,14 +15,15 @@ from typing import Any
 
 from SPASegmentLib.errors import InputError, SPASegmentError
 from SPASegmentLib.imaging.segment_files import read_segments
+from SPASegmentLib.imaging.terminology import name_of, parse_structure
 from SPASegmentLib.mrml.controller import Controller
 from SPASegmentLib.mrml.keys import ALSO, KEYS
 from SPASegmentLib.mrml.layout import LARGE, SMALL, link_views
 from SPASegmentLib.mrml.seeds import Seed, SeedPoints
+from SPASegmentLib.mrml.segmentation_files import has_voxels, set_structure, structure_of
 from SPASegmentLib.mrml.volumes import volume_of_node
 from SPASegmentLib.viewer import page
 from SPASegmentLib.viewer.continuing import middle_of, put_segments
-from SPASegmentLib.viewer.downloads import has_voxels
 from SPASegmentLib.viewer.keeping import Keeping
 from SPASegmentLib.viewer.keys import strokes
 from SPASegmentLib.viewer.navigation import Navigation, observe_clicks
@@ -248,7 +249,7 @@ class Viewer:
         with self.server.state as state:
             state.volumes, state.volume = self.library.items(), choice.key
             state.places = [place.name for place in choice.places]
-            state.image_warnings = list(opened.warnings)
+            state.image_warnings, state.dicom = list(opened.warnings), bool(opened.frames)
             state.show_3d, state.problem = False, ""
             state.cursor = None
             state.screen = page.shown(self.controller.screen, sized=opened.is_sized)
@@ -319,6 +320,7 @@ class Viewer:
             state.segments = names
             state.segment = self.controller.screen.segment or ""
             state.has_surface = has_voxels(self.segmentation)
+            state.structure = name_of(structure_of(self.segmentation, state.segment))
         self.navigation.tell()
 
     def choose_window(self, name: str, by_hand: tuple[float, float] | None = None) -> None:
@@ -335,6 +337,12 @@ class Viewer:
         if name:
             self.controller.set_segment(name)
         self.refresh()
+
+    def set_structure(self, name: str) -> None:
+        """Say in codes what the segment is, by a name of `terminology.STRUCTURES`. Raises InputError."""
+        set_structure(self.segmentation, self.controller.screen.segment or "", parse_structure(name))
+        self.refresh()
+        self.keeping.keep_soon()
 
     def choose_profile(self, name: str) -> None:
         """Use a profile, none where the name is empty; "+" asks for the name of a new one."""

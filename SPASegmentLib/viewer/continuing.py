@@ -12,7 +12,7 @@ from SPASegmentLib.imaging.geometry import ijk_to_ras
 from SPASegmentLib.imaging.masks import write_segments
 from SPASegmentLib.imaging.segments import Segment
 from SPASegmentLib.imaging.types import Volume
-from SPASegmentLib.viewer.downloads import read_slicer_segmentation
+from SPASegmentLib.mrml.segmentation_files import read_slicer_segmentation
 
 
 def put_segments(segmentation: Any, segments: list[Segment], volume: Volume) -> None:

@@ -1,8 +1,7 @@
-"""The segmentation as files: as Slicer keeps it, and as a labelmap on the volume's own grid."""
+"""What is downloaded: the kinds of files, and the segmentation as a labelmap on the volume's own grid."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,44 +9,11 @@ import slicer
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
-from SPASegmentLib.errors import InputError
-
-KINDS = {"seg.nrrd": "application/octet-stream", "nii.gz": "application/gzip"}
-
-
-def has_voxels(segmentation: Any) -> bool:
-    """Whether any segment of a segmentation node holds a voxel."""
-    if segmentation is None:
-        return False
-    whole = segmentation.GetSegmentation()
-    return any(_extent_holds(whole.GetNthSegment(i)) for i in range(whole.GetNumberOfSegments()))
-
-
-def _extent_holds(segment: Any) -> bool:
-    name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
-    image = segment.GetRepresentation(name)
-    return image is not None and not image.IsEmpty()
-
-
-def write_slicer_segmentation(segmentation: Any, path: Path) -> None:
-    """Write a segmentation node as .seg.nrrd. Raises InputError where it cannot be written."""
-    storage = slicer.vtkMRMLSegmentationStorageNode()
-    part = path.with_name(f".part-{path.name}")
-    storage.SetFileName(str(part))
-    storage.SetUseCompression(True)
-    if not storage.WriteData(segmentation):
-        part.unlink(missing_ok=True)
-        raise InputError("The segmentation could not be written; make room on the disk and try again.")
-    part.replace(path)
-
-
-def read_slicer_segmentation(segmentation: Any, path: Path) -> None:
-    """Read a .seg.nrrd into a segmentation node, in place of what it holds. Raises InputError."""
-    storage = slicer.vtkMRMLSegmentationStorageNode()
-    storage.SetFileName(str(path))
-    segmentation.GetSegmentation().RemoveAllSegments()
-    if not storage.ReadData(segmentation):
-        raise InputError("The slices approved last time cannot be read; going on without them.")
+KINDS = {
+    "seg.nrrd": "application/octet-stream",
+    "nii.gz": "application/gzip",
+    "dcm": "application/dicom",
+}
 
 
 def labels_of(segmentation: Any, volume: Any) -> np.ndarray:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from SPASegmentLib.imaging.slicing import is_ct
-from SPASegmentLib.imaging.types import UNSIZED, Volume
-from SPASegmentLib.viewer.downloads import has_voxels
+from SPASegmentLib.imaging.types import UNSIZED, DicomFrame, Volume
+from SPASegmentLib.mrml.segmentation_files import has_voxels
 from SPASegmentLib.viewer.volumes import (
     Choice,
     add_segmentation_node,
@@ -28,8 +28,9 @@ class OpenVolume:
 
     name: stands for its choice in node IDs and file names. is_ct: by the file or by its values. size: bytes.
     is_sized: whether its file states how large pixels are. is_flat: whether it is one picture.
-    has_sides: whether it lies in a patient, and left and right mean something. seen: how it was looked at
-    when another volume took its place. segment: name of the structure worked on then.
+    has_sides: whether it lies in a patient, and left and right mean something. frames: what each slice was
+    read from, where it was DICOM. seen: how it was looked at when another volume took its place. segment:
+    name of the structure worked on then.
     """
 
     choice: Choice
@@ -42,6 +43,7 @@ class OpenVolume:
     is_sized: bool = True
     is_flat: bool = False
     has_sides: bool = True
+    frames: tuple[DicomFrame, ...] = ()
     seen: Any = None
     segment: str | None = None
 
@@ -87,6 +89,7 @@ class OpenVolumes:
             is_sized=sized,
             is_flat=flat,
             has_sides=sized or not flat or volume.modality is not None,
+            frames=volume.frames or (),
         )
         self._open[choice.key] = opened
         return opened

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from trame_client.ui.html import DivLayout
 from trame_rca import module as rca_module
 
+from SPASegmentLib.imaging.terminology import STRUCTURES
 from SPASegmentLib.words import count_of
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ STATE: dict[str, Any] = {
     "learn": True,
     "segment": "Segment",
     "segments": [],
+    "structure": "",
+    "structures": [{"value": name, "title": name.replace("-", " ").capitalize()} for name in STRUCTURES],
+    "dicom": False,
     # how it is looked at
     "is_ct": False,
     "window": "model",

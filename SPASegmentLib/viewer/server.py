@@ -153,8 +153,9 @@ class Service:
         """The file's bytes."""
         from SPASegmentLib.imaging.masks import write_labels
         from SPASegmentLib.imaging.types import Volume
+        from SPASegmentLib.mrml.segmentation_files import dicom_writer, has_voxels, write_slicer_segmentation
         from SPASegmentLib.mrml.volumes import ijk_to_ras_of
-        from SPASegmentLib.viewer.downloads import has_voxels, labels_of, write_slicer_segmentation
+        from SPASegmentLib.viewer.downloads import labels_of
 
         viewer = self.viewer
         if viewer.segmentation is None or not has_voxels(viewer.segmentation):
@@ -167,6 +168,16 @@ class Service:
             await asyncio.sleep(0.02)
             if kind == "seg.nrrd":
                 write_slicer_segmentation(viewer.segmentation, path)
+            elif kind == "dcm":
+                frames = viewer.shown.frames if viewer.shown is not None else ()
+                write = dicom_writer(viewer.segmentation, viewer.volume, lambda _: frames, Path(folder))
+                try:
+                    await asyncio.to_thread(write, path)
+                except ModuleNotFoundError as error:
+                    raise InputError(
+                        f"DICOM SEG needs the package {error.name} where the viewer runs; run there: "
+                        'pip install "spasegment[dicom]"'
+                    ) from error
             else:
                 labels = labels_of(viewer.segmentation, viewer.volume)
                 grid = Volume(labels, ijk_to_ras_of(viewer.volume))

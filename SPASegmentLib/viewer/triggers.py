@@ -37,6 +37,7 @@ def bind_triggers(server: Any, viewer: Viewer) -> None:
     bind("set_window", lambda name: viewer.choose_window(_text(name)))
     bind("set_window_by_hand", lambda low, high: _set_window(viewer, _number(low), _number(high)))
     bind("name_segment", lambda name: viewer.name_segment(_text(name)))
+    bind("set_structure", lambda name: viewer.set_structure(_text(name)))
     bind("choose_profile", lambda name: viewer.choose_profile(_text(name)))
     bind("create_profile", lambda name: viewer.create_profile(_text(name)))
     bind("set_learn", lambda learn: viewer.controller.set_learn(bool(learn)))

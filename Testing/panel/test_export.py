@@ -1,0 +1,166 @@
+"""The button that writes DICOM SEG: when it can be pressed, what it asks, what it writes."""
+
+from __future__ import annotations
+
+import json
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from SPASegmentLib.imaging.dicom_seg_reading import read_dicom_seg
+from SPASegmentLib.imaging.files import read_volume
+from SPASegmentLib.imaging.terminology import STRUCTURES
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "imaging" / "support"))  # made-up DICOM files
+MIDDLE = (-(1.5 + 30 * 0.7), -(-20 + 28 * 0.8), 30 - 3 * 2.5)
+"""Of the ball, in RAS."""
+
+
+@pytest.fixture
+def a_series(tmp_path: Path) -> Path:
+    """CT slices with a bright ball in the middle, last slice first."""
+    from made_dicom import write_slice
+
+    k, j, i = np.mgrid[:7, :56, :60]
+    ball = np.hypot(np.hypot((k - 3) * 2.5, (j - 28) * 0.8), (i - 30) * 0.7) < 7
+    stored = np.where(ball, 1000, 300).astype(np.uint16)
+    for index in range(7):
+        path, place = tmp_path / "series" / f"{index}.dcm", (1.5, -20, 30 - 2.5 * index)
+        write_slice(path, stored[index], place, FrameOfReferenceUID="1.2.9")
+    return tmp_path / "series"
+
+
+@pytest.fixture
+def user(application: Any, a_model: Path, a_series: Path, tmp_path: Path) -> Any:
+    """At the open panel with the series as a volume that nobody knows the files of."""
+    from PySide6 import QtCore
+
+    saved = json.dumps({"model": str(a_model), "device": "cpu"})
+    QtCore.QSettings().setValue("SPASegment/settings", saved)
+    application.open_panel()
+    import slicer
+    from SPASegmentWidgets import selftest
+
+    user = selftest.open_panel(tmp_path)
+    read = read_volume(a_series)
+    user.node = slicer.util.addVolumeFromArray(read.array.astype(np.int16), read.ijk_to_ras, "series")
+    user.choose_volume(user.node)
+    user.look_at(MIDDLE)
+    return user
+
+
+def tell_the_files(node: Any, paths: list[Path]) -> None:
+    """As where Slicer loaded the volume from them."""
+    import slicer
+
+    storage = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLVolumeArchetypeStorageNode")
+    storage.SetFileName(str(paths[0]))
+    for path in paths:
+        storage.AddFileName(str(path))
+    node.SetAndObserveStorageNodeID(storage.GetID())
+
+
+def written(user: Any, path: Path) -> str:
+    """Press the button, name the file, and what is said when it is done."""
+    user.answers.answers = [path]
+    user.click("exportDicomButton")
+    user.until(lambda: not user.panel.export.writing, 60)
+    return str(user.ui.exportDicomSaid.text)
+
+
+def approve(user: Any) -> None:
+    user.seed(MIDDLE)
+    user.press("approveButton")
+
+
+def test_the_segmentation_is_written_on_the_images_of_the_volume(
+    user: Any, a_series: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("highdicom", reason="the extra `dicom` is not installed")
+    assert not user.ui.exportDicomButton.enabled
+    assert "loaded from DICOM files" in str(user.ui.exportDicomButton.toolTip)
+    tell_the_files(user.node, sorted(a_series.iterdir()))
+    approve(user)
+    assert user.ui.exportDicomButton.enabled and "archive" in str(user.ui.exportDicomButton.toolTip)
+    segment = user.ui.segmentationSelector.currentNode().GetSegmentation().GetNthSegment(0)
+    segment.SetTag("TerminologyEntry", STRUCTURES["lung-nodule"].entry)
+    assert written(user, tmp_path / "a.dcm") == f"Written: {tmp_path / 'a.dcm'}"
+    volume = read_volume(a_series)
+    [read] = read_dicom_seg(tmp_path / "a.dcm", volume)
+    np.testing.assert_array_equal(read.mask, user.voxels())
+    assert read.mask.any() and read.structure == STRUCTURES["lung-nodule"]
+    assert read.algorithm.name == "SPASegment" and dict(read.algorithm.parameters)["model"] == "tiny"
+    assert user.ui.exportDicomButton.enabled and not user.panel._working
+
+
+def test_the_files_are_found_in_slicers_database(
+    user: Any, a_series: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("highdicom", reason="the extra `dicom` is not installed")
+    import slicer
+
+    files = {f"1.{n}": str(path) for n, path in enumerate(sorted(a_series.iterdir()))}
+    database = types.SimpleNamespace(fileForInstance=lambda uid: files.get(uid, ""))
+    monkeypatch.setattr(slicer, "dicomDatabase", database, raising=False)
+    monkeypatch.setattr(slicer.modules, "dicomPlugins", {"DICOMSegmentationPlugin": object}, raising=False)
+    user.node.SetAttribute("DICOM.instanceUIDs", " ".join(files))
+    approve(user)
+    assert "QuantitativeReporting is installed" in str(user.ui.exportDicomButton.toolTip)
+    assert written(user, tmp_path / "a.dcm").startswith("Written")
+    files.clear()
+    user.node.SetAttribute("DICOM.instanceUIDs", "1.0 1.1")
+    user.press("nextSliceButton")
+    assert not user.ui.exportDicomButton.enabled, "the database has them no more"
+
+
+def test_what_cannot_be_written_is_said_under_the_button(user: Any, a_series: Path, tmp_path: Path) -> None:
+    pytest.importorskip("highdicom", reason="the extra `dicom` is not installed")
+    files = sorted(a_series.iterdir())
+    tell_the_files(user.node, files)
+    user.seed(MIDDLE)
+    assert "approve a mask first" in written(user, tmp_path / "a.dcm")
+    user.press("approveButton")
+    before = files[0].read_bytes()
+    assert "is an image of the volume; choose another name" in written(user, files[0])
+    assert files[0].read_bytes() == before
+    assert "does not exist; make it" in written(user, tmp_path / "nowhere" / "a.dcm")
+    files[3].unlink()
+    assert written(user, tmp_path / "a.dcm") == f"The system refused {files[3]}: No such file or directory."
+    tell_the_files(user.node, [path for path in files if path.exists()])
+    assert "Slice 3 of the volume lies on none of the DICOM images" in written(user, tmp_path / "a.dcm")
+    assert not (tmp_path / "a.dcm").exists()
+
+
+def test_what_is_missing_is_asked_for(
+    user: Any, a_series: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("highdicom", reason="the extra `dicom` is not installed")
+    import importlib.util
+
+    import slicer
+
+    hidden, found, asked = {"highdicom"}, importlib.util.find_spec, []
+
+    def find(name: str, package: str | None = None) -> Any:
+        return None if name in hidden else found(name, package)
+
+    def pip_install(lines: Any) -> None:
+        asked.append(list(lines))
+        hidden.clear()
+
+    monkeypatch.setattr(importlib.util, "find_spec", find)
+    monkeypatch.setattr(slicer.util, "pip_install", pip_install)
+    tell_the_files(user.node, sorted(a_series.iterdir()))
+    approve(user)
+    user.answers.answers = [False]
+    user.click("exportDicomButton")
+    assert "highdicom must be installed first" in str(user.ui.exportDicomSaid.text) and asked == []
+    user.answers.answers = [True, tmp_path / "a.dcm"]
+    user.click("exportDicomButton")
+    user.until(lambda: not user.panel.export.writing, 60)
+    assert [line for lines in asked for line in lines if ">=" in line] == ["highdicom>=0.28"]
+    assert (tmp_path / "a.dcm").exists()
