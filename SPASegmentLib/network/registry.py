@@ -18,13 +18,19 @@ MODELS_VARIABLE = "SPASEGMENT_MODELS"
 _CHUNK = 1 << 20
 
 
-def _shipped_folder() -> Path:
-    """Where shipped models lie: beside the library (source tree, Slicer), or where pip puts data files."""
-    beside = Path(__file__).resolve().parents[2] / "Resources" / "Models"
-    return beside if beside.is_dir() else Path(sys.prefix) / "share" / "spasegment" / "Models"
+def shipped_folder(package: Path) -> Path:
+    """Where shipped models lie: beside the library (source tree, Slicer), or where pip puts data files.
+
+    package: the folder SPASegmentLib. pip's data files are in `share` of the folder it installs into, which
+    is not always Python's own (`pip install --user`, `--target`, `--prefix`): the nearest above the library.
+    """
+    beside = package.parent / "Resources" / "Models"
+    shared = (folder / "share" / "spasegment" / "Models" for folder in package.parents)
+    here = Path(sys.prefix) / "share" / "spasegment" / "Models"
+    return next((folder for folder in (beside, *shared) if folder.is_dir()), here)
 
 
-SHIPPED_FOLDER = _shipped_folder()
+SHIPPED_FOLDER = shipped_folder(Path(__file__).resolve().parents[1])
 
 
 @dataclass(frozen=True)
