@@ -52,7 +52,7 @@ class Controller:
         store: ProfileStore | None = None,
         post: Callable[[Callable[[], None]], None],
     ) -> None:
-        """engine: one that is ready; else `model` is loaded when needed, on `device` ("auto", "cpu", "cuda").
+        """engine: one that is ready; else `model` is loaded when needed, on `device` ("auto", "cpu", "cuda", "mps").
 
         server: what computes instead of this computer, or None. store: the profiles, or None for the user's
         own folder. post(f): run f soon on this thread.
