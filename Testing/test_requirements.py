@@ -96,11 +96,7 @@ def test_with_a_server_the_panel_needs_its_clients_packages_and_no_torch() -> No
     ]
     assert len(of_a_client) == 2
     allowed = with_all_they_need(of_a_client)
-    without_torch = [
-        line
-        for line in REQUIREMENTS.read_text(encoding="utf-8").split()
-        if "torch" not in line
-    ]
+    without_torch = [line for line in REQUIREMENTS.read_text(encoding="utf-8").split() if "torch" not in line]
     allowed |= with_all_they_need([line for line in without_torch if "segment-anything" not in line])
     assert "torch" not in allowed
     result = run(f"import {OF_A_SERVER}\nprint('imported')", allowed)

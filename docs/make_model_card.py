@@ -19,7 +19,9 @@ LIDC = {"type": "lidc-idri", "name": "LIDC-IDRI lung nodules, test split, slices
 
 def rows(text: str) -> list[list[str]]:
     """The cells of every line of every table."""
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in re.findall(r"^\|.*\|$", text, re.M)]
+    return [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in re.findall(r"^\|.*\|$", text, re.M)
+    ]
 
 
 def metrics(names: list[str], values: list[str]) -> list[dict[str, Any]]:

@@ -237,8 +237,10 @@ def segment(
     warn(w for w in later if w not in warned)
     if taught is not None:
         _teach(taught, session, engine)
-    kept = [] if keep_approved is None else [_keep(keep_approved, session, was_asked)]
-    for line in [*_summary(session, out, report, json), *(object_lines(found.object) if found else []), *kept]:
+    said = [*_summary(session, out, report, json), *(object_lines(found.object) if found else [])]
+    if keep_approved is not None:
+        said.append(_keep(keep_approved, session, was_asked))
+    for line in said:
         screen.print(line)
 
 

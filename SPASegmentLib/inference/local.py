@@ -56,7 +56,7 @@ CACHED = 16
 
 
 def load_engine(name_or_path: str | Path = DEFAULT_MODEL, device: str = "auto") -> LocalEngine:
-    """The engine of a model by name or checkpoint path, on "cpu", "cuda", "mps" or, "auto", CUDA where there is one.
+    """The engine of a model by name or checkpoint path. device: see `choose_device`.
 
     Raises CheckpointError where the checkpoint is missing, damaged or does not fit.
     """

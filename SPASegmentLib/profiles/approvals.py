@@ -21,7 +21,7 @@ from scipy import ndimage
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.atomic import atomic_file
 from SPASegmentLib.imaging.types import SliceImage
-from SPASegmentLib.inference.session import Session
+from SPASegmentLib.inference.session import Done, Session
 
 FORMAT, VERSION = "spasegment-approved", "1"
 SUFFIX = ".safetensors"
@@ -134,6 +134,29 @@ class ApprovalFolder:
         return tuple(read_object(path) for path in sorted(self.folder.glob(f"*{SUFFIX}")))
 
 
+@dataclass(eq=False)
+class KeptApproval:
+    """The approval an interaction ended in, kept until it is taken back.
+
+    ending: the step. path: its file, once it is written.
+    """
+
+    folder: Path
+    ending: Done
+    path: Path | None = None
+
+    def keep(self, session: Session, group: str) -> None:
+        """Write it; an empty mask is not kept. Raises InputError where it cannot be written."""
+        approved = object_of(session, group)
+        if approved is not None:
+            self.path = ApprovalFolder(self.folder).keep(approved)
+
+    def discard(self) -> None:
+        """Delete its file. Raises InputError where it cannot be deleted."""
+        if self.path is not None:
+            ApprovalFolder(self.folder).discard(self.path)
+
+
 def _written(approved: ApprovedObject) -> bytes:
     image = approved.image
     around = [pixels for pixels in image.neighbours if pixels is not None]
@@ -167,14 +190,14 @@ def read_object(path: Path) -> ApprovedObject:
         if (metadata["format"], metadata["version"]) != (FORMAT, VERSION):
             raise ValueError("another format")
         return _object(safetensors.numpy.load(data), json.loads(metadata["about"]))
-    except (safetensors.SafetensorError, struct.error, KeyError, TypeError, ValueError) as error:
+    except (safetensors.SafetensorError, struct.error, LookupError, TypeError, ValueError) as error:
         raise InputError(
             f"{path.name} is damaged or no approved object of this version; delete it and go on."
         ) from error
 
 
 def _object(arrays: dict[str, np.ndarray], about: dict[str, Any]) -> ApprovedObject:
-    """Raises ValueError, KeyError or TypeError where the parts do not fit each other."""
+    """Raises ValueError, LookupError or TypeError where the parts do not fit each other."""
     pixels, mask = arrays["pixels"], arrays["mask"].astype(bool)
     row, col = (int(at) for at in about["click"])
     high, wide = (float(mm) for mm in about["spacing"])

@@ -129,9 +129,7 @@ def adapted_state(
         return load_checkpoint(run.go(resume=False))[0]
 
 
-def blended(
-    start: Mapping[str, Tensor], adapted: Mapping[str, Tensor], share: float
-) -> dict[str, Tensor]:
+def blended(start: Mapping[str, Tensor], adapted: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
     """Weights on the way from one state to the other. share: 0 is the start, 1 the adapted one."""
     return {
         name: torch.lerp(value, adapted[name], share) if value.is_floating_point() else value.clone()
@@ -146,4 +144,9 @@ def adapted_header(before: Mapping[str, Any], objects: Sequence[ApprovedObject])
     more = {"modalities": [*known, *sorted(seen - set(known))]} if known else {}
     groups = len({one.group for one in objects})
     trained_on = f"{before.get('trained_on', 'unnamed data')}; then {len(objects)} objects approved here"
-    return {**before, **more, "trained_on": trained_on, "approved": {"objects": len(objects), "groups": groups}}
+    return {
+        **before,
+        **more,
+        "trained_on": trained_on,
+        "approved": {"objects": len(objects), "groups": groups},
+    }
