@@ -33,8 +33,8 @@ def main() -> None:
     parser.add_argument("--only", metavar="SET", help="one of the sets alone")
     parser.add_argument("--model", default="general")
     parser.add_argument("--counts", type=int, nargs="+", default=[0, 5, 10, 20])
-    parser.add_argument("--limit", type=int, default=20, help="patients to judge")
-    parser.add_argument("--nodules", type=int, default=30, help="slices of LIDC-IDRI to judge")
+    parser.add_argument("--limit", type=int, default=12, help="patients to judge")
+    parser.add_argument("--nodules", type=int, default=16, help="slices of LIDC-IDRI to judge")
     parser.add_argument("--steps", type=int, default=Recipe().steps)
     given = parser.parse_args()
     nodules = lidc_objects(given.lidc, given.nodules) if given.lidc else []

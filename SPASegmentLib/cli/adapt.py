@@ -34,7 +34,7 @@ def adapt(
     force: Annotated[
         bool, typer.Option("--force", help="Write the model even if it is not better, or worse on nodules.")
     ] = False,
-    steps: Annotated[int, typer.Option(min=1, help="Learning steps; more take longer.")] = 60,
+    steps: Annotated[int, typer.Option(min=1, help="Learning steps; more take longer.")] = 40,
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
 ) -> None:
     """Adapt a model to approved objects that you chose to keep; some minutes on a CPU, nothing is sent.

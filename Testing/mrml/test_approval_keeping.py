@@ -16,13 +16,14 @@ def approved(bench, folder: Path | None):
 
 def test_nothing_is_kept_without_a_folder(a_controller, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    approved(a_controller, None)
-    assert list(tmp_path.iterdir()) == []
+    screen = approved(a_controller, None)
+    assert list(tmp_path.iterdir()) == [] and "kept" not in screen.detail
 
 
 def test_an_approval_is_kept_once_and_follows_undo_and_redo(a_controller, tmp_path):
     store = ApprovalFolder(tmp_path / "kept")
-    approved(a_controller, store.folder)
+    screen = approved(a_controller, store.folder)
+    assert "approvals are kept" in screen.detail
     (kept,) = store.read()
     mask = a_controller.work.session.result().mask
     assert kept.mask.sum() == mask.sum() and kept.image.modality == "CT"

@@ -34,7 +34,7 @@ OWN = "own"
 class Recipe:
     """How a model is adapted. steps of `batch` tasks each; seed: of everything random."""
 
-    steps: int = 60
+    steps: int = 40
     batch: int = 8
     learning_rate: float = 6e-4
     seed: int = 0
