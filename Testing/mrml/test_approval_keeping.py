@@ -25,6 +25,7 @@ def test_an_approval_is_kept_once_and_follows_undo_and_redo(a_controller, tmp_pa
     screen = approved(a_controller, store.folder)
     assert "approvals are kept" in screen.detail
     (kept,) = store.read()
+    assert str(tmp_path) not in a_controller.controller.to_state(), "a scene to give away names no folder"
     mask = a_controller.work.session.result().mask
     assert kept.mask.sum() == mask.sum() and kept.image.modality == "CT"
     a_controller.controller.set_learn(False)
