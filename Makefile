@@ -21,7 +21,7 @@ help:
 
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml requirements.txt .ci/setup
+$(STAMP): pyproject.toml SPASegment/Resources/requirements.txt .ci/setup
 	@PYTHON="$(PYTHON)" .ci/setup
 	@touch $@
 

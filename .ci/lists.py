@@ -49,7 +49,7 @@ def main() -> None:
         {
             "LIBRARY_SCRIPTS": [name for name in library if name.endswith(".py")],
             "LIBRARY_RESOURCES": [name for name in library if not name.endswith(".py")]
-            + ["requirements.txt", *files("Resources/Models")],
+            + files("Resources/Models"),
         },
     )
     update(

@@ -70,7 +70,7 @@ class SPAPredictor:
 
         Args:
             name_or_path: a model's name (see `spasegment models list`) or the path of a checkpoint.
-            device: "cpu", "cuda", or "auto" for the better of what is there.
+            device: "cpu", "cuda", "mps" (Apple silicon), or "auto": CUDA where there is one, else the CPU.
             random_seed: of everything random, zero or positive; another one draws other alternatives.
 
         Returns:

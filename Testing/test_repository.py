@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+REQUIREMENTS = ROOT / "SPASegment" / "Resources" / "requirements.txt"
 MODULE_FILE = ROOT / "SPASegment" / "SPASegment.py"
 LEFT_OUT = (
     "SPASegmentLib/research/",
@@ -119,7 +120,7 @@ def test_the_extensions_package_holds_every_file_that_a_clinician_needs() -> Non
     library = {name for name in below("SPASegmentLib") if not name.startswith(LEFT_OUT)}
     scripts = {name for name in library if name.endswith(".py")}
     assert set(cmake_list(path, "LIBRARY_SCRIPTS")) == scripts, "run `make lists`"
-    others = (library - scripts) | below("Resources/Models") | {"requirements.txt"}
+    others = (library - scripts) | below("Resources/Models")
     assert set(cmake_list(path, "LIBRARY_RESOURCES")) == others, "run `make lists`"
 
 
@@ -181,7 +182,7 @@ def test_folders_of_tests_are_no_packages() -> None:
 
 
 def test_every_requirement_states_its_oldest_version() -> None:
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").split()
+    lines = REQUIREMENTS.read_text(encoding="utf-8").split()
     assert lines and all(re.fullmatch(r"[A-Za-z0-9_-]+>=[0-9.]+", line) for line in lines)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
+REQUIREMENTS = ROOT / "SPASegment" / "Resources" / "requirements.txt"
 OF_SLICER = {"vtk", "slicer-core", "slicer-layer-dm"}
 """What the application itself brings: VTK and MRML."""
 
@@ -70,7 +71,7 @@ def run(code: str, allowed: set[str]) -> subprocess.CompletedProcess[str]:
 
 
 def required() -> set[str]:
-    return with_all_they_need((ROOT / "requirements.txt").read_text(encoding="utf-8").split())
+    return with_all_they_need(REQUIREMENTS.read_text(encoding="utf-8").split())
 
 
 OF_A_SERVER = "SPASegmentLib.service.opening"
@@ -100,11 +101,7 @@ def test_with_a_server_the_panel_needs_its_clients_packages_and_no_torch() -> No
     ]
     assert len(of_a_client) == 2
     allowed = with_all_they_need(of_a_client)
-    without_torch = [
-        line
-        for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").split()
-        if "torch" not in line
-    ]
+    without_torch = [line for line in REQUIREMENTS.read_text(encoding="utf-8").split() if "torch" not in line]
     allowed |= with_all_they_need([line for line in without_torch if "segment-anything" not in line])
     assert "torch" not in allowed
     result = run(f"import {OF_A_SERVER}\nprint('imported')", allowed)
@@ -145,7 +142,7 @@ def test_nothing_is_required_that_the_panel_never_imports() -> None:
     code = f"import {', '.join(modules)}\n{PROPOSE}import sys\nprint(*sys.modules)"
     loaded = set(run(code, required() | OF_SLICER).stdout.splitlines()[-1].split())
     loaded |= {"segment_anything"} if "SPASegmentLib.network.sam_modules" in loaded else set()
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").split()
+    lines = REQUIREMENTS.read_text(encoding="utf-8").split()
     names = {re.split("[<>=]", line)[0].replace("-", "_") for line in lines}
     assert names - loaded == set()
 

@@ -38,6 +38,7 @@ class Advanced:
         ui.resetColorsButton.connect("clicked()", self.on_reset_colors)
         ui.keysTable.connect("cellChanged(int,int)", self.on_key)
         ui.resetKeysButton.connect("clicked()", self.on_reset_keys)
+        ui.keepCheck.connect("toggled(bool)", self.on_keep)
 
     def fill(self, keys: Mapping[str, str], colors: Mapping[str, str]) -> None:
         """Show the settings.
@@ -51,6 +52,7 @@ class Advanced:
             device = DEVICES.get(self._settings.device, self._settings.device)
             self._fill_box(self._ui.deviceSelector, DEVICES.values(), device)
             self._ui.learnCheck.checked = self._settings.learn
+            self._ui.keepCheck.checked = bool(self._settings.keep_approved)
             self._ui.samplesSpin.value = self._settings.samples
             window = self._settings.window
             self._ui.windowCheck.checked = window is None
@@ -83,6 +85,17 @@ class Advanced:
     def on_learn(self, checked: bool) -> None:
         """Learn from picks, or not."""
         self._set("learn", bool(checked))
+
+    def on_keep(self, checked: bool) -> None:
+        """Keep what is approved, in a folder that is asked for each time, or no longer."""
+        if self._showing:
+            return
+        folder = self._dialogs.ask_folder(_("Where are approved crops and masks kept?")) if checked else None
+        if checked and folder is None:
+            self._showing = True
+            self._ui.keepCheck.checked = False
+            self._showing = False
+        self._set("keep_approved", str(folder or ""))
 
     def on_model(self, index: int) -> None:
         """Another model: a shipped one, the one used last, or a file."""

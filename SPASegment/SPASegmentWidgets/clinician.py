@@ -37,6 +37,10 @@ class Answers:
         """The next answer."""
         return self._next()
 
+    def ask_folder(self, title: str) -> Path | None:
+        """The next answer."""
+        return self._next()
+
     def confirm(self, title: str, question: str) -> bool:
         """The next answer; yes where there is none."""
         answer = self._next()

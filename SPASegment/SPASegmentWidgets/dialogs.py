@@ -31,6 +31,11 @@ class Dialogs:
             box.addItem(choice)
         return str(box.currentText) if self._asked(title, question, box) else None
 
+    def ask_folder(self, title: str) -> Path | None:
+        """A folder, or None where the user cancelled."""
+        name = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), title, "")
+        return Path(str(name)) if name else None
+
     def ask_file(self, title: str, pattern: str, *, save_as: str = "") -> Path | None:
         """A file to open, or, with save_as as its proposed name, to write; None where the user cancelled."""
         window = slicer.util.mainWindow()

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import slicer
 from slicer.i18n import tr as _
@@ -27,7 +28,7 @@ TORCH_CUDA_MB = 5400
 
 @dataclass(frozen=True)
 class Requirement:
-    """A line of requirements.txt. name: of the distribution. least: its oldest version, as text."""
+    """A line of Resources/requirements.txt. name: of the distribution. least: its oldest version, as text."""
 
     name: str
     least: str
@@ -75,14 +76,28 @@ CLIENT = (Requirement("httpx", "0.27"), Requirement("zstandard", "0.22"))
 
 
 def requirements(server: bool = False) -> list[Requirement]:
-    """What requirements.txt beside the library names. server: what is needed where a server computes."""
-    root = library_root()
-    path = root / "requirements.txt" if root else None
-    if path is None or not path.is_file():
-        return []
-    found = (re.match(r"([A-Za-z0-9._-]+)>=([0-9.]+)", line) for line in path.read_text("utf-8").splitlines())
+    """What Resources/requirements.txt names. server: what is needed where a server computes."""
+    found = (re.match(r"([A-Za-z0-9._-]+)>=([0-9.]+)", line) for line in _lines(HERE.parent / "Resources"))
     named = [Requirement(*match.groups()) for match in found if match]
     return [*(one for one in named if one.name not in COMPUTING), *CLIENT] if server else named
+
+
+def _lines(resources: Path) -> list[str]:
+    """The lines of the module's requirements.txt, read by Slicer's own reader where it has one."""
+    path, packaging = resources / "requirements.txt", _packaging()
+    if not path.is_file():
+        return []
+    if packaging is not None and hasattr(packaging, "load_requirements"):
+        return [str(one) for one in packaging.load_requirements(path)]
+    return path.read_text("utf-8").splitlines()
+
+
+def _packaging() -> ModuleType | None:
+    """slicer.packaging of Slicer 5.12 and newer, or None."""
+    found: ModuleType | None = getattr(slicer, "packaging", None)
+    if found is None and importlib.util.find_spec("slicer.packaging") is not None:
+        found = importlib.import_module("slicer.packaging")
+    return found
 
 
 def missing(server: bool = False, also: Sequence[Requirement] = ()) -> list[Requirement]:
@@ -171,11 +186,10 @@ class Installer:
 
     def _pip(self, wanted: list[Requirement]) -> bool:
         lines = [one.line for one in wanted]
-        packaging = getattr(slicer, "packaging", None)
-        if packaging is None and importlib.util.find_spec("slicer.packaging") is not None:
-            packaging = importlib.import_module("slicer.packaging")
+        packaging = _packaging()
         if packaging is not None and hasattr(packaging, "pip_ensure"):
-            packaging.pip_ensure(lines, requester="SPASegment")
+            # The panel has asked already, and says itself when a restart is needed.
+            packaging.pip_ensure(lines, requester="SPASegment", prompt_install=False, prompt_restart=False)
         else:
             slicer.util.pip_install(["--only-binary", ":all:", *lines])
         importlib.invalidate_caches()

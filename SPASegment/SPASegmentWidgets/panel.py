@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import slicer
 from slicer.i18n import tr as _
 
@@ -96,7 +98,7 @@ class Panel:
         self.controller = self.logic.start_controller(self.settings, self.queue.post)
         self.controller.subscribe(self.render)
         self.controller.set_before_change(self.scene.before_change)
-        for name in ("learn", "samples", "window", "colors"):
+        for name in ("learn", "samples", "window", "colors", "keep_approved"):
             self._push_setting(name)
         if self._entered:
             self.enter()
@@ -269,6 +271,9 @@ class Panel:
             self.controller.prepare()
         elif name == "learn":
             self.controller.set_learn(self.settings.learn)
+        elif name == "keep_approved":
+            folder = self.settings.keep_approved
+            self.controller.set_keep_approved(Path(folder) if folder else None)
         elif name == "samples":
             self.controller.set_samples(self.settings.samples or None)
         elif name == "window":

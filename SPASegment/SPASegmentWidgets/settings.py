@@ -19,6 +19,7 @@ class PanelSettings:
     keys: action -> key sequence, those changed. profile: the one used last, "" for none.
     own_layout: whether the five views are shown. installing: an installation waits for a restart.
     server: address of what computes, "" for this computer. server_key: the user's key there.
+    keep_approved: folder that approved crops and masks are kept in, "" where none are.
     """
 
     model: str = "general"
@@ -33,6 +34,7 @@ class PanelSettings:
     installing: bool = False
     server: str = ""
     server_key: str = field(default="", repr=False)
+    keep_approved: str = ""
 
     @classmethod
     def load(cls) -> PanelSettings:

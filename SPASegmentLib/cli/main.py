@@ -11,6 +11,7 @@ import typer
 
 from SPASegmentLib import __version__
 from SPASegmentLib.cli import (
+    adapt,
     benchmark,
     compare,
     evaluate,
@@ -59,6 +60,7 @@ app = typer.Typer(
 app.command("segment", no_args_is_help=True, cls=segment.SegmentCommand)(segment.segment)
 app.command("train", no_args_is_help=True)(train.train)
 app.command("evaluate", no_args_is_help=True)(evaluate.evaluate)
+app.command("adapt", no_args_is_help=True)(adapt.adapt)
 app.command("compare", no_args_is_help=True)(compare.compare)
 app.add_typer(models.app, name="models")
 app.command("benchmark")(benchmark.benchmark)

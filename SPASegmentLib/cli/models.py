@@ -21,7 +21,7 @@ Name = Annotated[str, typer.Argument(help="A name from `spasegment models list`.
 @app.command("list")
 def list_() -> None:
     """Show every model by name, and whether it is on this computer."""
-    from SPASegmentLib.network.registry import list_models, models_dir
+    from SPASegmentLib.network.registry import list_models, models_dir, own_folder
 
     table = plain_table(("name", "state", "MB", "what it is", "licence"), right=("MB",))
     for status in list_models():
@@ -30,7 +30,7 @@ def list_() -> None:
         shown = f"{size / 1e6:.0f}" if size >= 1e7 else f"{size / 1e6:.1f}" if size else "-"
         table.add_row(model.name, status.state, shown, model.description, model.licence)
     console(tables=True).print(table)
-    console().print(f"Downloads are kept in {models_dir()}")
+    console().print(f"Downloads are kept in {models_dir()}, adapted models in {own_folder()}")
 
 
 @app.command()
@@ -51,7 +51,7 @@ def download(
     model = get_model(name)
     screen = console()
     consent = yes
-    if not model.is_shipped and model_status(model).state != "ready":
+    if model.url and model_status(model).state != "ready":
         screen.print(download_notice(model))
         if not yes and sys.stdin.isatty():
             consent = typer.confirm("Download it?")
@@ -101,7 +101,7 @@ def verify(
 
 @app.command()
 def delete(name: Name) -> None:
-    """Delete a downloaded model; it can be downloaded again."""
+    """Delete a downloaded model, which can be downloaded again, or one that `adapt` made."""
     from SPASegmentLib.network.registry import delete_model
 
     freed = delete_model(name)

@@ -16,6 +16,7 @@ from SPASegmentLib.cli.segment_options import (
     DicomWebOption,
     HeaderOption,
     InsecureOption,
+    KeepOption,
     NameOption,
     Overwrite,
     OverwriteOption,
@@ -150,6 +151,7 @@ def segment(
         str | None,
         typer.Option(metavar="NAME", help="A preference profile to start from and to teach."),
     ] = None,
+    keep_approved: KeepOption = None,
     whole_object: Annotated[
         bool,
         typer.Option("--whole-object", help="Go on from the slice through the volume until the object ends."),
@@ -235,8 +237,8 @@ def segment(
         screen.print(line)
     warned = [*opened.image.warnings, *_doubts(taught, opened)]
     warn(warned)
-    learns = learn and (is_asked or answers is not None)
-    session = _started(opened, engine.model, taught, seed_value, learns, begun.mask)
+    was_asked = is_asked or answers is not None
+    session = _started(opened, engine.model, taught, seed_value, learn and was_asked, begun.mask)
     with ExitStack() as stack:
         folder = report
         if folder is None and is_asked:
@@ -254,8 +256,10 @@ def segment(
     warn(w for w in later if w not in warned)
     if taught is not None:
         _teach(taught, session, engine)
-    summary = _summary(session, out, report, json, stow)
-    for line in [*summary, *(object_lines(found.object) if found else [])]:
+    said = [*_summary(session, out, report, json, stow), *(object_lines(found.object) if found else [])]
+    if keep_approved is not None:
+        said.append(_keep(keep_approved, session, was_asked))
+    for line in said:
         screen.print(line)
     if archive is not None and stow:
         with screen.status("Storing the segmentation..."):
@@ -388,6 +392,18 @@ def _teach(profile: Profile, session: Session, engine: Engine) -> None:
     from SPASegmentLib.profiles.store import ProfileStore
 
     commit_approval(ProfileStore(), profile, session, engine=engine)
+
+
+def _keep(folder: Path, session: Session, was_asked: bool) -> str:
+    """Keep what was approved, and say so. was_asked: whether anybody looked at it."""
+    from SPASegmentLib.profiles.approvals import ApprovalFolder, new_group, object_of
+
+    if not was_asked:
+        return "Nothing was kept: nobody was asked, so nobody approved (see --picks)."
+    approved = object_of(session, new_group())
+    if approved is None:
+        return "Nothing was kept: the mask is empty."
+    return f"Kept for `spasegment adapt`: {ApprovalFolder(folder).keep(approved)}"
 
 
 def _summary(

@@ -55,6 +55,17 @@ NameOption = Annotated[
 ]
 
 
+KeepOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--keep-approved",
+        metavar="FOLDER",
+        help="Keep what you approve, a crop of the slice and its mask, in this folder on this computer, for "
+        "`spasegment adapt`. Without it nothing is kept.",
+    ),
+]
+
+
 class Overwrite(str, Enum):
     """Whose voxels the segment may take, as the Segment Editor's setting of that name."""
 

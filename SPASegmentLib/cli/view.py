@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from SPASegmentLib.cli.segment_options import KeepOption
 from SPASegmentLib.cli.shared import Device, ResampleOption, SeriesOption, ServerUrl, TimeOption, console
 from SPASegmentLib.inference.config import DEFAULT_MODEL
 
@@ -44,6 +45,7 @@ def view(
             "DICOM SEG.",
         ),
     ] = None,
+    keep_approved: KeepOption = None,
     series: SeriesOption = None,
     time: TimeOption = None,
     resample: ResampleOption = False,
@@ -92,6 +94,7 @@ def view(
         server=chosen_server(server),
         wanted=Wanted(series, time, resample),
         continued=continued,
+        keep_approved=keep_approved,
     )
     _check(options)
     screen = console()

@@ -57,7 +57,7 @@ CACHED = 16
 
 
 def load_engine(name_or_path: str | Path = DEFAULT_MODEL, device: str = "auto") -> LocalEngine:
-    """The engine of a model by name or checkpoint path, on "cpu", "cuda" or the better of what is there.
+    """The engine of a model by name or checkpoint path. device: see `choose_device`.
 
     Raises CheckpointError where the checkpoint is missing, damaged or does not fit.
     """
@@ -83,11 +83,16 @@ def load_engine(name_or_path: str | Path = DEFAULT_MODEL, device: str = "auto") 
 
 
 def choose_device(device: str) -> torch.device:
-    """ "auto": CUDA where there is one. Raises CheckpointError for a device that is not there."""
+    """ "auto": CUDA where there is one, else the CPU; "mps" only where it is named, as nobody measured it.
+
+    Raises CheckpointError for a device that is not there.
+    """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device == "cuda" and not torch.cuda.is_available():
         raise CheckpointError("No CUDA device is available here; use --device cpu or auto.")
+    if device == "mps" and not torch.backends.mps.is_available():
+        raise CheckpointError("Apple's graphics processor is not available here; use --device cpu or auto.")
     return torch.device(device)
 
 
@@ -116,13 +121,17 @@ class LocalEngine:
         return Mixture(*_arrays(empty))
 
     def propose(self, request: ProposalRequest, cancel: CancelToken | None = None) -> Proposal:
-        """See `Engine.propose`. Falls back to the CPU, and says so, when the GPU's memory is full."""
+        """See `Engine.propose`. Falls back to the CPU, and says so, where the GPU cannot do it."""
         check_request(request, self._info)
         try:
             return self._propose(request, cancel)
         except torch.cuda.OutOfMemoryError:
-            self._to_cpu()
-            return self._propose(request, cancel)
+            self._to_cpu("The GPU's memory is full, so this was computed on the CPU.")
+        except (RuntimeError, TypeError):  # an operation or a number type that Apple's GPU lacks; its memory
+            if self.device.type != "mps":
+                raise
+            self._to_cpu("Apple's graphics processor could not compute this, so the CPU did.")
+        return self._propose(request, cancel)
 
     def warm(self, image: SliceImage, request: ProposalRequest, cancel: CancelToken | None = None) -> None:
         """Encode a slice ahead of its request, so that the click on it answers sooner.
@@ -338,19 +347,19 @@ class LocalEngine:
         region = replace(found.region, grid=self.config.mask_grid)
         return RegionSamples(region, found.sight.means, weights)
 
-    def _to_cpu(self) -> None:
-        """Go on without the GPU."""
-        logger.warning("the GPU's memory is full; computing on the CPU from now on")
+    def _to_cpu(self, why: str) -> None:
+        """Go on without the GPU. why: what the user is told."""
+        logger.warning("%s The CPU computes from now on.", why, exc_info=True)
         self.device = torch.device("cpu")
         self.network = self.network.to(self.device)
         self._embeddings.clear()
-        self._device_warning = ("The GPU's memory is full, so this was computed on the CPU.",)
+        self._device_warning = (why,)
 
 
 def _arrays(distribution: PreferenceDistribution) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Log-weights (M,), means and variances (M, D) of the first of the batch."""
     log_weights, means, deviations = (
-        part[0].double().cpu().numpy()
+        part[0].cpu().double().numpy()  # there, because Apple's GPU has no double
         for part in (distribution.log_weights, distribution.means, distribution.deviations)
     )
     return log_weights, means, deviations**2

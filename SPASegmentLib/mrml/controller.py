@@ -52,7 +52,7 @@ class Controller:
         store: ProfileStore | None = None,
         post: Callable[[Callable[[], None]], None],
     ) -> None:
-        """engine: one that is ready; else `model` is loaded when needed, on `device` ("auto", "cpu", "cuda").
+        """engine: one that is ready; else `model` is loaded when needed, on `device` (see `choose_device`).
 
         server: what computes instead of this computer, or None. store: the profiles, or None for the user's
         own folder. post(f): run f soon on this thread.
@@ -170,6 +170,11 @@ class Controller:
         """Whether approvals teach the profile; also of the slice that is shown."""
         self._settings.learn = bool(learn)
         self._work.learn_changed()
+
+    @safe
+    def set_keep_approved(self, folder: Path | None) -> None:
+        """Keep what is approved from now on in a folder, for `spasegment adapt`; None keeps nothing."""
+        self._settings.keep_approved = folder
 
     @safe
     def set_samples(self, n: int | None) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from SPASegmentLib.errors import SeedError, StepError
 from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.inference.carried import carried_seed
+from SPASegmentLib.mrml.approval_keeping import ApprovalKeeping
 from SPASegmentLib.mrml.carry import checked_ras, inside, shows
 from SPASegmentLib.mrml.engine_holder import EngineHolder
 from SPASegmentLib.mrml.inference_requests import InferenceRequests, NeighbourEncoding
@@ -79,7 +80,8 @@ class SceneInteraction:
         self._forward = 1
         self._display = ProposalDisplay(scene)
         self._neighbours = NeighbourEncoding(worker)
-        self._learning = ProfileLearning(worker, holder, profiles, say)
+        keeping = ApprovalKeeping(worker, settings, say)
+        self._learning = ProfileLearning(worker, holder, profiles, say, keeping)
         self.requests = InferenceRequests(worker, holder, profiles, settings, self._answered, say)
         self._navigation = SliceNavigation(
             scene, selection, settings, self.trail, self.requests, self._neighbours

@@ -13,6 +13,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from SPASegmentLib.errors import ProfileError, SPASegmentError
+from SPASegmentLib.mrml.approval_keeping import ApprovalKeeping
 from SPASegmentLib.mrml.engine_holder import EngineHolder
 from SPASegmentLib.mrml.work import Work
 from SPASegmentLib.mrml.worker import JobOutcome, Worker
@@ -239,12 +240,15 @@ class ProfileLearning:
         holder: Callable[[], EngineHolder],
         profiles: ProfileController,
         say: Callable[[str, Tone], None],
+        keeping: ApprovalKeeping,
     ) -> None:
-        """room: of the model in use."""
+        """holder: of the model in use. keeping: hears of every step, too."""
         self._worker, self._holder, self._profiles, self._say = worker, holder, profiles, say
+        self._keeping = keeping
 
     def follow(self, work: Work) -> None:
         """Bring the profile to where the work's session is: what is approved now is taught the chosen one."""
+        self._keeping.follow(work)
         session = work.session
         if session is None:
             return

@@ -99,6 +99,8 @@ def _detail(
         parts.append(f'profile "{profiles.profile.name}" ({n} image{"" if n == 1 else "s"})')
         if not settings.learn:
             parts.append("not learning")
+    if settings.keep_approved is not None:
+        parts.append("approvals are kept")
     return " · ".join(parts)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -12,11 +13,15 @@ from SPASegmentLib.errors import InputError
 
 @dataclass
 class InteractionSettings:
-    """What the user can set. window: (low, high) intensities or None. samples: N, or None."""
+    """What the user can set. window: (low, high) intensities or None. samples: N, or None.
+
+    keep_approved: folder for approved objects, see `profiles.approvals`; None keeps nothing.
+    """
 
     learn: bool = True
     samples: int | None = None
     window: tuple[float, float] | None = None
+    keep_approved: Path | None = None
 
     def choose_window(self, window: Sequence[float] | None) -> None:
         """Raises InputError for what is no window."""

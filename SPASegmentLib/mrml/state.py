@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -147,7 +147,9 @@ def to_state(
         segmentation=segmentation.GetID() if segmentation is not None else None,
         segment=target.segment,
         profile=profiles.wanted,
-        **asdict(settings),
+        learn=settings.learn,
+        samples=settings.samples,
+        window=settings.window,
     )
     return state.model_dump_json()
 

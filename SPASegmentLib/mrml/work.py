@@ -21,6 +21,7 @@ from SPASegmentLib.mrml.screen import Card
 
 if TYPE_CHECKING:
     from SPASegmentLib.inference.session_log import SessionLog
+    from SPASegmentLib.profiles.approvals import KeptApproval
     from SPASegmentLib.profiles.evidence import ObjectStyle
     from SPASegmentLib.profiles.learning import Receipt
     from SPASegmentLib.profiles.teaching import Teaching
@@ -69,9 +70,9 @@ class Work:
     came from the neighbouring slice.
     target: (segmentation node ID, segment ID) its mask went to. packed: what was approved, once the session
     rests. changes: its writes, oldest first. receipt: what a profile holds of it since before the scene was
-    saved. doubts: sentences beside it. stale: its volume has changed since. stuck: its log cannot be brought
-    back. voxels: those its mask covers, once they were needed. saved: its record in a saved state. cards: by
-    proposal. style: of the object's slices before this one.
+    saved. kept: its approval in the folder of kept ones. doubts: sentences beside it. stale: its volume has
+    changed since. stuck: its log cannot be brought back. voxels: those its mask covers, once needed.
+    saved: its record in a saved state. cards: by proposal. style: of the object's slices before this one.
     """
 
     view: ViewSlice
@@ -87,6 +88,7 @@ class Work:
     changes: list[Any] = field(default_factory=list)
     teaching: Teaching | None = None
     receipt: Receipt | None = None
+    kept: KeptApproval | None = None
     doubts: tuple[str, ...] = ()
     stale: bool = False
     stuck: bool = False

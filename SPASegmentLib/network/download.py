@@ -60,8 +60,9 @@ def download_model(
     for a shipped model, and CheckpointError where the network, the disk or the SHA-256 fails.
     """
     model = get_model(model) if isinstance(model, str) else model
-    if model.is_shipped:
-        raise InputError(f"The model {model.name} comes with SPASegment: there is nothing to download.")
+    if not model.url:
+        origin = "was made on this computer" if model.own else "comes with SPASegment"
+        raise InputError(f"The model {model.name} {origin}: there is nothing to download.")
     path, part = model_path(model), part_path(model)
     if path.is_file() and file_sha256(path) == model.sha256:
         return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +17,23 @@ from SPASegmentLib.network.checkpoint import load_checkpoint
 
 MODELS_VARIABLE = "SPASEGMENT_MODELS"
 _CHUNK = 1 << 20
+_SUFFIX = ".safetensors"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-def _shipped_folder() -> Path:
-    """Where shipped models lie: beside the library (source tree, Slicer), or where pip puts data files."""
-    beside = Path(__file__).resolve().parents[2] / "Resources" / "Models"
-    return beside if beside.is_dir() else Path(sys.prefix) / "share" / "spasegment" / "Models"
+def shipped_folder(package: Path) -> Path:
+    """Where shipped models lie: beside the library (source tree, Slicer), or where pip puts data files.
+
+    package: the folder SPASegmentLib. pip's data files are in `share` of the folder it installs into, which
+    is not always Python's own (`pip install --user`, `--target`, `--prefix`): the nearest above the library.
+    """
+    beside = package.parent / "Resources" / "Models"
+    shared = (folder / "share" / "spasegment" / "Models" for folder in package.parents)
+    here = Path(sys.prefix) / "share" / "spasegment" / "Models"
+    return next((folder for folder in (beside, *shared) if folder.is_dir()), here)
 
 
-SHIPPED_FOLDER = _shipped_folder()
+SHIPPED_FOLDER = shipped_folder(Path(__file__).resolve().parents[1])
 
 
 @dataclass(frozen=True)
@@ -33,7 +42,8 @@ class KnownModel:
 
     kind: "model" answers clicks as it is; "backbone" is SAM's weights, from which training starts.
     file: its name on disk. url: where it is downloaded from; empty for a shipped model. size (bytes) and
-    sha256 (hex) are of the file; a shipped model has neither, its checkpoint carries its own hash.
+    sha256 (hex) are of the file; a shipped model has neither, its checkpoint carries its own hash. own: made
+    on this computer by `spasegment adapt`.
     """
 
     name: str
@@ -44,11 +54,12 @@ class KnownModel:
     url: str = ""
     size: int = 0
     sha256: str = ""
+    own: bool = False
 
     @property
     def is_shipped(self) -> bool:
         """Whether it comes with the program."""
-        return not self.url
+        return not self.url and not self.own
 
 
 KNOWN_MODELS = (
@@ -110,12 +121,35 @@ def models_dir() -> Path:
     return Path(named).expanduser() if named else platformdirs.user_data_path("spasegment") / "models"
 
 
+def own_folder() -> Path:
+    """The folder of the models that were made on this computer by `spasegment adapt`."""
+    return models_dir() / "own"
+
+
+def own_model(name: str) -> KnownModel:
+    """The model that `spasegment adapt --out NAME` makes. Raises InputError for what is no new name."""
+    if not _NAME.fullmatch(name) or name.endswith(_SUFFIX):
+        raise InputError(f"A model cannot be called {name!r}: use letters, digits, '-', '_' and '.'.")
+    if name in {model.name for model in KNOWN_MODELS}:
+        raise InputError(f"The name {name} is taken by a model of SPASegment, which stays: choose another.")
+    text = "adapted on this computer to approved objects"
+    return KnownModel(name, "model", f"{name}{_SUFFIX}", text, "as the model it was adapted from", own=True)
+
+
+def own_models() -> tuple[KnownModel, ...]:
+    """Every model that was made on this computer, by name."""
+    known = {model.name for model in KNOWN_MODELS}
+    names = sorted(path.stem for path in own_folder().glob(f"*{_SUFFIX}"))
+    return tuple(own_model(name) for name in names if _NAME.fullmatch(name) and name not in known)
+
+
 def get_model(name: str) -> KnownModel:
-    """The known model of that name. Raises InputError naming those there are."""
-    for model in KNOWN_MODELS:
+    """The known or own model of that name. Raises InputError naming those there are."""
+    every = (*KNOWN_MODELS, *own_models())
+    for model in every:
         if model.name == name:
             return model
-    names = ", ".join(model.name for model in KNOWN_MODELS)
+    names = ", ".join(model.name for model in every)
     raise InputError(
         f"There is no model called {name!r}: choose one of {names}, or the path of a checkpoint."
     )
@@ -124,7 +158,8 @@ def get_model(name: str) -> KnownModel:
 def model_path(model: str | KnownModel) -> Path:
     """Where the model's file lies, or would lie."""
     model = get_model(model) if isinstance(model, str) else model
-    return (SHIPPED_FOLDER if model.is_shipped else models_dir()) / model.file
+    folder = SHIPPED_FOLDER if model.is_shipped else own_folder() if model.own else models_dir()
+    return folder / model.file
 
 
 def part_path(model: str | KnownModel) -> Path:
@@ -139,7 +174,7 @@ def find_model(name_or_path: str | Path) -> Path:
     Raises InputError for an unknown name, CheckpointError where the file is not there yet.
     """
     text = str(name_or_path)
-    if text not in {model.name for model in KNOWN_MODELS}:
+    if text not in {model.name for model in (*KNOWN_MODELS, *own_models())}:
         path = Path(name_or_path).expanduser()
         if path.is_file():
             return path
@@ -160,8 +195,8 @@ def find_model(name_or_path: str | Path) -> Path:
 
 
 def list_models() -> tuple[ModelStatus, ...]:
-    """Every known model and the state of its file."""
-    return tuple(model_status(model) for model in KNOWN_MODELS)
+    """Every known and own model and the state of its file."""
+    return tuple(model_status(model) for model in (*KNOWN_MODELS, *own_models()))
 
 
 def model_status(model: str | KnownModel) -> ModelStatus:
@@ -179,12 +214,12 @@ def model_status(model: str | KnownModel) -> ModelStatus:
 def verify_model(model: str | KnownModel) -> str:
     """Check the model's file byte by byte against its SHA-256; returns the hash (hex).
 
-    For a shipped model it is the hash of its weights, which its checkpoint carries.
+    For a shipped or own model it is the hash of its weights, which its checkpoint carries.
     Raises CheckpointError where the file is missing or is not what it should be.
     """
     model = get_model(model) if isinstance(model, str) else model
     path = find_model(model.name) if model in KNOWN_MODELS else model_path(model)
-    if model.is_shipped:
+    if not model.url:
         return load_checkpoint(path)[1].hash
     found = file_sha256(path)
     if found != model.sha256:
@@ -196,7 +231,7 @@ def verify_model(model: str | KnownModel) -> str:
 
 
 def delete_model(model: str | KnownModel) -> int:
-    """Delete a downloaded model and any unfinished download of it; returns the bytes freed.
+    """Delete a downloaded model and any unfinished download of it, or an own one; returns the bytes freed.
 
     Raises InputError for a shipped model, CheckpointError where there is nothing, or the system refuses.
     """

@@ -78,6 +78,7 @@ class Viewer:
             server=options.server,
             post=self._post,
         )
+        self.controller.set_keep_approved(options.keep_approved)
         self.controller.set_views(self.large.node, [pane.node for pane in self.small])
         self.controller.subscribe(self._on_screen)
         observe_clicks(self.large, self.navigation, self._on_click)

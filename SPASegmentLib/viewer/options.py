@@ -25,7 +25,8 @@ class ViewerOptions:
     for the usual one, or a free one where it is taken. browser: open the page. max_upload: bytes one upload
     may have. window: intensities (low, high) that are black and white, on the screen and for the model.
     server: what computes instead of this computer, or None. wanted: which series and time of the volumes.
-    continued: file of segments to go on from, on the first volume's voxels, or None.
+    continued: file of segments to go on from, on the first volume's voxels, or None. keep_approved: folder
+    that approved objects are kept in, or None.
     """
 
     volumes: tuple[Path, ...] = ()
@@ -40,6 +41,7 @@ class ViewerOptions:
     server: ServerChoice | None = None
     wanted: Wanted = ANY
     continued: Path | None = None
+    keep_approved: Path | None = None
 
     @property
     def is_local(self) -> bool:

@@ -149,3 +149,24 @@ def test_a_model_is_found_by_name_or_by_path(a_models_folder: Path, tmp_path: Pa
 def test_what_is_not_there_is_answered_with_what_to_do(name: str, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         find_model(name)
+
+
+def test_models_made_on_this_computer_are_known_by_name(a_models_folder: Path) -> None:
+    folder = a_models_folder / "own"
+    header = save_checkpoint(folder / "ours.safetensors", {"w": torch.ones(3)}, CheckpointHeader())
+    (folder / "general.safetensors").touch()
+    (folder / "not a name.safetensors").touch()
+    assert [model.name for model in registry.own_models()] == ["ours"]
+    assert find_model("ours") == folder / "ours.safetensors"
+    assert find_model("general").parent == registry.SHIPPED_FOLDER, "a shipped model's name stays its own"
+    assert verify_model("ours") == header.hash
+    assert {status.model.name: status.state for status in list_models()}["ours"] == "ready"
+    assert delete_model("ours") > 0
+    with pytest.raises(InputError, match="There is no model called 'ours'"):
+        find_model("ours")
+
+
+@pytest.mark.parametrize("name", ["", ".ours", "../ours", "a/b", "x" * 65, "x.safetensors", "compact"])
+def test_what_a_model_cannot_be_called_is_refused(name: str) -> None:
+    with pytest.raises(InputError):
+        registry.own_model(name)

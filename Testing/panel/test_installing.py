@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -95,18 +96,45 @@ def test_newer_slicers_own_installer_is_used(
 ) -> None:
     import slicer
 
-    ensured: list[tuple] = []
+    ensured: list[tuple[str, ...]] = []
+    read: list[Path] = []
 
-    def pip_ensure(lines: list[str], requester: str) -> None:
-        ensured.append((tuple(lines), requester))
+    def load_requirements(path: Path) -> list[Requirement]:
+        read.append(path)
+        return [Requirement(line) for line in Path(path).read_text(encoding="utf-8").split()]
+
+    def pip_ensure(lines: list[str], **options: Any) -> None:
+        assert options == {"requester": "SPASegment", "prompt_install": False, "prompt_restart": False}
+        ensured.append(tuple(lines))
         fresh.hidden.clear()
 
-    packaging = types.SimpleNamespace(pip_ensure=pip_ensure)
+    packaging = types.SimpleNamespace(pip_ensure=pip_ensure, load_requirements=load_requirements)
     monkeypatch.setattr(slicer, "packaging", packaging, raising=False)
     user = open_panel(application, True, True)
     user.click("installButton")
-    assert {requester for _lines, requester in ensured} == {"SPASegment"}
+    assert ("torch>=2.3",) in ensured
     assert fresh.pip == []
+    assert set(read) == {ROOT / "SPASegment" / "Resources" / "requirements.txt"}
+    assert user.panel.controller is not None
+
+
+def test_slicers_reader_and_ours_read_the_same(
+    application: Any, fresh: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import slicer
+
+    application.open_panel()
+    from SPASegmentWidgets import install
+
+    ours = install.requirements()
+
+    def load_requirements(path: Path) -> list[Requirement]:
+        return [Requirement(line) for line in Path(path).read_text(encoding="utf-8").split()]
+
+    reader = types.SimpleNamespace(load_requirements=load_requirements)
+    monkeypatch.setattr(slicer, "packaging", reader, raising=False)
+    assert install.requirements() == ours
+    assert [one.name for one in ours][:3] == ["numpy", "scipy", "torch"]
 
 
 def test_a_package_that_was_loaded_before_asks_for_a_restart(

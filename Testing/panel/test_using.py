@@ -254,6 +254,30 @@ def test_a_key_can_be_changed_but_not_taken_from_another_action(user: Any, appli
     assert advanced.keys()["approve"] == "Return"
 
 
+def test_approvals_are_kept_once_a_folder_is_chosen_and_no_longer_when_unchecked(
+    user: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "kept"
+    user.answers.answers = [None]
+    user.ui.keepCheck.checked = True
+    assert user.ui.keepCheck.checked is False and user.panel.settings.keep_approved == ""
+    user.seed(user.ras)
+    user.press("approveButton")
+    assert not folder.exists()
+    user.press("undoButton")
+    user.answers.answers = [folder]
+    user.ui.keepCheck.checked = True
+    user.press("approveButton")
+    assert len(list(folder.iterdir())) == 1
+    assert user.panel.settings.load().keep_approved == str(folder)
+    user.ui.keepCheck.checked = False
+    assert user.panel.settings.load().keep_approved == ""
+    user.press("undoButton")
+    assert list(folder.iterdir()) == []
+    user.press("approveButton")
+    assert list(folder.iterdir()) == []
+
+
 def test_settings_and_the_profile_are_there_again_after_a_restart(user: Any, application: Any) -> None:
     user.answers.answers = ["Dr. A"]
     user.press("newProfileButton")

@@ -13,6 +13,7 @@ from SPASegmentLib.imaging.geometry import SlicePlane
 from SPASegmentLib.imaging.types import IntensityWindow
 from SPASegmentLib.imaging.window import make_slice
 from SPASegmentLib.inference.session import Session
+from SPASegmentLib.profiles.approvals import ApprovalFolder, new_group, object_of
 from SPASegmentLib.profiles.learning import commit_approval, evidence_of
 from SPASegmentLib.profiles.profile import new_profile
 
@@ -75,6 +76,21 @@ def test_a_profile_made_from_a_loud_dicom_series_tells_nothing_of_the_patient(
     for word in {*words, "loud", "zaphod", "8675309", str(a_loud_series), a_loud_series.name, ".dcm"}:
         assert word.lower() not in said, word
     assert image.key not in said and image.key[:12] not in said
+
+
+def test_a_kept_object_of_a_loud_dicom_series_tells_nothing_of_the_patient(a_loud_series, tmp_path, engine):
+    volume = read_volume(a_loud_series)
+    plane = SlicePlane.through(volume, "axial", seed_ijk=(24, 24, 3))
+    image = make_slice(volume, plane, IntensityWindow(-1000, 200))
+    session = Session.start(image, engine.model, (24.0, 24.0)).advance(engine).approve()
+    kept = object_of(session, new_group())
+    assert kept is not None
+    path = ApprovalFolder(tmp_path / "kept").keep(kept)
+    said = path.read_bytes().lower() + path.name.encode()
+    words = {word for value in LOUD.values() if value != "CT" for word in re.split(r"[\^]", value)}
+    for word in {*words, "loud", "zaphod", "8675309", str(a_loud_series), a_loud_series.name, ".dcm"}:
+        assert word.lower().encode() not in said, word
+    assert image.key.encode() not in said
 
 
 def test_no_number_in_a_profile_is_a_pixel(store, fresh, engine, disc, a_user):
