@@ -25,7 +25,8 @@ class ViewerOptions:
     for the usual one, or a free one where it is taken. browser: open the page. max_upload: bytes one upload
     may have. window: intensities (low, high) that are black and white, on the screen and for the model.
     server: what computes instead of this computer, or None. wanted: which series and time of the volumes.
-    continued: file of segments to go on from, on the first volume's voxels, or None.
+    continued: file of segments to go on from, on the first volume's voxels, or None. study: the plan of a
+    study to run instead of showing volumes, and user: the code of who takes part, or None.
     """
 
     volumes: tuple[Path, ...] = ()
@@ -40,6 +41,8 @@ class ViewerOptions:
     server: ServerChoice | None = None
     wanted: Wanted = ANY
     continued: Path | None = None
+    study: Path | None = None
+    user: str | None = None
 
     @property
     def is_local(self) -> bool:

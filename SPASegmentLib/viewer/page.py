@@ -80,6 +80,7 @@ STATE: dict[str, Any] = {
     "unkept": "",
     "keys": [],
     "help": False,
+    "study": None,
 }
 
 

@@ -65,7 +65,9 @@ class Service:
         self.trame.client_type = "vue3"
         page.install(self.trame)
         self.viewer: Viewer = Viewer(
-            self.trame, self.options, memory=Memory(self.options) if self._keep else None
+            self.trame,
+            self.options,
+            memory=Memory(self.options) if self._keep and self.options.study is None else None,
         )
         self.uploads = Uploads(
             self.options.max_upload,
