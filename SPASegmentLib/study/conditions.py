@@ -27,14 +27,15 @@ _CHOICES = frozenset({"pick", "take", "none_of_these", "keep"})
 class StudyCondition:
     """One way to segment.
 
-    title: on the card. how: one sentence for the user. actions: verbs of `Controller.act`, `SEED` and `POINT`
-    that the user has. shows_alternatives: whether candidates are on the screen. own_tool: whether the user
-    draws in another program, so that seconds alone are recorded.
+    title: on the card. how: one sentence for the user. next_step: what to do with the mask shown. actions:
+    verbs of `Controller.act`, `SEED` and `POINT` that the user has. shows_alternatives: whether candidates
+    are on the screen. own_tool: whether the user draws in another program, so that only seconds are recorded.
     """
 
     name: str
     title: str
     how: str
+    next_step: str
     actions: frozenset[str]
     shows_alternatives: bool = False
     own_tool: bool = False
@@ -51,6 +52,7 @@ CONDITIONS = {
             "picks",
             "pick alternatives",
             "Click the object once, then pick alternatives until you would approve the mask.",
+            "Press Enter to approve, 1-4 to pick, 0 for none of these, K for others.",
             _EVERYWHERE | _CHOICES | {SEED},
             shows_alternatives=True,
         ),
@@ -59,12 +61,14 @@ CONDITIONS = {
             "corrective clicks",
             "Click the object, then click what is missing, or what is too much (X first), until you would "
             "approve the mask.",
+            "Press Enter to approve, or correct the mask with a click; X first where it is too much.",
             _EVERYWHERE | {SEED, POINT},
         ),
         StudyCondition(
             "editing",
             "editing by hand",
             "Draw the mask slice by slice in your own editor; only the seconds are counted here.",
+            "",
             frozenset(),
             own_tool=True,
         ),

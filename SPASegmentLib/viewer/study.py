@@ -70,7 +70,7 @@ class ViewerStudy:
         self._viewer = viewer
         self.run = StudyRun(options.study, options.user, clock=clock)
         self._steps = StepCounter(self.run.count)
-        self._moving = False
+        self._moving, self._said = False, ""
 
     @property
     def _key(self) -> str:
@@ -149,17 +149,27 @@ class ViewerStudy:
         self._steps.update(self._viewer.controller.works)
 
     def refuses(self, action: str) -> bool:
-        """Whether the user does not have an action now; then the page says why."""
+        """Whether the user does not have an action now; then the page says why, until the next one."""
         sentence = self.run.refusal(action)
-        if sentence:
+        if sentence or self._viewer.server.state.problem == self._said:
             self._viewer.complain(sentence)
+        self._said = sentence
         return bool(sentence)
 
     def limited(self, told: dict[str, Any]) -> dict[str, Any]:
         """What the page draws of a screen: only what belongs to the condition."""
-        enabled = [action for action in told["enabled"] if not self.run.refusal(action)]
-        shows = self.run.phase != "finished" and self.run.condition.shows_alternatives
-        return {**told, "enabled": enabled, "cards": told["cards"] if shows else []}
+        run = self.run
+        enabled = [action for action in told["enabled"] if not run.refusal(action)]
+        if run.phase != "running":
+            return {**told, "enabled": enabled, "cards": [], "status": run.refusal(""), "tone": "hint"}
+        shown = {**told, "enabled": enabled}
+        if not run.condition.shows_alternatives:
+            shown["cards"] = []
+        if told["recommendation"] is not None and told["tone"] == "hint":
+            shown["status"] = run.condition.next_step
+        elif run.condition.own_tool:
+            shown["status"] = run.condition.how
+        return shown
 
     def tell(self) -> None:
         """Bring the card up to date."""

@@ -1,4 +1,4 @@
-"""A study in a real browser: covered until Start, limited to its condition, recorded, gone on after a kill."""
+"""A study in a real browser: covered until Start, limited to its condition, recorded, and its restart."""
 
 from __future__ import annotations
 
@@ -50,21 +50,25 @@ def test_two_images_from_start_to_the_end_with_a_kill_between(
     assert words.inner_text() == "Case 1 of 2 · pick alternatives"
     assert page.page.locator(".between").is_visible()
     assert page.page.locator("#volume").count() == 0 and page.page.locator("#open-file").count() == 0
-    page.page.keyboard.press("Enter")  # before Start nothing is done, and nothing counts
     page.said("Press Start when you are ready.")
+    page.page.keyboard.press("Enter")  # before Start nothing is done, and nothing counts
+    page.wait("() => trame.state.get('problem').startsWith('Press Start')")
 
     began = time.monotonic()
     page.page.click("#study-start")
     phase(page, "running")
     assert page.page.locator(".between").count() == 0
+    page.said("Click a seed on the object.")
     page.page.click("#study-next")
     page.said("Approve the mask (Enter) before Next")
+    page.page.click("#dismiss")
     page.click_at()
     page.proposed(1)
     page.click_at(0.52, 0.5)
     page.said("This image is for pick alternatives")
     page.page.keyboard.press("2")
     page.proposed(2)
+    assert page.state("problem") == ""
     page.page.click("#study-pause")
     phase(page, "paused")
     assert page.page.locator(".between").is_visible()
@@ -84,7 +88,7 @@ def test_two_images_from_start_to_the_end_with_a_kill_between(
 
     (first,) = records(a_plan)
     counted = {key: first[key] for key in ("picks", "points", "iterations", "keys", "clicks", "attempts")}
-    assert counted == {"picks": 1, "points": 1, "iterations": 2, "keys": 2, "clicks": 2, "attempts": 1}
+    assert counted == {"picks": 1, "points": 1, "iterations": 2, "keys": 2, "clicks": 3, "attempts": 1}
     assert (first["condition"], first["case"], first["gave_up"]) == ("picks", "C1", False)
     assert first["paused"] >= 2.0 and 0 < first["seconds"] < whole - first["paused"] + 0.1
     assert first["model"].startswith("general ")
@@ -99,6 +103,7 @@ def test_two_images_from_start_to_the_end_with_a_kill_between(
     page.click_at()
     page.wait("() => { const s = trame.state.get('screen'); return !s.busy && s.iteration === 1; }")
     assert page.screen["cards"] == [] and "pick:0" not in page.screen["enabled"]
+    page.said("or correct the mask with a click")
     assert not page.page.locator(".grid").is_visible()
     page.page.keyboard.press("1")
     page.said("This image is for corrective clicks")
