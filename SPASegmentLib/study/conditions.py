@@ -57,6 +57,15 @@ CONDITIONS = {
             shows_alternatives=True,
         ),
         StudyCondition(
+            "both",
+            "picks and clicks",
+            "Click the object, then pick alternatives, or click what is missing or too much (X first), until "
+            "you would approve the mask.",
+            "Press Enter to approve, 1-4 to pick, or correct the mask with a click; X first where too much.",
+            _EVERYWHERE | _CHOICES | {SEED, POINT},
+            shows_alternatives=True,
+        ),
+        StudyCondition(
             "clicks",
             "corrective clicks",
             "Click the object, then click what is missing, or what is too much (X first), until you would "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -110,10 +110,8 @@ def analyse(plan: StudyPlan, records: Sequence[StudyRecord], *, seed: int = 0) -
             }
             for user in sorted({record.user for record in kept})
         },
-        "compared": {
-            other: _compared(cells, by_condition[first], by_condition[other]) for other in others
-        },
-        "learning": {name: _learning(cells, found, kept) for name, found in by_condition.items()},
+        "compared": {other: _compared(cells, by_condition[first], by_condition[other]) for other in others},
+        "learning": {name: _learning(cells, found) for name, found in by_condition.items()},
     }
 
 
@@ -150,7 +148,8 @@ def _of_user(records: Sequence[StudyRecord]) -> dict[str, float] | None:
 def _compared(cells: Cells, ours: Sequence[StudyRecord], theirs: Sequence[StudyRecord]) -> dict[str, Any]:
     """more_images: in the same time, as a share of theirs; fewer_iterations: as a share of theirs.
 
-    look: seconds of reading a mask at which a simulated user would need as long for both.
+    look: seconds to read a mask at which a simulated user would need as long for both, None where there are
+    no such.
     """
     found: dict[str, Any] = {"fewer_iterations": None, "look": None}
     (mean, ours_drawn), (other, theirs_drawn) = (
@@ -167,26 +166,27 @@ def _compared(cells: Cells, ours: Sequence[StudyRecord], theirs: Sequence[StudyR
     looks = [_values(rows, "looks") for rows in (ours, theirs)]
     if looks[0] is not None and looks[1] is not None:
         more = float(np.mean(looks[0]) - np.mean(looks[1]))
-        if more > 0:
-            found["look"] = round(Operators().look + (other - mean) / more, 6)
+        equal = Operators().look + (other - mean) / more if more > 0 else -1.0
+        found["look"] = round(equal, 6) if equal >= 0 else None
     return found
 
 
-def _learning(
-    cells: Cells, records: Sequence[StudyRecord], everything: Sequence[StudyRecord]
-) -> dict[str, Any]:
+def _learning(cells: Cells, records: Sequence[StudyRecord]) -> dict[str, Any]:
     """How seconds change along a user's images of a condition.
 
     seconds: by place in the block, the mean over users. change: of the seconds from one image to the next, as
-    a share, fitted to the logarithm of the seconds after each image's own mean is taken away.
+    a share, fitted to the logarithm of the seconds, where several users had the same images after each
+    image's own mean is taken away.
     """
     place = places(records)
     by_place = [[r.seconds for r in records if place[r.user, r.position] == n] for n in _range(place)]
     logs = np.log([max(r.seconds, 0.1) for r in records])
-    own: dict[str, list[float]] = {}
-    for record, value in zip(records, logs, strict=True):
-        own.setdefault(record.case, []).append(float(value))
-    y = np.array([v - np.mean(own[r.case]) for r, v in zip(records, logs, strict=True)])
+    y = logs
+    if len({record.user for record in records}) > 1:
+        own: dict[str, list[float]] = {}
+        for record, value in zip(records, logs, strict=True):
+            own.setdefault(record.case, []).append(float(value))
+        y = np.array([v - np.mean(own[r.case]) for r, v in zip(records, logs, strict=True)])
     x = np.array([place[r.user, r.position] for r in records], np.float64)
     sums = [cells.table(records, values) for values in (np.ones_like(x), x, y, x * x, x * y)]
     drawn = [cells.draws.sums(table) for table in sums]
@@ -211,9 +211,7 @@ def _range(place: Mapping[tuple[str, int], int]) -> range:
     return range(1, max(place.values()) + 1)
 
 
-def _slope(
-    n: np.ndarray, x: np.ndarray, y: np.ndarray, xx: np.ndarray, xy: np.ndarray
-) -> np.ndarray:
+def _slope(n: np.ndarray, x: np.ndarray, y: np.ndarray, xx: np.ndarray, xy: np.ndarray) -> np.ndarray:
     """Of the straight line through points given by their sums."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray((n * xy - x * y) / (n * xx - x * x))
@@ -249,8 +247,3 @@ def write_report(results: Mapping[str, Any], out: Path, command: str = "") -> No
     plots.by_condition(results, out / "conditions.png")
     plots.learning_curve(results, out / "learning.png")
     write_whole(out / "study.md", page(results, command))
-
-
-def operators() -> dict[str, float]:
-    """The keystroke-level times, by name."""
-    return asdict(Operators())

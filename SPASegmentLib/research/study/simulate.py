@@ -44,7 +44,7 @@ class SimulationOptions:
     users: int = 5
     limit: int = 40
     seed: int = 0
-    wanted: tuple[float, float] = (0.80, 0.90)
+    wanted: tuple[float, float] = (0.85, 0.95)
     error: float = 0.02
     times: Operators = field(default_factory=Operators)
 
@@ -150,4 +150,3 @@ def _record(
         looks=effort.looks,
         by_hand=round(effort.drawing, 3),
     )
-

@@ -111,26 +111,12 @@ class StudyUser:
         return np.asarray(dice_of_each(masks, self.draw.target) + np.array(errors))
 
     def picks(self, engine: Engine) -> Effort:
-        """A click, then alternatives: taken if one satisfies, else the best is picked, or others asked for."""
-        session, effort = self._clicked(engine)
-        while not self._approves(effort):
-            shown = session.proposal.candidates if session.proposal is not None else ()
-            if effort.iterations == MOST_PROPOSALS or not shown:
-                return self._by_hand(effort)
-            effort.looks += len(shown)
-            effort.thinks += 1
-            seen = self.seen(np.stack([candidate.mask for candidate in shown]))
-            best = int(seen.argmax())
-            effort.keys += 1
-            if seen[best] >= self.standards.wanted:
-                effort.keys += 1  # Shift with the number
-                effort.mask = shown[best].mask
-                break
-            better = seen[best] > self._last
-            effort.picks, effort.keeps = effort.picks + better, effort.keeps + (not better)
-            session = (session.pick(best) if better else session.keep()).advance(engine)
-            self._proposed(effort, session)
-        return self._on(effort)
+        """A click, then alternatives: one that satisfies is taken, else the best picked, or others wanted."""
+        return self._interacts(engine, clicks=False)
+
+    def both(self, engine: Engine) -> Effort:
+        """The same, but a corrective click where no alternative seems better than the recommendation."""
+        return self._interacts(engine, clicks=True)
 
     def clicks(self, engine: Engine) -> Effort:
         """A click, then one in the middle of the largest error at a time, X before one that excludes."""
@@ -138,15 +124,53 @@ class StudyUser:
             return self._prompts(engine)
         session, effort = self._clicked(engine)
         while not self._approves(effort):
-            point = error_point(effort.mask, self.draw.target)
-            if effort.iterations == MOST_PROPOSALS or point is None:
+            if effort.iterations == MOST_PROPOSALS or not (corrected := self._corrected(session, effort)):
                 return self._by_hand(effort)
-            effort.thinks += 1
-            effort.clicks, effort.points = effort.clicks + 1, effort.points + 1
-            effort.keys += not point.positive
-            session = session.add_point(point.row, point.col, positive=point.positive).advance(engine)
-            self._proposed(effort, session)
+            session = self._proposed(effort, corrected.advance(engine))
         return self._on(effort)
+
+    def _interacts(self, engine: Engine, *, clicks: bool) -> Effort:
+        session, effort = self._clicked(engine)
+        while not self._approves(effort):
+            shown = session.proposal.candidates if session.proposal is not None else ()
+            if effort.iterations == MOST_PROPOSALS or not (shown or clicks):
+                return self._by_hand(effort)
+            seen = self.seen(np.stack([candidate.mask for candidate in shown])) if shown else np.zeros(1)
+            best = int(seen.argmax())
+            effort.looks += len(shown)
+            effort.thinks += bool(shown)
+            if shown and seen[best] >= self.standards.wanted:
+                effort.keys += 2  # Shift with the number
+                effort.mask = shown[best].mask
+                break
+            asked = self._chosen(session, effort, best, better=bool(shown) and seen[best] > self._last)
+            if clicks and asked is None:
+                asked = self._corrected(session, effort)
+            elif asked is None:
+                effort.keys, effort.keeps = effort.keys + 1, effort.keeps + 1
+                asked = session.keep()
+            if asked is None:
+                return self._by_hand(effort)
+            session = self._proposed(effort, asked.advance(engine))
+        return self._on(effort)
+
+    @staticmethod
+    def _chosen(session: Session, effort: Effort, best: int, *, better: bool) -> Session | None:
+        """After a pick of the best alternative, where it is better."""
+        if not better:
+            return None
+        effort.keys, effort.picks = effort.keys + 1, effort.picks + 1
+        return session.pick(best)
+
+    def _corrected(self, session: Session, effort: Effort) -> Session | None:
+        """After a click in the middle of the largest error, where there is one."""
+        point = error_point(effort.mask, self.draw.target)
+        if point is None:
+            return None
+        effort.thinks += 1
+        effort.clicks, effort.points = effort.clicks + 1, effort.points + 1
+        effort.keys += not point.positive
+        return session.add_point(point.row, point.col, positive=point.positive)
 
     def editing(self, engine: Engine | None = None) -> Effort:
         """The outline drawn by hand with as few straight sides as satisfy."""
@@ -160,9 +184,7 @@ class StudyUser:
         point = self.draw.click
         effort = Effort(self.draw.target, clicks=1, points=1, looks=1, thinks=1)
         start = Session.start(slice_image(self.case), engine.model, point, random_seed=self.seed)
-        session = start.advance(engine)
-        self._proposed(effort, session)
-        return session, effort
+        return self._proposed(effort, start.advance(engine)), effort
 
     def _prompts(self, engine: PromptedEngine) -> Effort:
         """The same with a system that brings its own interaction: a prompt before each proposal."""
@@ -179,11 +201,13 @@ class StudyUser:
         return self._by_hand(effort)
 
     @staticmethod
-    def _proposed(effort: Effort, session: Session) -> None:
+    def _proposed(effort: Effort, session: Session) -> Session:
+        """The session with a new proposal."""
         if session.proposal is None:
             raise StepError("The engine gave no proposal; it cannot be studied.")
         effort.iterations += 1
         effort.mask = session.proposal.recommendation
+        return session
 
     def _approves(self, effort: Effort) -> bool:
         """Read the recommendation and decide; Enter where it satisfies."""
@@ -212,6 +236,7 @@ class StudyUser:
 
 WAYS: dict[str, Callable[..., Effort]] = {
     "picks": StudyUser.picks,
+    "both": StudyUser.both,
     "clicks": StudyUser.clicks,
     "editing": StudyUser.editing,
 }
@@ -237,9 +262,7 @@ def drawn_by_hand(target: np.ndarray, wanted: float, shown: float) -> tuple[np.n
         if dice(mask, target) >= wanted:
             break
     sides = sum(len(polygon) for polygon in polygons)
-    around = sum(
-        float(np.hypot(*(polygon - np.roll(polygon, 1, axis=0)).T).sum()) for polygon in polygons
-    )
+    around = sum(float(np.hypot(*(polygon - np.roll(polygon, 1, axis=0)).T).sum()) for polygon in polygons)
     return mask, sides, around * scale
 
 
