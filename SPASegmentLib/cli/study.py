@@ -147,7 +147,7 @@ def simulate(
     ] = None,
     editing: Annotated[bool, typer.Option(help="Outlines drawn by hand, too.")] = True,
     users: Annotated[int, typer.Option(min=1, max=99, metavar="N", help="How many take part.")] = 5,
-    limit: Annotated[int, typer.Option(min=1, metavar="N", help="So many images.")] = 40,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="So many images.")] = 30,
     split: Annotated[Split, typer.Option(help="Which patients.")] = Split.test,
     subset: Annotated[SliceSubset, typer.Option(help="Slices any rater drew on, or all four.")] = (
         SliceSubset.all4

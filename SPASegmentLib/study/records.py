@@ -24,7 +24,7 @@ class StudyRecord(BaseModel):
     ones too; points are those the user placed, the first click included. iterations: proposals seen.
     gave_up: the user went on without approving. mask: name of its file, mask_hash: SHA-256 of its voxels,
     None where nothing was approved. model: name and hash of the one that answered.
-    Of simulated users only: dice with what they wanted; looks: masks looked at; by_hand: seconds of drawing, those after giving up included.
+    Of simulated users only: dice with what they wanted; looks: masks looked at; by_hand: seconds of drawing.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -175,26 +175,25 @@ def _learning(cells: Cells, records: Sequence[StudyRecord]) -> dict[str, Any]:
     """How seconds change along a user's images of a condition.
 
     seconds: by place in the block, the mean over users. change: of the seconds from one image to the next, as
-    a share, fitted to the logarithm of the seconds, where several users had the same images after each
-    image's own mean is taken away.
+    a share, fitted to the logarithm of the seconds; with several users, within each image, so that hard ones do
+    not count.
     """
     place = places(records)
     by_place = [[r.seconds for r in records if place[r.user, r.position] == n] for n in _range(place)]
-    logs = np.log([max(r.seconds, 0.1) for r in records])
-    y = logs
-    if len({record.user for record in records}) > 1:
-        own: dict[str, list[float]] = {}
-        for record, value in zip(records, logs, strict=True):
-            own.setdefault(record.case, []).append(float(value))
-        y = np.array([v - np.mean(own[r.case]) for r, v in zip(records, logs, strict=True)])
-    x = np.array([place[r.user, r.position] for r in records], np.float64)
-    sums = [cells.table(records, values) for values in (np.ones_like(x), x, y, x * x, x * y)]
-    drawn = [cells.draws.sums(table) for table in sums]
-    total = [np.array([table.sum()]) for table in sums]
-    slope = float(_slope(*total)[0])
+    several = len({record.user for record in records}) > 1
+    x, y = (
+        _without_means(values, [r.case if several else "" for r in records])
+        for values in (
+            [float(place[r.user, r.position]) for r in records],
+            [float(np.log(max(r.seconds, 0.1))) for r in records],
+        )
+    )
+    xy, xx = cells.table(records, x * y), cells.table(records, x * x)
     change = None
-    if np.isfinite(slope):
-        change = _rounded(estimate(float(np.expm1(slope)), np.expm1(_slope(*drawn))))
+    if xx.sum():
+        with np.errstate(invalid="ignore", divide="ignore"):
+            drawn = cells.draws.sums(xy) / cells.draws.sums(xx)
+        change = _rounded(estimate(float(np.expm1(xy.sum() / xx.sum())), np.expm1(drawn)))
     return {"seconds": [round(float(np.mean(values)), 6) for values in by_place], "change": change}
 
 
@@ -211,10 +210,11 @@ def _range(place: Mapping[tuple[str, int], int]) -> range:
     return range(1, max(place.values()) + 1)
 
 
-def _slope(n: np.ndarray, x: np.ndarray, y: np.ndarray, xx: np.ndarray, xy: np.ndarray) -> np.ndarray:
-    """Of the straight line through points given by their sums."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray((n * xy - x * y) / (n * xx - x * x))
+def _without_means(values: Sequence[float], groups: Sequence[str]) -> np.ndarray:
+    """Values less the mean of their group."""
+    _, owner = np.unique(np.asarray(groups), return_inverse=True)
+    means = np.bincount(owner, values) / np.bincount(owner)
+    return np.asarray(values) - means[owner]
 
 
 def with_dice(

@@ -42,7 +42,7 @@ class SimulationOptions:
     """
 
     users: int = 5
-    limit: int = 40
+    limit: int = 30
     seed: int = 0
     wanted: tuple[float, float] = (0.85, 0.95)
     error: float = 0.02

@@ -19,9 +19,9 @@ from SPASegmentLib.research.datasets.case import Case
 from SPASegmentLib.research.evaluation.corrections import error_point
 from SPASegmentLib.research.evaluation.interaction import PromptedEngine, slice_image
 from SPASegmentLib.research.evaluation.metrics import dice, dice_of_each
-from SPASegmentLib.research.evaluation.protocol import Draw
+from SPASegmentLib.research.evaluation.protocol import ITERATIONS, Draw
 
-MOST_PROPOSALS = 10
+MOST_PROPOSALS = ITERATIONS
 """Proposals after which a user gives up and draws the object by hand."""
 CORNERS = (4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 64)
 
