@@ -175,8 +175,8 @@ def _learning(cells: Cells, records: Sequence[StudyRecord]) -> dict[str, Any]:
     """How seconds change along a user's images of a condition.
 
     seconds: by place in the block, the mean over users. change: of the seconds from one image to the next, as
-    a share, fitted to the logarithm of the seconds; with several users, within each image, so that hard ones do
-    not count.
+    a share, fitted to the logarithm of the seconds, with several users within each image, so that hard ones
+    do not count.
     """
     place = places(records)
     by_place = [[r.seconds for r in records if place[r.user, r.position] == n] for n in _range(place)]
