@@ -55,7 +55,8 @@ class Clinician:
         self.widget, self.ui, self.panel = widget, widget.ui, widget.panel
         self.answers = Answers()
         panel = self.panel
-        for part in (panel, panel.profiles, panel.advanced, panel.server, panel.install_page):
+        parts = (panel, panel.profiles, panel.advanced, panel.server, panel.study, panel.install_page)
+        for part in parts:
             for name in ("dialogs", "_dialogs"):
                 if hasattr(part, name):
                     setattr(part, name, self.answers)

@@ -185,6 +185,12 @@ class SceneLink:
         if editor.segmentationNode() is self.parameters.segmentation:
             editor.saveStateForUndo()
 
+    def name_segment(self, name: str) -> None:
+        """Go on in a new segment of this name."""
+        self.ensure_target()
+        segmentation = self.parameters.segmentation
+        segmentation.GetSegmentation().GetSegment(self.parameters.segment).SetName(name)
+
     def new_segment(self) -> None:
         """Add a segment and go on in it."""
         if self.volume is None:

@@ -17,13 +17,14 @@ from SPASegmentLib.errors import InputError, SPASegmentError
 from SPASegmentLib.imaging.segment_files import read_segments
 from SPASegmentLib.mrml.controller import Controller
 from SPASegmentLib.mrml.keys import ALSO, KEYS
+from SPASegmentLib.mrml.labels import has_voxels
 from SPASegmentLib.mrml.layout import LARGE, SMALL, link_views
 from SPASegmentLib.mrml.seeds import Seed, SeedPoints
+from SPASegmentLib.mrml.study import limited
 from SPASegmentLib.mrml.volumes import volume_of_node
 from SPASegmentLib.study.conditions import POINT, SEED
 from SPASegmentLib.viewer import page
 from SPASegmentLib.viewer.continuing import middle_of, put_segments
-from SPASegmentLib.viewer.downloads import has_voxels
 from SPASegmentLib.viewer.keeping import Keeping
 from SPASegmentLib.viewer.keys import strokes
 from SPASegmentLib.viewer.navigation import Navigation, observe_clicks
@@ -304,8 +305,10 @@ class Viewer:
 
     def told(self) -> dict[str, Any]:
         """The screen as the page draws it."""
-        told = page.shown(self.controller.screen, sized=self.shown is None or self.shown.is_sized)
-        return told if self.study is None else self.study.limited(told)
+        screen = self.controller.screen
+        if self.study is not None:
+            screen = limited(screen, self.study.run)
+        return page.shown(screen, sized=self.shown is None or self.shown.is_sized)
 
     def _on_screen(self, screen: Any) -> None:
         with self.server.state as state:

@@ -10,8 +10,9 @@ from typing import Any, Protocol
 
 from SPASegmentLib.errors import SPASegmentError
 from SPASegmentLib.mrml.controller import Controller
+from SPASegmentLib.mrml.labels import has_voxels
 from SPASegmentLib.viewer import page
-from SPASegmentLib.viewer.downloads import has_voxels, read_slicer_segmentation, write_slicer_segmentation
+from SPASegmentLib.viewer.downloads import read_slicer_segmentation, write_slicer_segmentation
 from SPASegmentLib.viewer.navigation import Navigation
 from SPASegmentLib.viewer.open_volumes import OpenVolume, OpenVolumes
 from SPASegmentLib.viewer.opening import VolumeOpening

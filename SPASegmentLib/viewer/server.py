@@ -155,8 +155,9 @@ class Service:
         """The file's bytes."""
         from SPASegmentLib.imaging.masks import write_labels
         from SPASegmentLib.imaging.types import Volume
+        from SPASegmentLib.mrml.labels import has_voxels, labels_of
         from SPASegmentLib.mrml.volumes import ijk_to_ras_of
-        from SPASegmentLib.viewer.downloads import has_voxels, labels_of, write_slicer_segmentation
+        from SPASegmentLib.viewer.downloads import write_slicer_segmentation
 
         viewer = self.viewer
         if viewer.segmentation is None or not has_voxels(viewer.segmentation):

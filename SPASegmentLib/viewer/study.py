@@ -7,21 +7,15 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import numpy as np
-
 from SPASegmentLib.errors import SPASegmentError
-from SPASegmentLib.imaging.types import Volume
 from SPASegmentLib.mrml.controller import Controller
-from SPASegmentLib.mrml.study_steps import StepCounter
-from SPASegmentLib.mrml.volumes import ijk_to_ras_of
+from SPASegmentLib.mrml.study import APPROVE_FIRST, StepCounter, approved_mask
 from SPASegmentLib.study.run import StudyRun
-from SPASegmentLib.viewer.downloads import has_voxels, labels_of
 from SPASegmentLib.viewer.navigation import Navigation
 from SPASegmentLib.viewer.open_volumes import OpenVolumes
 from SPASegmentLib.viewer.options import ViewerOptions
 from SPASegmentLib.viewer.volumes import Choice, Library, file_choice
 
-APPROVE_FIRST = "Approve the mask (Enter) before Next, or press Skip if it cannot be segmented."
 NOT_READY = "The image is not on the screen yet; wait a moment and press Start again."
 
 
@@ -118,12 +112,12 @@ class ViewerStudy:
         run = self.run
         if run.phase != "running" or self._moving:
             return
-        approved = has_voxels(self._viewer.segmentation) and not gives_up
-        if not (approved or gives_up or run.condition.own_tool):
+        mask = None if gives_up else approved_mask(self._viewer.segmentation, self._viewer.volume)
+        if not (mask or gives_up or run.condition.own_tool):
             self._viewer.complain(APPROVE_FIRST)
             return
         run.pause()
-        labels, grid = self._mask() if approved else (None, None)
+        labels, grid = mask or (None, None)
         self._moving = True
         try:
             await asyncio.to_thread(run.next, labels, grid, model=self._steps.model)
@@ -134,10 +128,6 @@ class ViewerStudy:
             self._moving = False
             self.tell()
         await self.open()
-
-    def _mask(self) -> tuple[np.ndarray, Volume]:
-        labels = labels_of(self._viewer.segmentation, self._viewer.volume)
-        return labels, Volume(labels, ijk_to_ras_of(self._viewer.volume))
 
     def input(self, kind: str) -> None:
         """A key or the mouse was pressed on the page. kind: "keys" or "clicks"."""
@@ -155,21 +145,6 @@ class ViewerStudy:
             self._viewer.complain(sentence)
         self._said = sentence
         return bool(sentence)
-
-    def limited(self, told: dict[str, Any]) -> dict[str, Any]:
-        """What the page draws of a screen: only what belongs to the condition."""
-        run = self.run
-        enabled = [action for action in told["enabled"] if not run.refusal(action)]
-        if run.phase != "running":
-            return {**told, "enabled": enabled, "cards": [], "status": run.refusal(""), "tone": "hint"}
-        shown = {**told, "enabled": enabled}
-        if not run.condition.shows_alternatives:
-            shown["cards"] = []
-        if told["recommendation"] is not None and told["tone"] == "hint":
-            shown["status"] = run.condition.next_step
-        elif run.condition.own_tool:
-            shown["status"] = run.condition.how
-        return shown
 
     def tell(self) -> None:
         """Bring the card up to date."""

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from SPASegmentLib.mrml.study_steps import StepCounter
+from SPASegmentLib.mrml.study import StepCounter
 from SPASegmentLib.mrml.work import LIVE
 
 

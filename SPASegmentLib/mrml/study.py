@@ -1,17 +1,51 @@
-"""What a study counts of the interaction: the steps of all sessions, undone ones too, each once."""
+"""A study on a controller: what it counts of the interaction, and what it leaves on the screen."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
 
+import numpy as np
+
+from SPASegmentLib.imaging.types import Volume
 from SPASegmentLib.inference.session import Done
+from SPASegmentLib.mrml.labels import has_voxels, labels_of
+from SPASegmentLib.mrml.screen import Screen
+from SPASegmentLib.mrml.volumes import ijk_to_ras_of
 from SPASegmentLib.mrml.work import Work
+from SPASegmentLib.study.run import StudyRun
 
 _COUNTED_AS = {"point": "points", "pick": "picks", "none": "rejections", "keep": "keeps"}
 
 
+APPROVE_FIRST = "Approve the mask (Enter) before Next, or press Skip if it cannot be segmented."
+
+
+def approved_mask(segmentation: Any, volume: Any) -> tuple[np.ndarray, Volume] | None:
+    """(K, J, I) uint8 labels of what was approved on a volume node, and its grid; None where nothing was."""
+    if volume is None or not has_voxels(segmentation):
+        return None
+    labels = labels_of(segmentation, volume)
+    return labels, Volume(labels, ijk_to_ras_of(volume))
+
+
+def limited(screen: Screen, run: StudyRun) -> Screen:
+    """What a face draws of a screen in a study: only what belongs to the condition at hand."""
+    enabled = frozenset(action for action in screen.enabled if not run.refusal(action))
+    if run.phase != "running":
+        return replace(screen, enabled=enabled, cards=(), status=run.refusal(""), tone="hint")
+    condition, status = run.condition, screen.status
+    if condition.own_tool:
+        status = condition.how
+    elif screen.recommendation is not None and screen.tone == "hint":
+        status = condition.next_step
+    cards = screen.cards if condition.shows_alternatives else ()
+    return replace(screen, enabled=enabled, cards=cards, status=status)
+
+
 class StepCounter:
-    """Sees every new step of some works. To be told of them after every change of the screen."""
+    """Counts every step of some works once, undone ones too. To be told of them after every new screen."""
 
     def __init__(self, count: Callable[[str], None]) -> None:
         """count: called with "points", "picks", "rejections", "keeps" and "iterations" (proposals)."""
