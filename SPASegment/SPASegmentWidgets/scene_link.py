@@ -186,8 +186,7 @@ class SceneLink:
             editor.saveStateForUndo()
 
     def name_segment(self, name: str) -> None:
-        """Go on in a new segment of this name."""
-        self.ensure_target()
+        """Call the segment that is worked on by this name; there must be one."""
         segmentation = self.parameters.segmentation
         segmentation.GetSegmentation().GetSegment(self.parameters.segment).SetName(name)
 

@@ -147,6 +147,7 @@ class StudySection:
             self._node = load_image(self.run.file, self.run.case.id)
             self._steps.forget()
             self._scene.parameters.volume = self._node
+            self._scene.ensure_target()  # for the Segment Editor, too
             if self.run.case.structure:
                 self._scene.name_segment(self.run.case.structure)
         self.run.start()

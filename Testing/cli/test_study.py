@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 
+from SPASegmentLib.cli import main as cli
 from SPASegmentLib.imaging.types import Volume
 from SPASegmentLib.study.plan import read_plan
 from SPASegmentLib.study.run import StudyRun
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "study.md"
 
 
 @pytest.fixture
@@ -117,3 +124,42 @@ def test_bad_input_gets_one_sentence(run, images, tmp_path, my_data):
         ran = run("study", *arguments)
         assert ran.code == code and sentence in " ".join(ran.err.split()), (arguments, ran.err)
         assert "Traceback" not in ran.err
+
+
+def parsed(words: list[str]) -> dict[str, Any]:
+    """What a command of the program would be called with."""
+    command: Any = typer.main.get_command(cli.app)
+    context = command.make_context("spasegment", list(words))
+    while hasattr(command, "resolve_command"):
+        name, command, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+        context = command.make_context(name, rest, parent=context)
+    return dict(context.params)
+
+
+def test_every_command_of_the_page_works_as_it_stands_there(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number in (1, 2, 3):
+        (tmp_path / f"chest-{number}.nrrd").touch()
+    blocks = re.findall(r"^```bash\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    lines = [shlex.split(line) for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    assert [line[1:3] for line in lines] == [
+        ["study", "simulate"],
+        ["study", "plan"],
+        ["view", "--study"],
+        ["study", "report"],
+    ]
+    for line in lines:
+        given = parsed(line[1:])
+        if line[2] == "simulate":
+            assert given["out"] == Path("results/study") and given["seed"] == 0  # run above, on fewer images
+        elif line[1] == "view":
+            one = StudyRun(given["study"], given["user"])
+            labels = np.ones((1, 2, 2), np.uint8)
+            one.start()
+            one.next(labels, Volume(labels, np.eye(4)))
+            one.start()
+            one.next(labels, Volume(labels, np.eye(4)))
+        else:
+            ran = run(*line[1:])
+            assert ran.code == 0, ran.err
+    assert (tmp_path / "results" / "study.md").exists()
