@@ -29,7 +29,7 @@ class PlanDesign(str, Enum):
     """Who segments which image how."""
 
     crossed = "crossed"
-    split = "split"
+    once = "split"
 
 
 class PlanCondition(str, Enum):

@@ -39,7 +39,7 @@ class StudyCase(_Written):
     id: Code
     file: str
     seed_ras: tuple[float, float, float] | None = None
-    structure: str = Field("", max_length=80)
+    structure: str = Field(default="", max_length=80)
     reference: str | None = None
     group: str = ""
 
@@ -66,8 +66,8 @@ class StudyPlan(_Written):
 
     format: Literal["spasegment-study"] = "spasegment-study"
     version: Literal[1] = 1
-    title: str = Field("", max_length=200)
-    seed: int = Field(0, ge=0)
+    title: str = Field(default="", max_length=200)
+    seed: int = Field(default=0, ge=0)
     design: Design = "crossed"
     conditions: tuple[Code, ...] = Field(min_length=1)
     cases: tuple[StudyCase, ...] = Field(min_length=1)

@@ -35,15 +35,15 @@ class StudyRecord(BaseModel):
     condition: str
     practice: bool = False
     seconds: float = Field(ge=0, allow_inf_nan=False)
-    paused: float = Field(0.0, ge=0, allow_inf_nan=False)
-    attempts: int = Field(1, ge=1)
-    keys: int = Field(0, ge=0)
-    clicks: int = Field(0, ge=0)
-    picks: int = Field(0, ge=0)
-    points: int = Field(0, ge=0)
-    rejections: int = Field(0, ge=0)
-    keeps: int = Field(0, ge=0)
-    iterations: int = Field(0, ge=0)
+    paused: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    attempts: int = Field(default=1, ge=1)
+    keys: int = Field(default=0, ge=0)
+    clicks: int = Field(default=0, ge=0)
+    picks: int = Field(default=0, ge=0)
+    points: int = Field(default=0, ge=0)
+    rejections: int = Field(default=0, ge=0)
+    keeps: int = Field(default=0, ge=0)
+    iterations: int = Field(default=0, ge=0)
     gave_up: bool = False
     mask: str | None = None
     mask_hash: str | None = None

@@ -149,22 +149,12 @@ class ViewerStudy:
     def tell(self) -> None:
         """Bring the card up to date."""
         run = self.run
-        ended = run.phase == "finished"
-        placed = not ended and run.case.seed_ras is not None
-        about = (
-            ""
-            if ended
-            else " ".join(
-                filter(
-                    None,
-                    [
-                        f"{run.case.structure}." if run.case.structure else "",
-                        "The object is in the middle of the large view." if placed else "",
-                        run.condition.how,
-                    ],
-                )
-            )
-        )
+        ended, about = run.phase == "finished", ""
+        if not ended:
+            case = run.case
+            about = f"{case.structure}. " if case.structure else ""
+            about += "The object is in the middle of the large view. " if case.seed_ras is not None else ""
+            about += run.condition.how
         with self._viewer.server.state as state:
             state.study = {
                 "words": run.words,

@@ -58,7 +58,7 @@ class Cells:
         """How many."""
         return len(self._patients)
 
-    def table(self, records: Sequence[StudyRecord], values: Sequence[float]) -> np.ndarray:
+    def table(self, records: Sequence[StudyRecord], values: Sequence[float] | np.ndarray) -> np.ndarray:
         """(U, P) sums of a value of each record."""
         table = np.zeros((len(self._users), len(self._patients)))
         at = [(self._users[r.user], self._patients[self._cluster[r.case]]) for r in records]

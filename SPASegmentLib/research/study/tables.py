@@ -165,7 +165,12 @@ def _interval(found: Sequence[float] | None, *, percent: int | None = None) -> s
     if found is None:
         return ""
     if percent is not None:
-        mean, low, high = (f"{100 * value:.{percent}f}" for value in found)
+        mean, low, high = (_number(100 * value, percent) for value in found)
         return f"{mean}% ({low} to {high})"
-    mean, low, high = (f"{value:.2f}" for value in found)
+    mean, low, high = (_number(value, 2) for value in found)
     return f"{mean} ({low} to {high})"
+
+
+def _number(value: float, digits: int) -> str:
+    """Rounded; what rounds to nothing has no sign."""
+    return f"{round(value, digits) + 0.0:.{digits}f}"

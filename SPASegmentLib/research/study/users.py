@@ -249,7 +249,8 @@ def drawn_by_hand(target: np.ndarray, wanted: float, shown: float) -> tuple[np.n
     target: (H, W) bool, not empty. shown: cm of its longer extent on the screen. Returns the mask, the
     number of straight sides and their length in cm.
     """
-    lines = contour_generator(z=np.pad(target, 1).astype(float)).lines(0.5)
+    found = contour_generator(z=np.pad(target, 1).astype(float)).lines(0.5)
+    lines: list[np.ndarray] = [np.asarray(line) for line in found]
     lengths = [float(np.hypot(*np.diff(line, axis=0).T).sum()) for line in lines]
     rows, cols = np.nonzero(target)
     scale = shown / max(np.ptp(rows) + 1, np.ptp(cols) + 1)
