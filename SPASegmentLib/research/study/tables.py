@@ -13,7 +13,7 @@ from rich.table import Table
 from SPASegmentLib.research.study.users import MOST_PROPOSALS, Operators
 
 PAPER = (
-    "The paper's study (its Section 4.3.3 and supplement, Section 7; five medical professionals, 100 fundus "
+    "The paper's study (supplement, Section 7; five medical professionals, 100 fundus "
     "images, MedSAM) prints 6.62 and 4.34 s, 4.33 and 2.46 iterations for one of them, 7.40 and 4.77 s, 5.60 "
     "and 3.58 iterations for another, and claims 35% more images with 39% fewer iterations."
 )
