@@ -20,6 +20,7 @@ ORDER = (
     "inference",
     "reporting",
     "profiles",
+    "study",
     "service",
     "predictor",
     "mrml",
@@ -28,6 +29,7 @@ ORDER = (
     "research.training",
     "research.evaluation",
     "research.systems",
+    "research.study",
     "cli",
 )
 """The parts of the library: each imports those before it, and no other."""
@@ -39,6 +41,7 @@ WITHOUT_SLICER = (
     "inference",
     "reporting",
     "profiles",
+    "study",
     "service",
     "predictor",
     "research",

@@ -59,7 +59,8 @@ class Clinician:
         self.widget, self.ui, self.panel = widget, widget.ui, widget.panel
         self.answers = Answers()
         panel = self.panel
-        for part in (panel, panel.profiles, panel.advanced, panel.server, panel.export, panel.install_page):
+        parts = (panel, panel.profiles, panel.advanced, panel.server, panel.study, panel.export)
+        for part in (*parts, panel.install_page):
             for name in ("dialogs", "_dialogs"):
                 if hasattr(part, name):
                     setattr(part, name, self.answers)

@@ -19,6 +19,7 @@ from .screen_view import BUTTONS, ScreenView
 from .server import ServerSection
 from .settings import PanelSettings
 from .shortcuts import Shortcuts
+from .study import StudySection
 from .views import Views
 
 OWN_KEYS = {"place_seed": "S", "exclude_point": "X"}
@@ -39,9 +40,9 @@ class Panel:
         self._remembered = ""
         self._seeded: tuple | None = None
         self._folded_for = None
-        self.view = ScreenView(ui, Cards(ui, self.act))
+        self.view = ScreenView(ui, Cards(ui, self._clicked))
         self.profiles = ProfileRow(ui, self.dialogs, lambda: self.controller, self.on_profile)
-        self.shortcuts = Shortcuts(self.act)
+        self.shortcuts = Shortcuts(self._pressed)
         self.views = Views(self.queue.post, self.on_placed, self.render_placing, self.choose_views)
         self.scene = SceneLink(ui, logic, lambda: self.controller, self.on_volume)
         self.advanced = Advanced(ui, self.dialogs, self.settings, self.on_setting)
@@ -54,6 +55,7 @@ class Panel:
             lambda: self.logic.server(self.settings),
         )
         self.export = DicomExport(ui, self.dialogs, self.settings, self.scene, self.queue.post)
+        self.study = StudySection(ui, self.dialogs, lambda: self.controller, self.scene, self.on_study)
         self.install_page = InstallPage(ui, self.dialogs, self.settings, self.start)
         for selector in (ui.volumeSelector, ui.segmentationSelector, ui.segmentSelector):
             selector.setMRMLScene(slicer.mrmlScene)
@@ -72,9 +74,17 @@ class Panel:
 
     def _presser(self, action: str):
         def pressed() -> None:
-            self.act(action)
+            self._clicked(action)
 
         return pressed
+
+    def _clicked(self, action: str) -> None:
+        self.study.count("clicks")
+        self.act(action)
+
+    def _pressed(self, action: str) -> None:
+        self.study.count("keys")
+        self.act(action)
 
     @property
     def _working(self) -> bool:
@@ -185,14 +195,29 @@ class Panel:
 
     def on_volume(self, volume) -> None:
         """Another volume was chosen."""
-        if volume is not None and self._entered:
+        if volume is not None and self._entered and not self.study.hides_image:
             self.views.show_volume(volume)
+
+    def on_study(self, volume, ras: tuple | None) -> None:
+        """A study shows an image, or covers it. ras: where its object is, or None."""
+        if self.controller is None:
+            return
+        self.views.stop_placing()
+        self.choose_views()
+        if self._entered:
+            self.views.show_volume(volume)
+        if ras is not None:
+            for node in self.views.chosen()[0:1]:
+                node.JumpSliceByCentering(*ras)
+        self.render(self.controller.screen)
 
     # What the user does
 
     def act(self, action: str) -> None:
         """A key or a button."""
         if self.controller is None:
+            return
+        if self.study.refuses(self._kind_of(action)):
             return
         if action in OWN_KEYS:
             self._place(action == "place_seed")
@@ -203,6 +228,12 @@ class Panel:
             self.scene.ensure_target()  # the one that was chosen may be deleted by now
         if not (placing and action == "cancel"):
             self.controller.act(action)
+
+    def _kind_of(self, action: str) -> str:
+        """What a study calls an action: a click is the one that marks the object, or a further point."""
+        if action not in OWN_KEYS:
+            return action
+        return "seed" if self.controller.screen.recommendation is None else "point"
 
     def _place(self, positive: bool) -> None:
         """The next click in a slice view is a point; asked for twice: it is not."""
@@ -216,6 +247,9 @@ class Panel:
     def on_placed(self, ras: tuple, positive: bool, slice_node: object) -> None:
         """A point was placed."""
         if self.controller is None or self.scene.parameters is None:
+            return
+        self.study.count("clicks")
+        if self.study.refuses(self._kind_of("place_seed")):
             return
         self.scene.ensure_target()
         if positive:
@@ -245,8 +279,8 @@ class Panel:
         if self.controller is None or not self._entered:
             return
         large, small = self.views.chosen()
-        self.controller.set_views(large, small)
-        if self.scene.volume is not None:
+        self.controller.set_views(large, [] if self.study.hides_alternatives else small)
+        if self.scene.volume is not None and not self.study.hides_image:
             self.views.show_volume(self.scene.volume)
         self.ui.layoutButton.checked = self.views.own_layout
 
@@ -298,6 +332,7 @@ class Panel:
 
     def render(self, screen) -> None:
         """Show the screen, and keep with the scene what goes on."""
+        screen = self.study.limited(screen)
         self.view.render(screen, self._sentence(screen), self.advanced.keys())
         self.profiles.render(screen)
         self.advanced.show_learn(screen.learn)
@@ -314,7 +349,7 @@ class Panel:
         """Show what the next click does."""
         if self.controller is None:
             return
-        screen = self.controller.screen
+        screen = self.study.limited(self.controller.screen)
         self.view.set_text("statusLabel", self._sentence(screen))
         has_volume = self.scene.volume is not None
         self.view.render_placing(self.views.placing, has_volume, screen.recommendation is not None)
@@ -323,6 +358,8 @@ class Panel:
         """What to do next; the controller does not know that a click must be announced here."""
         if self.views.placing is False:
             return _("Click on what does not belong to the object, in a slice view; Esc ends placing.")
+        if self.study.hides_image:
+            return screen.status
         seedless = screen.tone == "hint" and screen.recommendation is None and not screen.busy
         if not seedless or self.scene.volume is None:
             return screen.status

@@ -185,6 +185,11 @@ class SceneLink:
         if editor.segmentationNode() is self.parameters.segmentation:
             editor.saveStateForUndo()
 
+    def name_segment(self, name: str) -> None:
+        """Call the segment that is worked on by this name; there must be one."""
+        segmentation = self.parameters.segmentation
+        segmentation.GetSegmentation().GetSegment(self.parameters.segment).SetName(name)
+
     def new_segment(self) -> None:
         """Add a segment and go on in it."""
         if self.volume is None:

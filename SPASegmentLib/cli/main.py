@@ -21,6 +21,7 @@ from SPASegmentLib.cli import (
     sample,
     segment,
     serve,
+    study,
     train,
     view,
     wong,
@@ -68,6 +69,7 @@ app.command("view")(view.view)
 app.command("serve")(serve.serve)
 app.command("sample", no_args_is_help=True)(sample.sample)
 app.add_typer(profile.app, name="profile")
+app.add_typer(study.app, name="study")
 app.command("partial", no_args_is_help=True)(partial.partial)
 app.command("wong", no_args_is_help=True)(wong.wong)
 

@@ -62,6 +62,16 @@ def view(
         ),
     ] = None,
     server: ServerUrl = None,
+    study: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PLAN", help="Run a study's plan instead of showing volumes (see `spasegment study`)."
+        ),
+    ] = None,
+    user: Annotated[
+        str | None,
+        typer.Option(metavar="CODE", help="With --study: who takes part, by a code of the plan (U03)."),
+    ] = None,
     max_upload_mb: Annotated[
         int, typer.Option("--max-upload-mb", min=1, help="Largest upload the page may send.")
     ] = 1024,
@@ -95,6 +105,8 @@ def view(
         wanted=Wanted(series, time, resample),
         continued=continued,
         keep_approved=keep_approved,
+        study=study,
+        user=user,
     )
     _check(options)
     screen = console()
@@ -126,7 +138,23 @@ def _check(options: ViewerOptions) -> None:
     for path in (*options.volumes, *([options.continued] if options.continued else [])):
         if not path.exists():
             raise InputError(f"There is no file or folder {path}; check the path.")
+    _check_study(options)
     free_port(options)
+
+
+def _check_study(options: ViewerOptions) -> None:
+    from SPASegmentLib.errors import InputError
+    from SPASegmentLib.study.run import StudyRun
+
+    if options.study is None:
+        if options.user is not None:
+            raise InputError("--user says who takes part in a study; give its plan with --study, too.")
+        return
+    if options.user is None:
+        raise InputError("Give the code of who takes part with --user, for example --user U01.")
+    if options.volumes or options.profile is not None:
+        raise InputError("A study shows its own images, without a profile; leave both out.")
+    StudyRun(options.study, options.user)
 
 
 def _import_viewer() -> None:

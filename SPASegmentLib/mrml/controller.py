@@ -26,6 +26,7 @@ from SPASegmentLib.mrml.worker import JobOutcome, SceneCalls, Worker
 
 if TYPE_CHECKING:
     from SPASegmentLib.inference.messages import Engine
+    from SPASegmentLib.mrml.work import Work
     from SPASegmentLib.profiles.store import ProfileStore
     from SPASegmentLib.service.choice import ServerChoice
 
@@ -96,6 +97,11 @@ class Controller:
                 self._listeners.remove(f)
 
         return end
+
+    @property
+    def works(self) -> tuple[Work, ...]:
+        """The objects worked on, each on its slice, in the order they were begun."""
+        return tuple(self._work.trail)
 
     @property
     def working(self) -> bool:

@@ -14,21 +14,8 @@ import vtk
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.terminology import Structure, parse_entry
 from SPASegmentLib.imaging.types import DicomFrame, Volume
+from SPASegmentLib.mrml.labels import has_voxels
 from SPASegmentLib.mrml.volumes import volume_of_node
-
-
-def has_voxels(segmentation: Any) -> bool:
-    """Whether any segment of a segmentation node holds a voxel."""
-    if segmentation is None:
-        return False
-    whole = segmentation.GetSegmentation()
-    return any(_extent_holds(whole.GetNthSegment(i)) for i in range(whole.GetNumberOfSegments()))
-
-
-def _extent_holds(segment: Any) -> bool:
-    name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
-    image = segment.GetRepresentation(name)
-    return image is not None and not image.IsEmpty()
 
 
 def write_slicer_segmentation(segmentation: Any, path: Path) -> None:

@@ -18,10 +18,13 @@ from SPASegmentLib.imaging.segment_files import read_segments
 from SPASegmentLib.imaging.terminology import name_of, parse_structure
 from SPASegmentLib.mrml.controller import Controller
 from SPASegmentLib.mrml.keys import ALSO, KEYS
+from SPASegmentLib.mrml.labels import has_voxels
 from SPASegmentLib.mrml.layout import LARGE, SMALL, link_views
 from SPASegmentLib.mrml.seeds import Seed, SeedPoints
-from SPASegmentLib.mrml.segmentation_files import has_voxels, set_structure, structure_of
+from SPASegmentLib.mrml.segmentation_files import set_structure, structure_of
+from SPASegmentLib.mrml.study import limited
 from SPASegmentLib.mrml.volumes import volume_of_node
+from SPASegmentLib.study.conditions import POINT, SEED
 from SPASegmentLib.viewer import page
 from SPASegmentLib.viewer.continuing import middle_of, put_segments
 from SPASegmentLib.viewer.keeping import Keeping
@@ -31,6 +34,7 @@ from SPASegmentLib.viewer.open_volumes import OpenVolume, OpenVolumes
 from SPASegmentLib.viewer.opening import VolumeOpening
 from SPASegmentLib.viewer.options import ViewerOptions
 from SPASegmentLib.viewer.resume import Memory
+from SPASegmentLib.viewer.study import ViewerStudy
 from SPASegmentLib.viewer.surface import Surface
 from SPASegmentLib.viewer.views import logic_of, slice_pane, three_d_pane
 from SPASegmentLib.viewer.volumes import (
@@ -83,9 +87,10 @@ class Viewer:
         self.controller.subscribe(self._on_screen)
         observe_clicks(self.large, self.navigation, self._on_click)
         self.library = Library()
+        self.study = ViewerStudy(self) if options.study is not None else None
         for choice in [
             *(file_choice(path, wanted=options.wanted) for path in options.volumes),
-            *built_in_samples(),
+            *(built_in_samples() if self.study is None else ()),
         ]:
             self.library.add(choice)
         self.open_volumes = OpenVolumes(self.app.scene, [self.large.node.GetID(), self.solid.node.GetID()])
@@ -103,7 +108,7 @@ class Viewer:
         with server.state as state:
             state.volumes = self.library.items()
             state.keys = strokes(KEYS, ALSO)
-            state.screen = page.shown(self.controller.screen)
+            state.screen = self.told()
 
     def _post(self, call: Callable[[], None]) -> None:
         """From any thread: do this soon on the event loop."""
@@ -119,6 +124,9 @@ class Viewer:
             self.choose_window("manual", self.options.window)
         self.controller.prepare()
         self.controller.refresh_profiles()
+        if self.study is not None:
+            await self.study.open()
+            return
         await self.open(next(iter(self.library.choices)), self._first_wish)
         if self.options.continued is not None:
             await self._go_on_from(self.options.continued)
@@ -174,10 +182,10 @@ class Viewer:
     async def open(self, key: str, wish: int | None = None) -> None:
         """Read and show an entry of the list; a refusal leaves what is shown. Raises nothing."""
         choice = self.library.choices.get(key)
-        if choice is not None:
-            await self._open(choice, wish)
+        if choice is not None and self.study is None:
+            await self.show(choice, wish)
 
-    async def _open(self, choice: Choice, wish: int | None = None) -> bool:
+    async def show(self, choice: Choice, wish: int | None = None) -> bool:
         """Show an entry, or ask which part of it; whether it could be read."""
         try:
             await self.opening.show(choice, wish)
@@ -206,12 +214,14 @@ class Viewer:
         if asked is None or not 0 <= index < len(asked[1]):
             return
         part = self.library.add(asked[0].part(index, asked[1][index]))
-        if not await self._open(part):
+        if not await self.show(part):
             del self.library.choices[part.key]
 
     async def open_upload(self, path: Path, title: str) -> None:
         """Read and show what was sent. Raises InputError for what is no volume."""
         self._end_job("upload")
+        if self.study is not None:
+            raise InputError("A study is running; files can be opened when it is over.")
         try:
             choice, shown = await self.opening.show_upload(path, title)
         except PartNeededError as several:
@@ -253,23 +263,32 @@ class Viewer:
             state.image_warnings, state.dicom = list(opened.warnings), bool(opened.frames)
             state.show_3d, state.problem = False, ""
             state.cursor = None
-            state.screen = page.shown(self.controller.screen, sized=opened.is_sized)
+            state.screen = self.told()
         self.refresh()
 
     # The controller
 
     def act(self, action: str) -> None:
         """Do what a key or button stands for."""
+        if self.study is not None and self.study.refuses(action):
+            return
         self.controller.act(action)
         self.refresh()
 
     def _on_click(self, ras: tuple[float, float, float], positive: bool) -> None:
+        if self.study is not None and self.study.refuses(self._kind_of_click):
+            return
         if self.volume is not None:
             positive = positive and not self.server.state.excluding
             self.exclude(False)
             if positive:
                 self._clicked = ras
             self.controller.seed(ras, positive=positive, slice_node=self.large.node)
+
+    @property
+    def _kind_of_click(self) -> str:
+        """Whether a click marks the object, or is a further point."""
+        return SEED if self.controller.screen.recommendation is None else POINT
 
     def exclude(self, on: bool) -> None:
         """Whether the next click marks what does not belong; only where there is a proposal to correct."""
@@ -287,13 +306,22 @@ class Viewer:
         if ras is not None:
             self._on_click(ras, not negative)
 
+    def told(self) -> dict[str, Any]:
+        """The screen as the page draws it."""
+        screen = self.controller.screen
+        if self.study is not None:
+            screen = limited(screen, self.study.run)
+        return page.shown(screen, sized=self.shown is None or self.shown.is_sized)
+
     def _on_screen(self, screen: Any) -> None:
         with self.server.state as state:
-            state.screen = page.shown(screen, sized=self.shown is None or self.shown.is_sized)
+            state.screen = self.told()
             state.profiles = list(screen.profiles)
             state.profile = screen.profile or ""
             state.learn = screen.learn
             state.excluding = state.excluding and screen.recommendation is not None
+        if self.study is not None:
+            self.study.count_steps()
         self.link.focus(screen.object_at)
         if screen.object != self.navigation.object:
             self.navigation.object = screen.object

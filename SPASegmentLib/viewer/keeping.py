@@ -10,11 +10,8 @@ from typing import Any, Protocol
 
 from SPASegmentLib.errors import SPASegmentError
 from SPASegmentLib.mrml.controller import Controller
-from SPASegmentLib.mrml.segmentation_files import (
-    has_voxels,
-    read_slicer_segmentation,
-    write_slicer_segmentation,
-)
+from SPASegmentLib.mrml.labels import has_voxels
+from SPASegmentLib.mrml.segmentation_files import read_slicer_segmentation, write_slicer_segmentation
 from SPASegmentLib.viewer import page
 from SPASegmentLib.viewer.navigation import Navigation
 from SPASegmentLib.viewer.open_volumes import OpenVolume, OpenVolumes

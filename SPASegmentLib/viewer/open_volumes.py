@@ -9,7 +9,7 @@ from typing import Any
 
 from SPASegmentLib.imaging.slicing import is_ct
 from SPASegmentLib.imaging.types import UNSIZED, DicomFrame, Volume
-from SPASegmentLib.mrml.segmentation_files import has_voxels
+from SPASegmentLib.mrml.labels import has_voxels
 from SPASegmentLib.viewer.volumes import (
     Choice,
     add_segmentation_node,

@@ -10,7 +10,7 @@ from pathlib import Path
 from SPASegmentLib.imaging.headers import Limits
 from SPASegmentLib.imaging.slicing import is_ct
 from SPASegmentLib.imaging.types import Volume
-from SPASegmentLib.mrml.segmentation_files import has_voxels
+from SPASegmentLib.mrml.labels import has_voxels
 from SPASegmentLib.viewer.open_volumes import OpenVolume, OpenVolumes
 from SPASegmentLib.viewer.options import MEGABYTE
 from SPASegmentLib.viewer.uploads import UPLOADS_KEPT

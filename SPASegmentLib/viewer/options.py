@@ -26,7 +26,8 @@ class ViewerOptions:
     may have. window: intensities (low, high) that are black and white, on the screen and for the model.
     server: what computes instead of this computer, or None. wanted: which series and time of the volumes.
     continued: file of segments to go on from, on the first volume's voxels, or None. keep_approved: folder
-    that approved objects are kept in, or None.
+    that approved objects are kept in, or None. study: the plan of a study to run instead of showing volumes,
+    and user: the code of who takes part, or None.
     """
 
     volumes: tuple[Path, ...] = ()
@@ -42,6 +43,8 @@ class ViewerOptions:
     wanted: Wanted = ANY
     continued: Path | None = None
     keep_approved: Path | None = None
+    study: Path | None = None
+    user: str | None = None
 
     @property
     def is_local(self) -> bool:

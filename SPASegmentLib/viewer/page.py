@@ -84,6 +84,7 @@ STATE: dict[str, Any] = {
     "unkept": "",
     "keys": [],
     "help": False,
+    "study": None,
 }
 
 

@@ -28,6 +28,13 @@ logger = logging.getLogger(__name__)
 
 Say = Callable[[str], None]
 
+KINDS = {
+    "seg.nrrd": "application/octet-stream",
+    "nii.gz": "application/gzip",
+    "dcm": "application/dicom",
+}
+"""What the segmentation is downloaded as."""
+
 
 def prepare() -> None:
     """What must be set before VTK is imported: drawing without a display."""
@@ -65,7 +72,9 @@ class Service:
         self.trame.client_type = "vue3"
         page.install(self.trame)
         self.viewer: Viewer = Viewer(
-            self.trame, self.options, memory=Memory(self.options) if self._keep else None
+            self.trame,
+            self.options,
+            memory=Memory(self.options) if self._keep and self.options.study is None else None,
         )
         self.uploads = Uploads(
             self.options.max_upload,
@@ -136,8 +145,6 @@ class Service:
         """GET /api/segmentation.KIND: the segmentation as a file."""
         from aiohttp import web
 
-        from SPASegmentLib.viewer.downloads import KINDS
-
         kind = request.match_info["kind"]
         if kind not in KINDS:
             raise web.HTTPNotFound
@@ -153,9 +160,9 @@ class Service:
         """The file's bytes."""
         from SPASegmentLib.imaging.masks import write_labels
         from SPASegmentLib.imaging.types import Volume
-        from SPASegmentLib.mrml.segmentation_files import dicom_writer, has_voxels, write_slicer_segmentation
+        from SPASegmentLib.mrml.labels import has_voxels, labels_of
+        from SPASegmentLib.mrml.segmentation_files import dicom_writer, write_slicer_segmentation
         from SPASegmentLib.mrml.volumes import ijk_to_ras_of
-        from SPASegmentLib.viewer.downloads import labels_of
 
         viewer = self.viewer
         if viewer.segmentation is None or not has_voxels(viewer.segmentation):

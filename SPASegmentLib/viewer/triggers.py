@@ -52,6 +52,12 @@ def bind_triggers(server: Any, viewer: Viewer) -> None:
     bind("upload_failed", lambda sentence: viewer.upload_failed(_text(sentence)))
     bind("dismiss", lambda: viewer.complain(""))
     bind("show_help", viewer.toggle_help)
+    study = viewer.study
+    if study is not None:
+        bind("study_start", study.start)
+        bind("study_pause", study.pause)
+        bind("study_next", lambda gives_up: study.next(gives_up=bool(gives_up)))
+        bind("study_input", lambda kind: study.input(_text(kind)))
 
 
 def _text(value: Any) -> str:

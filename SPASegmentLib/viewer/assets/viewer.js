@@ -42,6 +42,16 @@
     return true;
   }
 
+  // A study counts keys and presses of the mouse, but for those on its own card.
+  const PLAIN = ["Shift", "Control", "Alt", "Meta", "AltGraph", "CapsLock"];
+  function counted(event, kind) {
+    const study = state() && state().get("study");
+    if (!study || study.phase !== "running" || event.repeat || PLAIN.includes(event.key)) return;
+    if (!(event.target.closest && event.target.closest(".study"))) call("study_input", kind);
+  }
+  here.addEventListener("keydown", (event) => counted(event, "keys"), true);
+  here.addEventListener("pointerdown", (event) => counted(event, "clicks"), true);
+
   let byPointer = false;
   here.addEventListener("pointerdown", () => { byPointer = true; }, true);
 

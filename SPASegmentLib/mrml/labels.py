@@ -1,4 +1,4 @@
-"""What is downloaded: the kinds of files, and the segmentation as a labelmap on the volume's own grid."""
+"""What a segmentation node holds, as labels on the volume's own grid."""
 
 from __future__ import annotations
 
@@ -9,11 +9,19 @@ import slicer
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
-KINDS = {
-    "seg.nrrd": "application/octet-stream",
-    "nii.gz": "application/gzip",
-    "dcm": "application/dicom",
-}
+
+def has_voxels(segmentation: Any) -> bool:
+    """Whether any segment of a segmentation node holds a voxel."""
+    if segmentation is None:
+        return False
+    whole = segmentation.GetSegmentation()
+    return any(_extent_holds(whole.GetNthSegment(i)) for i in range(whole.GetNumberOfSegments()))
+
+
+def _extent_holds(segment: Any) -> bool:
+    name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    image = segment.GetRepresentation(name)
+    return image is not None and not image.IsEmpty()
 
 
 def labels_of(segmentation: Any, volume: Any) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""The study with simulated users, and what its records show."""
