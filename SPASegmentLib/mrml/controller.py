@@ -15,6 +15,7 @@ from SPASegmentLib.errors import InputError
 from SPASegmentLib.inference.config import DEFAULT_MODEL
 from SPASegmentLib.mrml.engine_holder import EngineHolder
 from SPASegmentLib.mrml.interaction import SceneInteraction
+from SPASegmentLib.mrml.profile_actions import ProfileActions
 from SPASegmentLib.mrml.profile_controller import ProfileController
 from SPASegmentLib.mrml.screen import Screen
 from SPASegmentLib.mrml.screen_maker import make_screen
@@ -35,7 +36,7 @@ CLOSING_SECONDS = 30.0
 """How long `close` waits for what the worker is in the middle of."""
 
 
-class Controller:
+class Controller(ProfileActions):
     """Choices, actions and the screen. Every method may be called at any time, in any order; none raises.
 
     Create it, call it and close it on the thread that owns the scene.
@@ -161,11 +162,6 @@ class Controller:
         self._work.look(None)
 
     @safe
-    def set_profile(self, name: str | None) -> None:
-        """The profile to start from and to teach, from the next seed on; None for none."""
-        self._profiles.choose(name)
-
-    @safe
     def set_learn(self, learn: bool) -> None:
         """Whether approvals teach the profile; also of the slice that is shown."""
         self._settings.learn = bool(learn)
@@ -282,43 +278,6 @@ class Controller:
     def previous_slice(self) -> None:
         """Go a slice back along the view and carry the object over."""
         self._work.next_slice(-1)
-
-    # Profiles
-
-    @safe
-    def refresh_profiles(self) -> None:
-        """Read which profiles there are; `screen.profiles` has them soon."""
-        self._profiles.refresh()
-
-    @safe
-    def new_profile(self, name: str, structure: str = "", modality: str = "") -> None:
-        """Create a profile of the model in use and choose it."""
-        self._profiles.create(name, structure, modality)
-
-    @safe
-    def save_profile_as(self, name: str) -> None:
-        """Copy the chosen profile under another name and choose the copy."""
-        self._profiles.save_as(name)
-
-    @safe
-    def import_profile(self, path: str | Path, name: str | None = None) -> None:
-        """Add a profile from a file, under its own or another name, and choose it."""
-        self._profiles.bring_in(Path(path), name)
-
-    @safe
-    def export_profile(self, path: str | Path, replace: bool = False) -> None:
-        """Write the chosen profile to a file."""
-        self._profiles.give_out(Path(path), overwrite=replace)
-
-    @safe
-    def summarise_profile(self, name: str | None = None) -> None:
-        """What the chosen (or named) profile has learnt: `screen.notes` has it soon."""
-        self._profiles.summarise(name)
-
-    @safe
-    def compare_profiles(self, other: str, name: str | None = None) -> None:
-        """How the chosen (or named) profile differs from another: `screen.notes` has it soon."""
-        self._profiles.compare(other, name)
 
     # By name
 
