@@ -103,22 +103,32 @@ class Panel:
             self.controller = None
         self.start()
 
-    def enter(self) -> None:
-        """The module was opened."""
-        self._entered = True
+    def join(self) -> bool:
+        """Somebody works with the controller, here or in the Segment Editor. Returns whether there is one."""
         self.install_page.refresh()
         self.queue.hurry(True)
         if self.controller is None:
-            return
+            return False
         self._adopt()
+        self.controller.refresh_profiles()
+        self.controller.prepare()
+        return True
+
+    def leave(self) -> None:
+        """Nobody does any more, or only here; what is computed goes on."""
+        self.queue.hurry(self._entered)
+
+    def enter(self) -> None:
+        """The module was opened."""
+        self._entered = True
+        if not self.join():
+            return
         self.scene.choose_the_only_volume()
         if self.settings.own_layout:
             self.views.show_own_layout(True)
         self.choose_views()
         self.views.follow()
         self.install_keys()
-        self.controller.refresh_profiles()
-        self.controller.prepare()
         self.render(self.controller.screen)
 
     def exit(self) -> None:
@@ -127,7 +137,7 @@ class Panel:
         self.shortcuts.remove()
         self.views.stop_placing()
         self.views.hand_over(self.scene.volume)
-        self.queue.hurry(False)
+        self.leave()
 
     def close(self) -> None:
         """The module is unloaded or reloaded: leave nothing behind."""

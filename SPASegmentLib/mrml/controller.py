@@ -155,7 +155,7 @@ class Controller(ProfileActions):
 
     @safe
     def set_views(self, large: Any, small: Sequence[Any] = ()) -> None:
-        """The slice nodes of the large view and of the small ones."""
+        """The slice nodes of the large view and of the small ones; without any, nothing is shown."""
         if large is not self._selection.large:
             self.messages.say("", "hint")
         self._selection.choose_views(large, small)
@@ -233,6 +233,11 @@ class Controller(ProfileActions):
     def undo(self) -> None:
         """Take the last step back, over slices too; an approval's voxels and evidence go with it."""
         self._work.undo()
+
+    @safe
+    def take_back_open(self) -> None:
+        """Take all steps back on slices where nothing is approved yet; redo brings them back."""
+        self._work.take_back_open()
 
     @safe
     def redo(self) -> None:

@@ -231,6 +231,11 @@ class SceneInteraction:
         if not self._filling.cancel():
             self._undo.undo()
 
+    def take_back_open(self) -> None:
+        """Take all steps back on slices that are not approved."""
+        self.queued = None
+        self._undo.take_back_open()
+
     def redo(self) -> None:
         """Bring back the step undone last; forward over slices."""
         self._now_or_next("Redo", self._undo.redo)

@@ -73,6 +73,21 @@ class UndoRedo:
         if stopped:
             self._say("Cancelled; nothing was changed.", "hint")
 
+    def take_back_open(self) -> None:
+        """Take all steps back where nothing is approved yet; redo brings them back."""
+        taken = False
+        for work in self._trail:
+            if work.finished:
+                continue
+            self._cancel(work)
+            session = work.session
+            while session is not None and session.done:
+                session, taken = session.undo(), True
+            if session is not None and session is not work.session:
+                work.hold(session)
+        if taken:
+            self._say("What was not approved was taken back; redo brings it back.", "done")
+
     def _cancel(self, work: Work) -> bool:
         """Drop what is awaited on one slice."""
         if not work.computing:
