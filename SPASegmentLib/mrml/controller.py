@@ -205,6 +205,18 @@ class Controller(ProfileActions):
         self._work.seed(ras, positive, slice_node)
 
     @safe
+    def box(self, corners: Sequence[Sequence[float]], *, slice_node: Any = None) -> None:
+        """Draw a box around the object: two opposite corners, world RAS in mm. slice_node: as of `seed`."""
+        self._work.box(corners, slice_node)
+
+    @safe
+    def scribble(
+        self, path: Sequence[Sequence[float]], *, positive: bool = True, slice_node: Any = None
+    ) -> None:
+        """Draw a line in the object, or in what does not belong to it: places on it, world RAS in mm."""
+        self._work.scribble(path, positive, slice_node)
+
+    @safe
     def pick(self, k: int) -> None:
         """Pick candidate k, counted from 0: a new proposal follows."""
         self._work.pick(whole(k, "A candidate"))

@@ -127,6 +127,20 @@ class SceneInteraction:
         volume, node, at = self._selection.needed_volume(), self._selection.view(slice_node), checked_ras(ras)
         self.requests.with_engine(lambda: self._placing.seed(volume, node, at, positive))
 
+    def box(self, corners: Sequence[Sequence[float]], slice_node: Any) -> None:
+        """A box around the object, by two opposite corners at world RAS in mm."""
+        self.queued = None
+        volume, node = self._selection.needed_volume(), self._selection.view(slice_node)
+        first, second = (checked_ras(corner) for corner in corners)
+        self.requests.with_engine(lambda: self._placing.box(volume, node, first, second))
+
+    def scribble(self, path: Sequence[Sequence[float]], positive: bool, slice_node: Any) -> None:
+        """A freehand line in the object, or outside it, through places at world RAS in mm."""
+        self.queued = None
+        volume, node = self._selection.needed_volume(), self._selection.view(slice_node)
+        places = [checked_ras(place) for place in path]
+        self.requests.with_engine(lambda: self._placing.scribble(volume, node, places, positive))
+
     def continue_segment(self) -> None:
         """Begin on the slice of the large view with what the segment has there."""
         self.queued = None

@@ -113,13 +113,17 @@ class UndoRedo:
             self._learning.follow(work)
             return
         alone = work.carried and len(session.done) == 1
-        work.hold(session.undo())
+        for _step in range(work.together_with(session.done[-1])):
+            session = session.undo()
+        work.hold(session)
         before = self._trail.before() if alone else None
         if before is not None:
             self._navigation.go(before)
 
     def _redo_step(self, work: Work) -> None:
-        session = session_of(work).redo()
+        session = session_of(work)
+        for _step in range(work.together_with(session.undone[-1]) if session.undone else 1):
+            session = session.redo()
         if session.finished:
             mask = session.result().mask
             volume = self._scene.GetNodeByID(work.view.volume_id)

@@ -16,7 +16,7 @@ from SPASegmentLib.imaging.geometry import Slab
 from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.imaging.view_slices import ViewSlice
 from SPASegmentLib.inference.messages import Proposal
-from SPASegmentLib.inference.session import Session
+from SPASegmentLib.inference.session import Done, Session
 from SPASegmentLib.mrml.screen import Card
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ class Work:
     rests. changes: its writes, oldest first. receipt: what a profile holds of it since before the scene was
     saved. doubts: sentences beside it. stale: its volume has changed since. stuck: its log cannot be brought
     back. voxels: those its mask covers, once they were needed. saved: its record in a saved state. cards: by
-    proposal. style: of the object's slices before this one.
+    proposal. style: of the object's slices before this one. strokes: steps that came of one line, which undo
+    takes back together.
     """
 
     view: ViewSlice
@@ -94,6 +95,7 @@ class Work:
     saved: tuple[tuple[Any, ...], Any] | None = field(default=None, repr=False)
     cards: dict[Proposal, tuple[Card, ...]] = field(default_factory=dict)
     style: ObjectStyle | None = None
+    strokes: list[tuple[Done, ...]] = field(default_factory=list, repr=False)
 
     @property
     def key(self) -> str:
@@ -142,6 +144,10 @@ class Work:
     def proposal(self) -> Proposal | None:
         """On the screen."""
         return self.session.proposal if self.session is not None else None
+
+    def together_with(self, done: Done) -> int:
+        """How many steps undo or redo takes that begins with this one."""
+        return next((len(steps) for steps in self.strokes if done in (steps[0], steps[-1])), 1)
 
     def approved(self) -> np.ndarray | None:
         """(H, W) bool, the mask that was approved or taken; None where none was or only the log is kept."""
