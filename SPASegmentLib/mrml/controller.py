@@ -205,9 +205,9 @@ class Controller(ProfileActions):
         self._work.seed(ras, positive, slice_node)
 
     @safe
-    def box(self, corners: Sequence[Sequence[float]], *, slice_node: Any = None) -> None:
+    def box(self, one: Sequence[float], opposite: Sequence[float], *, slice_node: Any = None) -> None:
         """Draw a box around the object: two opposite corners, world RAS in mm. slice_node: as of `seed`."""
-        self._work.box(corners, slice_node)
+        self._work.box(one, opposite, slice_node)
 
     @safe
     def scribble(

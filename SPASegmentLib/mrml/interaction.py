@@ -127,11 +127,11 @@ class SceneInteraction:
         volume, node, at = self._selection.needed_volume(), self._selection.view(slice_node), checked_ras(ras)
         self.requests.with_engine(lambda: self._placing.seed(volume, node, at, positive))
 
-    def box(self, corners: Sequence[Sequence[float]], slice_node: Any) -> None:
+    def box(self, one: Sequence[float], opposite: Sequence[float], slice_node: Any) -> None:
         """A box around the object, by two opposite corners at world RAS in mm."""
         self.queued = None
         volume, node = self._selection.needed_volume(), self._selection.view(slice_node)
-        first, second = (checked_ras(corner) for corner in corners)
+        first, second = checked_ras(one), checked_ras(opposite)
         self.requests.with_engine(lambda: self._placing.box(volume, node, first, second))
 
     def scribble(self, path: Sequence[Sequence[float]], positive: bool, slice_node: Any) -> None:

@@ -25,10 +25,11 @@ from SPASegmentLib.viewer.continuing import middle_of, put_segments
 from SPASegmentLib.viewer.downloads import has_voxels
 from SPASegmentLib.viewer.keeping import Keeping
 from SPASegmentLib.viewer.keys import strokes
-from SPASegmentLib.viewer.navigation import Navigation, observe_clicks
+from SPASegmentLib.viewer.navigation import Navigation
 from SPASegmentLib.viewer.open_volumes import OpenVolume, OpenVolumes
 from SPASegmentLib.viewer.opening import VolumeOpening
 from SPASegmentLib.viewer.options import ViewerOptions
+from SPASegmentLib.viewer.point_input import PointInput
 from SPASegmentLib.viewer.resume import Memory
 from SPASegmentLib.viewer.surface import Surface
 from SPASegmentLib.viewer.views import logic_of, slice_pane, three_d_pane
@@ -79,7 +80,9 @@ class Viewer:
         )
         self.controller.set_views(self.large.node, [pane.node for pane in self.small])
         self.controller.subscribe(self._on_screen)
-        observe_clicks(self.large, self.navigation, self._on_click)
+        self.input = PointInput(
+            server, self.controller, self.large, self.navigation, lambda: self.volume is not None
+        )
         self.library = Library()
         for choice in [
             *(file_choice(path, wanted=options.wanted) for path in options.volumes),
@@ -97,7 +100,6 @@ class Viewer:
         self.keeping = Keeping(self, self._loop, memory)
         self._drawn: tuple[Any, ...] = ()
         self._over_cards = False
-        self._clicked: tuple[float, float, float] | None = None
         with server.state as state:
             state.volumes = self.library.items()
             state.keys = strokes(KEYS, ALSO)
@@ -235,7 +237,7 @@ class Viewer:
         leaves = self.shown
         if leaves is not None and leaves is not opened:
             leaves.seen, leaves.segment = self.navigation.seen(), self.controller.screen.segment
-        self._clicked, self.shown = None, opened
+        self.input.clicked, self.shown = None, opened
         self.surface.hide()
         self.open_volumes.bring_forward(opened)
         choice = opened.choice
@@ -261,29 +263,10 @@ class Viewer:
         self.controller.act(action)
         self.refresh()
 
-    def _on_click(self, ras: tuple[float, float, float], positive: bool) -> None:
-        if self.volume is not None:
-            positive = positive and not self.server.state.excluding
-            self.exclude(False)
-            if positive:
-                self._clicked = ras
-            self.controller.seed(ras, positive=positive, slice_node=self.large.node)
-
-    def exclude(self, on: bool) -> None:
-        """Whether the next click marks what does not belong; only where there is a proposal to correct."""
-        with self.server.state as state:
-            state.excluding = on and self.controller.screen.recommendation is not None
-
     def zoom(self) -> None:
         """Look at the object closely, or at the whole slice again."""
         found = self.controller.screen.recommendation
-        self.navigation.zoom(self._clicked, found.area_mm2 if found is not None else 300.0)
-
-    def seed_at_cursor(self, negative: bool) -> None:
-        """Place a point at the keyboard's cross."""
-        ras = self.navigation.at_cursor()
-        if ras is not None:
-            self._on_click(ras, not negative)
+        self.navigation.zoom(self.input.clicked, found.area_mm2 if found is not None else 300.0)
 
     def _on_screen(self, screen: Any) -> None:
         with self.server.state as state:
@@ -361,7 +344,7 @@ class Viewer:
         self._tell_3d(over=self.surface.shown)
 
     def _show_3d(self) -> None:
-        self.surface.show(self.segmentation, self.controller.screen.segment or "", self._clicked)
+        self.surface.show(self.segmentation, self.controller.screen.segment or "", self.input.clicked)
 
     def _tell_3d(self, *, over: bool) -> None:
         """The surface stands where alternatives stand, and gives way to new ones. over: it was asked for."""

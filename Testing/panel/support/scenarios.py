@@ -138,13 +138,22 @@ def _pick_nearest(user) -> None:
 
 def click_in_view(ras: tuple, view: str = "Red", *, ctrl: bool = False, shift: bool = False) -> None:
     """The left button in a slice view."""
+    drag_in_view(ras, [(0.0, 0.0)], view, ctrl=ctrl, shift=shift)
+
+
+def drag_in_view(
+    ras: tuple, path: list, view: str = "SPASegment", *, ctrl: bool = False, shift: bool = False
+) -> None:
+    """Drag with the left button. path: mm to the right and up in the view, from a place in world RAS."""
     widget = slicer.app.layoutManager().sliceWidget(view)
-    to_view = vtk.vtkMatrix4x4()
-    vtk.vtkMatrix4x4.Invert(widget.mrmlSliceNode().GetXYToRAS(), to_view)
-    x, y = to_view.MultiplyPoint((*ras, 1.0))[:2]
+    node, to_view = widget.mrmlSliceNode(), vtk.vtkMatrix4x4()
+    vtk.vtkMatrix4x4.Invert(node.GetXYToRAS(), to_view)
+    in_plane = slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS())[:3, :2]
     interactor = widget.sliceView().interactor()
-    interactor.SetEventInformation(round(x), round(y), int(ctrl), int(shift), "\0", 0, None)
-    interactor.InvokeEvent("LeftButtonPressEvent")
+    for number, (right, up) in enumerate(path):
+        x, y = to_view.MultiplyPoint((*(np.array(ras) + in_plane @ (right, up)), 1.0))[:2]
+        interactor.SetEventInformation(round(x), round(y), int(ctrl), int(shift), "\0", 0, None)
+        interactor.InvokeEvent("MouseMoveEvent" if number else "LeftButtonPressEvent")
     interactor.InvokeEvent("LeftButtonReleaseEvent")
     slicer.app.processEvents()
 
