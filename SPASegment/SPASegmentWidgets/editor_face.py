@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 from .cards import CANDIDATES, Cards
 from .screen_view import BUTTONS, ScreenView
 from .shortcuts import Shortcuts
+from .slice_marks import SliceMarks
 
 KEYS = {
     **{f"pick:{k}": f"Alt+{k + 1}" for k in range(CANDIDATES)},
@@ -44,6 +45,7 @@ SHOWN = (
     "approveButton",
     "noneButton",
     "keepButton",
+    "marksButton",
     *(f"{what}{k + 1}" for what in ("pickButton", "takeButton") for k in range(CANDIDATES)),
     *(f"cardPicture{k}" for k in range(CANDIDATES + 1)),
 )
@@ -76,6 +78,7 @@ class EditorFace:
         self._unsubscribe = None
         self._view_of_screen = ScreenView(ui, Cards(ui, self.act))
         self._shortcuts = Shortcuts(self.act)
+        self._marks = SliceMarks(ui.marksButton, lambda: (self._chosen and self._chosen[0], self._view))
         for name, action in BUTTONS.items():
             getattr(ui, name).connect("clicked()", self._presser(action))
 
@@ -146,6 +149,7 @@ class EditorFace:
     def render(self, screen) -> None:
         """Show the screen."""
         self._view_of_screen.render(screen, _sentence(screen), KEYS)
+        self._marks.render(screen)
 
     def _on_node(self, caller=None, event=None) -> None:
         if self.is_open and not slicer.mrmlScene.IsClosing() and self._chosen != self._choices():

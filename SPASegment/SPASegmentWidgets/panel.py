@@ -16,6 +16,7 @@ from .screen_view import BUTTONS, PLACING, ScreenView
 from .server import ServerSection
 from .settings import PanelSettings
 from .shortcuts import Shortcuts
+from .slice_marks import SliceMarks
 from .views import Views
 
 OWN_KEYS = {"place_seed": "S", "exclude_point": "X", "draw_box": "O", "draw_scribble": "D"}
@@ -42,6 +43,7 @@ class Panel:
         self.views = Views(
             self.queue.post, self.on_placed, self.render_placing, self.choose_views, self.on_drawn
         )
+        self.marks = SliceMarks(ui.marksButton, lambda: (self.scene.volume, self.views.large))
         self.scene = SceneLink(ui, logic, lambda: self.controller, self.on_volume)
         self.advanced = Advanced(ui, self.dialogs, self.settings, self.on_setting)
         self.server = ServerSection(
@@ -272,6 +274,7 @@ class Panel:
             return
         large, small = self.views.chosen()
         self.controller.set_views(large, small)
+        self.marks.render(self.controller.screen)
         if self.scene.volume is not None:
             self.views.show_volume(self.scene.volume)
         self.ui.layoutButton.checked = self.views.own_layout
@@ -328,6 +331,7 @@ class Panel:
         self.views.show_titles([f"{card.number}  {card.name}" for card in screen.cards])
         self._fold_inputs(screen)
         self.views.show_in_small(screen.object_at)
+        self.marks.render(screen)
         self._render_points(screen)
         self._remember_profile(screen)
         self.scene.keep(screen.profile or "")

@@ -51,7 +51,7 @@ class Views(VTKObservationMixin):
         self._seeds: SeedPoints | None = None
         self._watched: tuple[object, Callable[[], None]] | None = None
         self._link: ViewLink | None = None
-        self._large = None
+        self._large = self._shown = None
         self._object_at: tuple | None = None
         self._layout_before: int | None = None
         self._titles = Titles()
@@ -115,8 +115,9 @@ class Views(VTKObservationMixin):
         scene = slicer.mrmlScene
         self._unlink()
         if not self.own_layout:
-            return scene.GetSingletonNode("Red", SLICE_NODE), []
-        self._large = large = scene.GetSingletonNode(layout.LARGE, SLICE_NODE)
+            self._shown = scene.GetSingletonNode("Red", SLICE_NODE)
+            return self._shown, []
+        self._shown = self._large = large = scene.GetSingletonNode(layout.LARGE, SLICE_NODE)
         found = [scene.GetSingletonNode(tag, SLICE_NODE) for tag in layout.SMALL]
         small = [node for node in found if node is not None]
         if large is not None:
@@ -165,6 +166,11 @@ class Views(VTKObservationMixin):
         self._object_at = object_at
         if self._link is not None:
             self._link.focus(object_at)
+
+    @property
+    def large(self):
+        """The slice node that was last chosen as the large view's, or None."""
+        return self._shown if self._shown is not None and self._shown.GetScene() is not None else None
 
     # Placing points
 

@@ -7,6 +7,7 @@ import math
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.imaging.view_slices import ViewSlice
 from SPASegmentLib.inference.messages import Proposal
 from SPASegmentLib.inference.session import Done, Session
-from SPASegmentLib.mrml.screen import Card
+from SPASegmentLib.mrml.screen import Card, SlicePlace
 
 if TYPE_CHECKING:
     from SPASegmentLib.inference.session_log import SessionLog
@@ -101,6 +102,16 @@ class Work:
     def key(self) -> str:
         """Of its slice."""
         return self.view.key
+
+    @cached_property
+    def slice_place(self) -> SlicePlace:
+        """Where its slice lies; that never changes."""
+        view = self.view
+        height, width = view.shape
+        r, a, s = (float(value) for value in view.to_world((height - 1) / 2, (width - 1) / 2))
+        across = np.cross(view.pixel_to_world[:3, 0], view.pixel_to_world[:3, 1])
+        x, y, z = (float(value) for value in across / np.linalg.norm(across))
+        return SlicePlace((r, a, s), (x, y, z))
 
     @property
     def finished(self) -> bool:

@@ -276,6 +276,7 @@ class Viewer:
             state.learn = screen.learn
             state.excluding = state.excluding and screen.recommendation is not None
         self.link.focus(screen.object_at)
+        self.navigation.approved = screen.approved
         if screen.object != self.navigation.object:
             self.navigation.object = screen.object
             self.navigation.tell()
