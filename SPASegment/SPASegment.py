@@ -4,7 +4,9 @@ Loads with nothing of its own installed. No `from __future__ import annotations`
 annotations are types.
 """
 
+import logging
 import sys
+from pathlib import Path
 
 import slicer
 import vtk
@@ -28,7 +30,7 @@ class SPASegment(ScriptedLoadableModule):
         super().__init__(parent)
         self.parent.title = "SPASegment"
         self.parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
-        self.parent.dependencies = []
+        self.parent.dependencies = ["Segmentations"]
         self.parent.contributors = ["The SPASegment contributors"]
         self.parent.helpText = _(
             "Click once on a slice and get one recommended mask and four alternatives, each drawn as a"
@@ -41,6 +43,7 @@ class SPASegment(ScriptedLoadableModule):
         )
         if hasattr(slicer.app, "connect"):
             slicer.app.connect("startupCompleted()", register_sample_data)
+            slicer.app.connect("startupCompleted()", register_effect)
 
 
 def register_sample_data() -> None:
@@ -48,6 +51,19 @@ def register_sample_data() -> None:
     from SPASegmentWidgets.sample_data import register
 
     register()
+
+
+def register_effect() -> None:
+    """Offer SPASegment among the effects of the Segment Editor."""
+    try:
+        from qSlicerSegmentationsEditorEffectsPythonQt import qSlicerSegmentEditorScriptedEffect
+    except ImportError:
+        logging.info("SPASegment: there is no Segment Editor to add an effect to")
+        return
+    effect = qSlicerSegmentEditorScriptedEffect(None)
+    path = Path(__file__).parent / "SPASegmentEffect" / "SegmentEditorSPAEffect.py"
+    effect.setPythonSource(path.as_posix())
+    effect.self().register()
 
 
 @parameterNodeWrapper

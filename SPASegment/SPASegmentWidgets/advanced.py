@@ -232,5 +232,7 @@ def _action_name(action: str) -> str:
         "cancel": _("Cancel"),
         "place_seed": _("Place seed"),
         "exclude_point": _("Exclude point"),
+        "draw_box": _("Draw a box"),
+        "draw_scribble": _("Draw a line"),
     }
     return names.get(verb, verb).format(number=int(number) + 1 if number else "")

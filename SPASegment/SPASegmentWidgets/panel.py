@@ -15,15 +15,16 @@ from .install_page import InstallPage
 from .main_thread import MainThreadQueue
 from .profiles import ProfileRow
 from .scene_link import SceneLink
-from .screen_view import BUTTONS, ScreenView
+from .screen_view import BUTTONS, PLACING, ScreenView
 from .server import ServerSection
 from .settings import PanelSettings
 from .shortcuts import Shortcuts
+from .slice_marks import SliceMarks
 from .study import StudySection
 from .views import Views
 
-OWN_KEYS = {"place_seed": "S", "exclude_point": "X"}
-"""Actions that only this panel has, because a click must be announced here."""
+OWN_KEYS = {"place_seed": "S", "exclude_point": "X", "draw_box": "O", "draw_scribble": "D"}
+"""Actions that only this panel has, because a click or a drag must be announced here."""
 
 
 class Panel:
@@ -43,7 +44,10 @@ class Panel:
         self.view = ScreenView(ui, Cards(ui, self._clicked))
         self.profiles = ProfileRow(ui, self.dialogs, lambda: self.controller, self.on_profile)
         self.shortcuts = Shortcuts(self._pressed)
-        self.views = Views(self.queue.post, self.on_placed, self.render_placing, self.choose_views)
+        self.views = Views(
+            self.queue.post, self.on_placed, self.render_placing, self.choose_views, self.on_drawn
+        )
+        self.marks = SliceMarks(ui.marksButton, lambda: (self.scene.volume, self.views.large))
         self.scene = SceneLink(ui, logic, lambda: self.controller, self.on_volume)
         self.advanced = Advanced(ui, self.dialogs, self.settings, self.on_setting)
         self.server = ServerSection(
@@ -66,8 +70,8 @@ class Panel:
         ui = self.ui
         for name, action in BUTTONS.items():
             getattr(ui, name).connect("clicked()", self._presser(action))
-        ui.seedButton.connect("clicked()", self._presser("place_seed"))
-        ui.excludeButton.connect("clicked()", self._presser("exclude_point"))
+        for name, action in PLACING.items():
+            getattr(ui, name).connect("clicked()", self._presser(action))
         ui.layoutButton.connect("clicked()", self.on_layout)
         ui.newSegmentButton.connect("clicked()", self.scene.new_segment)
         ui.segmentSelector.connect("currentSegmentChanged(QString)", self.scene.segment_chosen)
@@ -121,22 +125,32 @@ class Panel:
             self.controller = None
         self.start()
 
-    def enter(self) -> None:
-        """The module was opened."""
-        self._entered = True
+    def join(self) -> bool:
+        """Somebody works with the controller, here or in the Segment Editor. Returns whether there is one."""
         self.install_page.refresh()
         self.queue.hurry(True)
         if self.controller is None:
-            return
+            return False
         self._adopt()
+        self.controller.refresh_profiles()
+        self.controller.prepare()
+        return True
+
+    def leave(self) -> None:
+        """Nobody does any more, or only here; what is computed goes on."""
+        self.queue.hurry(self._entered)
+
+    def enter(self) -> None:
+        """The module was opened."""
+        self._entered = True
+        if not self.join():
+            return
         self.scene.choose_the_only_volume()
         if self.settings.own_layout:
             self.views.show_own_layout(True)
         self.choose_views()
         self.views.follow()
         self.install_keys()
-        self.controller.refresh_profiles()
-        self.controller.prepare()
         self.render(self.controller.screen)
 
     def exit(self) -> None:
@@ -145,7 +159,7 @@ class Panel:
         self.shortcuts.remove()
         self.views.stop_placing()
         self.views.hand_over(self.scene.volume)
-        self.queue.hurry(False)
+        self.leave()
 
     def close(self) -> None:
         """The module is unloaded or reloaded: leave nothing behind."""
@@ -220,9 +234,12 @@ class Panel:
         if self.study.refuses(self._kind_of(action)):
             return
         if action in OWN_KEYS:
-            self._place(action == "place_seed")
+            if action.startswith("draw_"):
+                self._draw(action.removeprefix("draw_"))
+            else:
+                self._place(action == "place_seed")
             return
-        placing = self.views.placing is not None
+        placing = self.views.placing is not None or self.views.drawing is not None
         self.views.stop_placing()
         if action.startswith(("approve", "take", "redo")) and action in self.controller.screen.enabled:
             self.scene.ensure_target()  # the one that was chosen may be deleted by now
@@ -243,6 +260,28 @@ class Panel:
         elif self.scene.volume is not None and (positive or open_here):
             self.views.place(positive)
         self.render_placing()
+
+    def _draw(self, shape: str) -> None:
+        """The next drag in a slice view is a box or a line; asked for twice: it is not."""
+        if self.views.drawing == shape:
+            self.views.stop_placing()
+        elif self.scene.volume is not None:
+            self.views.draw(shape)
+        self.render_placing()
+
+    def on_drawn(self, shape: str, places: list, positive: bool, slice_node: object) -> None:
+        """A box or a line was drawn."""
+        if self.controller is None or self.scene.parameters is None:
+            return
+        self.study.count("clicks")
+        if self.study.refuses(self._kind_of(f"draw_{shape}")):
+            return
+        self.scene.ensure_target()
+        self._seeded = tuple((a + b) / 2 for a, b in zip(places[0], places[-1], strict=True))
+        if shape == "box":
+            self.controller.box(*places, slice_node=slice_node)
+        else:
+            self.controller.scribble(places, positive=positive, slice_node=slice_node)
 
     def on_placed(self, ras: tuple, positive: bool, slice_node: object) -> None:
         """A point was placed."""
@@ -280,6 +319,7 @@ class Panel:
             return
         large, small = self.views.chosen()
         self.controller.set_views(large, [] if self.study.hides_alternatives else small)
+        self.marks.render(self.controller.screen)
         if self.scene.volume is not None and not self.study.hides_image:
             self.views.show_volume(self.scene.volume)
         self.ui.layoutButton.checked = self.views.own_layout
@@ -341,6 +381,7 @@ class Panel:
         self.views.show_titles([f"{card.number}  {card.name}" for card in screen.cards])
         self._fold_inputs(screen)
         self.views.show_in_small(screen.object_at)
+        self.marks.render(screen)
         self._render_points(screen)
         self._remember_profile(screen)
         self.scene.keep(screen.profile or "")
@@ -352,7 +393,9 @@ class Panel:
         screen = self.study.limited(self.controller.screen)
         self.view.set_text("statusLabel", self._sentence(screen))
         has_volume = self.scene.volume is not None
-        self.view.render_placing(self.views.placing, has_volume, screen.recommendation is not None)
+        self.view.render_placing(
+            self.views.placing, self.views.drawing, has_volume, screen.recommendation is not None
+        )
 
     def _sentence(self, screen) -> str:
         """What to do next; the controller does not know that a click must be announced here."""
@@ -360,6 +403,10 @@ class Panel:
             return _("Click on what does not belong to the object, in a slice view; Esc ends placing.")
         if self.study.hides_image:
             return screen.status
+        if self.views.drawing == "box":
+            return _("Drag a box around the object in a slice view; Esc ends drawing.")
+        if self.views.drawing == "scribble":
+            return _("Drag a line in the object, with Ctrl in what does not belong to it; Esc ends drawing.")
         seedless = screen.tone == "hint" and screen.recommendation is None and not screen.busy
         if not seedless or self.scene.volume is None:
             return screen.status

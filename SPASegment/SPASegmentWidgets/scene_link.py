@@ -26,6 +26,7 @@ class SceneLink:
         self._pushed: dict[str, object] = {}
         self._state = ""
         self._leaving = None
+        self._editor: tuple | None = None
 
     @property
     def volume(self):
@@ -91,9 +92,24 @@ class SceneLink:
             self._push_segment(controller)
         finally:
             self._pushing = False
-        editor = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentEditorNode")
+        editor = self._editor[0] if self._editor else None
+        editor = editor or slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentEditorNode")
         if self._changed("editor", editor):
             controller.set_editor_node(editor)
+
+    def lend(self, editor_node, save_state: Callable[[], object] | None) -> None:
+        """Heed this editor's masking and save its state before each write; None: as before."""
+        self._editor = (editor_node, save_state) if editor_node is not None else None
+
+    def choose(self, volume, segmentation, segment: str) -> None:
+        """Work on these, as if they were chosen in the selectors."""
+        parameters = self.parameters
+        if parameters is None:
+            return
+        parameters.volume = volume  # brings its own segmentation along
+        parameters.segmentation = segmentation
+        parameters.segment = segment
+        self.push()
 
     def _push_volume(self, controller) -> None:
         """Another volume brings its own segmentation along, where no other was chosen together with it.
@@ -178,6 +194,9 @@ class SceneLink:
 
     def before_change(self) -> None:
         """Let Ctrl+Z in the Segment Editor take an approval back, where it works on the same segmentation."""
+        if self._editor is not None:
+            self._editor[1]()
+            return
         widget = getattr(slicer.modules, "SegmentEditorWidget", None)
         editor = getattr(widget, "editor", None)
         if editor is None or self.parameters is None or self.parameters.segmentation is None:

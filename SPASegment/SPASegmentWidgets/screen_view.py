@@ -33,6 +33,13 @@ BUTTONS = {
     "firstAnchorButton": "first_anchor",
 }
 """Buttons beside those on the cards -> action."""
+PLACING = {
+    "seedButton": "place_seed",
+    "excludeButton": "exclude_point",
+    "boxButton": "draw_box",
+    "scribbleButton": "draw_scribble",
+}
+"""Buttons that say what the next click or drag in a slice view does -> action."""
 DEVICES = {"cpu": "CPU", "cuda": "CUDA", "mps": "MPS", "auto": _("CPU or graphics card")}
 
 
@@ -75,10 +82,14 @@ class ScreenView:
             self._keys = keys
             self._render_keys(keys)
 
-    def render_placing(self, placing: bool | None, has_volume: bool, has_proposal: bool) -> None:
-        """Show on the buttons what the next click does."""
+    def render_placing(
+        self, placing: bool | None, drawing: str | None, has_volume: bool, has_proposal: bool
+    ) -> None:
+        """Show on the buttons what the next click or drag does."""
         ui = self._ui
         ui.seedButton.enabled = ui.newSegmentButton.enabled = has_volume
+        for button, shape in ((ui.boxButton, "box"), (ui.scribbleButton, "scribble")):
+            button.enabled, button.checked = has_volume, drawing == shape
         ui.excludeButton.enabled = has_volume and has_proposal
         ui.seedButton.checked = placing is True
         ui.excludeButton.checked = placing is False
@@ -107,6 +118,11 @@ class ScreenView:
             buttons[f"takeButton{k + 1}"] = f"take:{k}"
         for name, action in buttons.items():
             getattr(self._ui, name).toolTip = tooltip(action, keys)
+        for name, action in PLACING.items():
+            if action in keys:
+                widget, key = getattr(self._ui, name), key_text(keys[action])
+                text = str(widget.toolTip).split(" (")[0]
+                widget.toolTip = f"{text} ({key})" if key else text
         for name, action, text in (
             ("approveButton", "approve", _("Approve")),
             ("noneButton", "none_of_these", _("None of these")),

@@ -13,6 +13,7 @@ from slicer.util import VTKObservationMixin
 from .titles import Titles
 
 if TYPE_CHECKING:
+    from SPASegmentLib.mrml.drawing import Drawing, Shape
     from SPASegmentLib.mrml.layout import ViewLink
     from SPASegmentLib.mrml.seeds import SeedPoints
 
@@ -34,13 +35,15 @@ class Views(VTKObservationMixin):
         placed: Callable[[tuple, bool, object], None],
         mode_changed: Callable[[], None],
         layout_changed: Callable[[], None],
+        drawn: Callable[[str, list, bool, object], None],
     ) -> None:
-        """soon: runs a function after the present event. mode_changed: placing began or ended.
+        """soon: runs a function after the present event. mode_changed: placing or drawing began or ended.
 
         placed: a point was placed (ras, positive, slice node or None). layout_changed: other views are shown.
+        drawn: a box or a scribble was drawn (which, places, positive, slice node).
         """
         super().__init__()
-        self._soon, self._placed = soon, placed
+        self._soon, self._placed, self._drawn = soon, placed, drawn
         self._mode_changed, self._layout_changed = mode_changed, layout_changed
         self._arrangement: int | None = None
         self._positive = True
@@ -48,10 +51,11 @@ class Views(VTKObservationMixin):
         self._seeds: SeedPoints | None = None
         self._watched: tuple[object, Callable[[], None]] | None = None
         self._link: ViewLink | None = None
-        self._large = None
+        self._large = self._shown = None
         self._object_at: tuple | None = None
         self._layout_before: int | None = None
         self._titles = Titles()
+        self._drawing: Drawing | None = None
 
     # The layout
 
@@ -111,8 +115,9 @@ class Views(VTKObservationMixin):
         scene = slicer.mrmlScene
         self._unlink()
         if not self.own_layout:
-            return scene.GetSingletonNode("Red", SLICE_NODE), []
-        self._large = large = scene.GetSingletonNode(layout.LARGE, SLICE_NODE)
+            self._shown = scene.GetSingletonNode("Red", SLICE_NODE)
+            return self._shown, []
+        self._shown = self._large = large = scene.GetSingletonNode(layout.LARGE, SLICE_NODE)
         found = [scene.GetSingletonNode(tag, SLICE_NODE) for tag in layout.SMALL]
         small = [node for node in found if node is not None]
         if large is not None:
@@ -162,6 +167,11 @@ class Views(VTKObservationMixin):
         if self._link is not None:
             self._link.focus(object_at)
 
+    @property
+    def large(self):
+        """The slice node that was last chosen as the large view's, or None."""
+        return self._shown if self._shown is not None and self._shown.GetScene() is not None else None
+
     # Placing points
 
     @property
@@ -175,12 +185,39 @@ class Views(VTKObservationMixin):
 
     def place(self, positive: bool) -> None:
         """Let the next click in a slice view place a point."""
+        self.stop_placing()
         self._positive = positive
         self._watch()
         self._seeds.place(positive=positive)
 
+    @property
+    def drawing(self) -> Shape | None:
+        """What the next drag in a slice view draws; None: drags are Slicer's own."""
+        return self._drawing.shape if self._drawing is not None else None
+
+    def draw(self, shape: Shape) -> None:
+        """Let the next drag in a slice view draw a box or a line."""
+        from SPASegmentLib.mrml.drawing import Drawing
+
+        self.stop_placing()
+        manager = slicer.app.layoutManager()
+        if manager is None:
+            return
+        if self._drawing is None:
+            self._drawing = Drawing(self._on_drawn, self._mode_changed)
+        for name in manager.sliceViewNames():
+            widget = manager.sliceWidget(name)
+            view = widget.sliceView()
+            self._drawing.watch(view.interactor(), widget.mrmlSliceNode(), view.scheduleRender)
+        self._drawing.begin(shape)
+
+    def _on_drawn(self, shape: Shape, places: list, positive: bool, slice_node) -> None:
+        self._soon(lambda: self._drawn(shape, places, positive, slice_node))
+
     def stop_placing(self) -> None:
-        """Give clicks back to Slicer."""
+        """Give clicks and drags back to Slicer."""
+        if self._drawing is not None:
+            self._drawing.stop()
         if self.placing is not None:
             self._seeds.stop_placing()
 
@@ -220,6 +257,8 @@ class Views(VTKObservationMixin):
         """Leave nothing behind: no observer, no node, no mode."""
         self._titles.take_down()
         self.stop_placing()
+        if self._drawing is not None:
+            self._drawing.close()
         self.removeObservers()
         watched = self._watched
         self.forget()

@@ -12,7 +12,7 @@ from SPASegmentLib.cli.continuing import Start, most_seen_voxel, open_start, sli
 from SPASegmentLib.cli.segment_options import Overwrite
 from SPASegmentLib.cli.shared import Triple, one_seed
 from SPASegmentLib.errors import InputError, SeedError
-from SPASegmentLib.imaging.scribble import scribble_points
+from SPASegmentLib.imaging.scribble import box_point, scribble_points
 from SPASegmentLib.imaging.segment_files import read_segments
 from SPASegmentLib.imaging.slicing import OpenedSlice, cut_slice
 from SPASegmentLib.imaging.types import PointPrompt, Volume
@@ -112,9 +112,7 @@ def _corners(text: str) -> Corners:
 def _boxed(opened: OpenedSlice, box: Corners) -> PointPrompt:
     """The middle of a box with the length of its longer side. Raises SeedError for a corner elsewhere."""
     first, second = (opened.point(ijk=corner) for corner in box)
-    row, col = opened.image.spacing
-    sides = ((abs(first.row - second.row) + 1) * row, (abs(first.col - second.col) + 1) * col)
-    return PointPrompt((first.row + second.row) / 2, (first.col + second.col) / 2, size_mm=max(sides))
+    return box_point((first.row, first.col), (second.row, second.col), opened.image.spacing)
 
 
 def _drawn(path: Path, volume: Volume) -> list[np.ndarray]:

@@ -15,6 +15,7 @@ from SPASegmentLib.errors import InputError
 from SPASegmentLib.inference.config import DEFAULT_MODEL
 from SPASegmentLib.mrml.engine_holder import EngineHolder
 from SPASegmentLib.mrml.interaction import SceneInteraction
+from SPASegmentLib.mrml.profile_actions import ProfileActions
 from SPASegmentLib.mrml.profile_controller import ProfileController
 from SPASegmentLib.mrml.screen import Screen
 from SPASegmentLib.mrml.screen_maker import make_screen
@@ -36,7 +37,7 @@ CLOSING_SECONDS = 30.0
 """How long `close` waits for what the worker is in the middle of."""
 
 
-class Controller:
+class Controller(ProfileActions):
     """Choices, actions and the screen. Every method may be called at any time, in any order; none raises.
 
     Create it, call it and close it on the thread that owns the scene.
@@ -160,16 +161,11 @@ class Controller:
 
     @safe
     def set_views(self, large: Any, small: Sequence[Any] = ()) -> None:
-        """The slice nodes of the large view and of the small ones."""
+        """The slice nodes of the large view and of the small ones; without any, nothing is shown."""
         if large is not self._selection.large:
             self.messages.say("", "hint")
         self._selection.choose_views(large, small)
         self._work.look(None)
-
-    @safe
-    def set_profile(self, name: str | None) -> None:
-        """The profile to start from and to teach, from the next seed on; None for none."""
-        self._profiles.choose(name)
 
     @safe
     def set_learn(self, learn: bool) -> None:
@@ -220,6 +216,18 @@ class Controller:
         self._work.seed(ras, positive, slice_node)
 
     @safe
+    def box(self, one: Sequence[float], opposite: Sequence[float], *, slice_node: Any = None) -> None:
+        """Draw a box around the object: two opposite corners, world RAS in mm. slice_node: as of `seed`."""
+        self._work.box(one, opposite, slice_node)
+
+    @safe
+    def scribble(
+        self, path: Sequence[Sequence[float]], *, positive: bool = True, slice_node: Any = None
+    ) -> None:
+        """Draw a line in the object, or in what does not belong to it: places on it, world RAS in mm."""
+        self._work.scribble(path, positive, slice_node)
+
+    @safe
     def pick(self, k: int) -> None:
         """Pick candidate k, counted from 0: a new proposal follows."""
         self._work.pick(whole(k, "A candidate"))
@@ -248,6 +256,11 @@ class Controller:
     def undo(self) -> None:
         """Take the last step back, over slices too; an approval's voxels and evidence go with it."""
         self._work.undo()
+
+    @safe
+    def take_back_open(self) -> None:
+        """Take all steps back on slices where nothing is approved yet; redo brings them back."""
+        self._work.take_back_open()
 
     @safe
     def redo(self) -> None:
@@ -293,43 +306,6 @@ class Controller:
     def previous_slice(self) -> None:
         """Go a slice back along the view and carry the object over."""
         self._work.next_slice(-1)
-
-    # Profiles
-
-    @safe
-    def refresh_profiles(self) -> None:
-        """Read which profiles there are; `screen.profiles` has them soon."""
-        self._profiles.refresh()
-
-    @safe
-    def new_profile(self, name: str, structure: str = "", modality: str = "") -> None:
-        """Create a profile of the model in use and choose it."""
-        self._profiles.create(name, structure, modality)
-
-    @safe
-    def save_profile_as(self, name: str) -> None:
-        """Copy the chosen profile under another name and choose the copy."""
-        self._profiles.save_as(name)
-
-    @safe
-    def import_profile(self, path: str | Path, name: str | None = None) -> None:
-        """Add a profile from a file, under its own or another name, and choose it."""
-        self._profiles.bring_in(Path(path), name)
-
-    @safe
-    def export_profile(self, path: str | Path, replace: bool = False) -> None:
-        """Write the chosen profile to a file."""
-        self._profiles.give_out(Path(path), overwrite=replace)
-
-    @safe
-    def summarise_profile(self, name: str | None = None) -> None:
-        """What the chosen (or named) profile has learnt: `screen.notes` has it soon."""
-        self._profiles.summarise(name)
-
-    @safe
-    def compare_profiles(self, other: str, name: str | None = None) -> None:
-        """How the chosen (or named) profile differs from another: `screen.notes` has it soon."""
-        self._profiles.compare(other, name)
 
     # By name
 

@@ -5,7 +5,7 @@ While the user looks at a proposal, the neighbouring slices are cut and encoded.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -90,10 +90,12 @@ class InferenceRequests:
         *,
         given: np.ndarray | None = None,
         carried: Carried | None = None,
+        more: Sequence[PointPrompt] = (),
     ) -> None:
         """Begin a session with its seed: profile, first proposal.
 
         given: (H, W) bool it goes on from. carried: the outline it begins from.
+        more: points that come with the seed.
         """
         work.opening, work.given = point, given
         if given is not None:
@@ -125,31 +127,32 @@ class InferenceRequests:
                 from SPASegmentLib.profiles.summary import drift
 
                 doubts = [text for text in (profile.doubts_about(image.modality), drift(profile)) if text]
-            session = session.advance(engine, token)
+            session = _with_points(session.advance(engine, token), more, engine, token)
             return _Answered(session, _cards(session), view, problem, tuple(doubts))
 
         def done(outcome: JobOutcome) -> None:
             if work.opening is not point:
                 return
             work.opening = None
-            self._take(work, outcome)
+            self._take(work, outcome, len(more))
 
         self._worker.request(job, done)
 
-    def ask(self, work: Work, pending: Session) -> None:
-        """Compute the pending step of a session."""
+    def ask(self, work: Work, pending: Session, more: Sequence[PointPrompt] = ()) -> None:
+        """Compute the pending step of a session, and points that come with it."""
         work.hold(pending)
         holder = self._holder()
 
         def job(token: Event) -> _Answered:
-            session = pending.advance(holder.get(), token)
+            engine = holder.get()
+            session = _with_points(pending.advance(engine, token), more, engine, token)
             return _Answered(session, _cards(session))
 
         def done(outcome: JobOutcome) -> None:
             if work.session is not pending:
                 return
             work.hold(pending.cancel())
-            self._take(work, outcome)
+            self._take(work, outcome, len(more))
 
         self._worker.request(job, done)
 
@@ -230,12 +233,15 @@ class InferenceRequests:
         self.loading = None
         call()
 
-    def _take(self, work: Work, outcome: JobOutcome) -> None:
+    def _take(self, work: Work, outcome: JobOutcome, more: int = 0) -> None:
+        """more: points that came with the step."""
         error = outcome.error
         if error is None:
             answer: _Answered = outcome.value
             work.view = answer.view or work.view
             work.hold(answer.session)
+            if more:
+                work.strokes.append(answer.session.done[-1 - more :])
             self._keep(work, answer)
             if answer.problem is not None:
                 self._profiles.give_up()
@@ -261,6 +267,13 @@ def _cards(session: Session) -> tuple[Card, ...]:
     from SPASegmentLib.mrml.cards import cards_of
 
     return cards_of(session.image, session.proposal) if session.proposal is not None else ()
+
+
+def _with_points(session: Session, points: Sequence[PointPrompt], engine: Engine, token: Event) -> Session:
+    """A session with further points, each answered."""
+    for point in points:
+        session = session.add_point(point.row, point.col, positive=point.positive).advance(engine, token)
+    return session
 
 
 class NeighbourEncoding:

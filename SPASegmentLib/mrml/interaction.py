@@ -9,29 +9,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from SPASegmentLib.errors import SeedError, StepError
-from SPASegmentLib.imaging.types import PointPrompt
-from SPASegmentLib.inference.carried import carried_seed
+from SPASegmentLib.errors import StepError
 from SPASegmentLib.mrml.approval_keeping import ApprovalKeeping
-from SPASegmentLib.mrml.carry import checked_ras, inside, shows
+from SPASegmentLib.mrml.carry import checked_ras
 from SPASegmentLib.mrml.engine_holder import EngineHolder
 from SPASegmentLib.mrml.inference_requests import InferenceRequests, NeighbourEncoding
 from SPASegmentLib.mrml.navigation import SliceNavigation
 from SPASegmentLib.mrml.profile_controller import ProfileController, ProfileLearning
 from SPASegmentLib.mrml.proposal_display import ProposalDisplay
+from SPASegmentLib.mrml.seed_placing import SeedPlacing
 from SPASegmentLib.mrml.selection import SceneSelection
 from SPASegmentLib.mrml.settings import InteractionSettings
-from SPASegmentLib.mrml.target import Target, is_alive
+from SPASegmentLib.mrml.target import Target
 from SPASegmentLib.mrml.undo import UndoRedo
-from SPASegmentLib.mrml.volumes import array_of
 from SPASegmentLib.mrml.whole_object import FollowedObject, ObjectFilling
 from SPASegmentLib.mrml.work import (
     SEED_FIRST,
-    SlicePosition,
     StillComputingError,
     Trail,
     Work,
-    session_of,
 )
 from SPASegmentLib.mrml.worker import Worker
 
@@ -52,10 +48,6 @@ class Queued:
     work: Work | None
     proposal: object
     filling: bool = False
-
-
-MOST_STEPS = 40
-"""Points on one slice; each keeps a proposal in memory."""
 
 
 class SceneInteraction:
@@ -86,6 +78,7 @@ class SceneInteraction:
         self._navigation = SliceNavigation(
             scene, selection, settings, self.trail, self.requests, self._neighbours
         )
+        self._placing = SeedPlacing(selection, target, self.trail, self.requests, self._navigation)
         self._filling = ObjectFilling(scene, worker, self.requests, target, self.trail, self._navigation, say)
         self._undo = UndoRedo(scene, self.trail, self.requests, target, self._learning, self._navigation, say)
 
@@ -134,13 +127,27 @@ class SceneInteraction:
         """The seed, or a further point, at world RAS in mm."""
         self.queued = None
         volume, node, at = self._selection.needed_volume(), self._selection.view(slice_node), checked_ras(ras)
-        self.requests.with_engine(lambda: self._seed(volume, node, at, positive))
+        self.requests.with_engine(lambda: self._placing.seed(volume, node, at, positive))
+
+    def box(self, one: Sequence[float], opposite: Sequence[float], slice_node: Any) -> None:
+        """A box around the object, by two opposite corners at world RAS in mm."""
+        self.queued = None
+        volume, node = self._selection.needed_volume(), self._selection.view(slice_node)
+        first, second = checked_ras(one), checked_ras(opposite)
+        self.requests.with_engine(lambda: self._placing.box(volume, node, first, second))
+
+    def scribble(self, path: Sequence[Sequence[float]], positive: bool, slice_node: Any) -> None:
+        """A freehand line in the object, or outside it, through places at world RAS in mm."""
+        self.queued = None
+        volume, node = self._selection.needed_volume(), self._selection.view(slice_node)
+        places = [checked_ras(place) for place in path]
+        self.requests.with_engine(lambda: self._placing.scribble(volume, node, places, positive))
 
     def continue_segment(self) -> None:
         """Begin on the slice of the large view with what the segment has there."""
         self.queued = None
         volume, node = self._selection.needed_volume(), self._selection.view(None)
-        self.requests.with_engine(lambda: self._continue(volume, node))
+        self.requests.with_engine(lambda: self._placing.go_on_from_segment(volume, node))
 
     def pick(self, k: int) -> None:
         """A new proposal from candidate k. A step that is still being computed gives way."""
@@ -240,6 +247,11 @@ class SceneInteraction:
         self.queued = None
         if not self._filling.cancel():
             self._undo.undo()
+
+    def take_back_open(self) -> None:
+        """Take all steps back on slices that are not approved."""
+        self.queued = None
+        self._undo.take_back_open()
 
     def redo(self) -> None:
         """Bring back the step undone last; forward over slices."""
@@ -370,60 +382,6 @@ class SceneInteraction:
         large = dict.fromkeys(n.GetID() for n in (node, self._selection.large) if n is not None)
         self._display.show(work, list(large), small)
 
-    # Seeds
-
-    def _seed(self, volume: Any, node: Any, at: tuple[float, float, float], positive: bool) -> None:
-        _check_alive(volume, node)
-        try:
-            view = self._navigation.cut(volume, node, at)
-        except SeedError:
-            raise SeedError("This place lies outside the image; click on the picture.") from None
-        point = inside(view, *view.to_pixel(at), positive)
-        if point is None:
-            raise SeedError("The seed lies outside the slice; place it on the picture.")
-        if not shows(array_of(node.GetSliceToRAS()), view):
-            node.JumpSliceByOffsetting(*at)  # a seed that was not clicked in this view
-        work = self.trail.latest(view.key)
-        if work is None or work.finished or work.stale or work.stuck:
-            self._first(positive)
-            place = SlicePosition(array_of(node.GetSliceToRAS()), at)
-            work = Work(view, place, node.GetID())
-            self.trail.begin(work)
-            self._selection.follow(node)
-            self.requests.open(work, point)
-            return
-        self.trail.current = work
-        if work.opening is not None or work.empty:
-            self._first(positive)
-            self.trail.settle()
-            self.requests.open(work, point)
-            return
-        self.requests.revived(work, lambda w: self._further(w, point))
-
-    def _continue(self, volume: Any, node: Any) -> None:
-        _check_alive(volume, node)
-        view = self._navigation.cut(volume, node, None)
-        there = self.trail.latest(view.key)
-        if there is not None and not (there.finished or there.stale or there.stuck or there.empty):
-            raise StepError("This slice is being segmented; approve it or undo its steps first.")
-        mask = self._target.mask_on(view, volume)
-        if not mask.any():
-            raise StepError("The segment has nothing on this slice to go on from; click on the object.")
-        work = Work(view, SlicePosition(array_of(node.GetSliceToRAS()), None), node.GetID())
-        self.trail.begin(work)
-        self._selection.follow(node)
-        self.requests.open(work, carried_seed(mask, view.image.spacing), given=mask)
-
-    def _further(self, work: Work, point: PointPrompt) -> None:
-        session = session_of(work)
-        if len(session.done) >= MOST_STEPS:
-            raise StepError(f"This slice has had {MOST_STEPS} steps; approve it, or undo some of them.")
-        self._ask(work, session.cancel().add_point(point.row, point.col, positive=point.positive))
-
-    def _first(self, positive: bool) -> None:
-        if not positive:
-            raise SeedError("The first point marks the object; place a positive point first.")
-
     # Asking the engine
 
     def _open(self) -> tuple[Work, Session]:
@@ -466,8 +424,3 @@ class SceneInteraction:
         if node is None:
             raise StepError("The volume is gone; choose a volume.")
         return node
-
-
-def _check_alive(volume: Any, node: Any) -> None:
-    if not is_alive(volume) or not is_alive(node):
-        raise StepError("The volume or its view is gone; choose a volume.")

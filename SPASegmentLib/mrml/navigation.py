@@ -46,9 +46,10 @@ class SliceNavigation:
         return cut_view(volume, node, at_ras=at, window=self._settings.window, model_window=own)
 
     def look(self, node: Any) -> None:
-        """A view has moved: the work of the slice it shows now is the current one."""
+        """A view has moved: the work of the slice it shows now is the current one; None without a view."""
         node = node if node is not None else self._selection.large
         if node is None:
+            self._trail.current = None
             return
         trail = self._trail
         here = trail.current

@@ -33,7 +33,7 @@ class Card:
     thumbnail: bytes = b""
 
 
-SliceKind = Literal["anchor", "carried", "doubtful"]
+SliceKind = Literal["anchor", "carried", "doubtful", "approved"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,14 @@ class SliceMark:
     kind: SliceKind
     reason: str
     expected_dice: float
+
+
+@dataclass(frozen=True)
+class SlicePlace:
+    """Where a slice lies: its middle in world R, A, S (mm) and its normal, a unit vector."""
+
+    ras: tuple[float, float, float]
+    normal: tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -79,7 +87,8 @@ class Screen:
     where one reaches far beyond it; None without any.
     seeds: points of the slice that is worked on: world R, A, S in mm, and whether positive.
     doubtful: whether the recommendation is to be looked at twice; a face does not invite to approve it then.
-    object: the whole object followed last, as far as it was not taken back.
+    object: the whole object followed last, as far as it was not taken back. approved: slices of the volume
+    that were approved one by one.
     """
 
     status: str = "Choose a volume to begin."
@@ -105,3 +114,4 @@ class Screen:
     object_at: tuple[float, float, float, float] | None = None
     doubtful: bool = False
     object: ObjectShown | None = None
+    approved: tuple[SlicePlace, ...] = ()

@@ -67,6 +67,11 @@ def make_screen(
         object_at=_object_at(current) if cards else None,
         object=followed.shown if (followed := work.followed) is not None else None,
         doubtful=bool(cards) and proposal is not None and is_doubtful(proposal),
+        approved=tuple(
+            one.slice_place
+            for one in work.trail
+            if one.finished and one.view.volume_id == work.trail.volume_id
+        ),
     )
 
 

@@ -73,6 +73,7 @@ class PendingSeedRecord(_StateRecord):
 
     row: Number
     col: Number
+    size_mm: Number | None = None
     given: str | None = None
 
 
@@ -250,7 +251,7 @@ def _pending(work: Work) -> PendingSeedRecord | None:
     seed = work.opening
     if seed is None:
         return None
-    return PendingSeedRecord(row=seed.row, col=seed.col, given=_packed(work.given))
+    return PendingSeedRecord(row=seed.row, col=seed.col, size_mm=seed.size_mm, given=_packed(work.given))
 
 
 def _place(work: Work) -> PlaceRecord:
@@ -291,7 +292,7 @@ def _work(record: WorkRecord, scene: Any) -> Work:
     if node is not None and node.IsA("vtkMRMLSegmentationNode"):
         work.changes = [_change(change, node) for change in record.changes]
     if record.opening is not None:
-        work.opening = PointPrompt(record.opening.row, record.opening.col)
+        work.opening = PointPrompt(record.opening.row, record.opening.col, size_mm=record.opening.size_mm)
         if record.opening.given is not None:
             work.given = _unpacked(record.opening.given, view.image.shape)
     return work

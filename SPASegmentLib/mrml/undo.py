@@ -73,6 +73,21 @@ class UndoRedo:
         if stopped:
             self._say("Cancelled; nothing was changed.", "hint")
 
+    def take_back_open(self) -> None:
+        """Take all steps back where nothing is approved yet; redo brings them back."""
+        taken = False
+        for work in self._trail:
+            if work.finished:
+                continue
+            self._cancel(work)
+            session = work.session
+            while session is not None and session.done:
+                session, taken = session.undo(), True
+            if session is not None and session is not work.session:
+                work.hold(session)
+        if taken:
+            self._say("What was not approved was taken back; redo brings it back.", "done")
+
     def _cancel(self, work: Work) -> bool:
         """Drop what is awaited on one slice."""
         if not work.computing:
@@ -98,13 +113,17 @@ class UndoRedo:
             self._learning.follow(work)
             return
         alone = work.carried and len(session.done) == 1
-        work.hold(session.undo())
+        for _step in range(work.together_with(session.done[-1])):
+            session = session.undo()
+        work.hold(session)
         before = self._trail.before() if alone else None
         if before is not None:
             self._navigation.go(before)
 
     def _redo_step(self, work: Work) -> None:
-        session = session_of(work).redo()
+        session = session_of(work)
+        for _step in range(work.together_with(session.undone[-1]) if session.undone else 1):
+            session = session.redo()
         if session.finished:
             mask = session.result().mask
             volume = self._scene.GetNodeByID(work.view.volume_id)

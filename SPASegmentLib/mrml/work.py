@@ -7,6 +7,7 @@ import math
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +17,8 @@ from SPASegmentLib.imaging.geometry import Slab
 from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.imaging.view_slices import ViewSlice
 from SPASegmentLib.inference.messages import Proposal
-from SPASegmentLib.inference.session import Session
-from SPASegmentLib.mrml.screen import Card
+from SPASegmentLib.inference.session import Done, Session
+from SPASegmentLib.mrml.screen import Card, SlicePlace
 
 if TYPE_CHECKING:
     from SPASegmentLib.inference.session_log import SessionLog
@@ -73,6 +74,7 @@ class Work:
     saved. kept: its approval in the folder of kept ones. doubts: sentences beside it. stale: its volume has
     changed since. stuck: its log cannot be brought back. voxels: those its mask covers, once needed.
     saved: its record in a saved state. cards: by proposal. style: of the object's slices before this one.
+    strokes: steps that came of one line, which undo takes back together.
     """
 
     view: ViewSlice
@@ -96,11 +98,22 @@ class Work:
     saved: tuple[tuple[Any, ...], Any] | None = field(default=None, repr=False)
     cards: dict[Proposal, tuple[Card, ...]] = field(default_factory=dict)
     style: ObjectStyle | None = None
+    strokes: list[tuple[Done, ...]] = field(default_factory=list, repr=False)
 
     @property
     def key(self) -> str:
         """Of its slice."""
         return self.view.key
+
+    @cached_property
+    def slice_place(self) -> SlicePlace:
+        """Where its slice lies; that never changes."""
+        view = self.view
+        height, width = view.shape
+        r, a, s = (float(value) for value in view.to_world((height - 1) / 2, (width - 1) / 2))
+        across = np.cross(view.pixel_to_world[:3, 0], view.pixel_to_world[:3, 1])
+        x, y, z = (float(value) for value in across / np.linalg.norm(across))
+        return SlicePlace((r, a, s), (x, y, z))
 
     @property
     def finished(self) -> bool:
@@ -144,6 +157,10 @@ class Work:
     def proposal(self) -> Proposal | None:
         """On the screen."""
         return self.session.proposal if self.session is not None else None
+
+    def together_with(self, done: Done) -> int:
+        """How many steps undo or redo takes that begins with this one."""
+        return next((len(steps) for steps in self.strokes if done in (steps[0], steps[-1])), 1)
 
     def approved(self) -> np.ndarray | None:
         """(H, W) bool, the mask that was approved or taken; None where none was or only the log is kept."""

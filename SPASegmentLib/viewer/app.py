@@ -29,10 +29,11 @@ from SPASegmentLib.viewer import page
 from SPASegmentLib.viewer.continuing import middle_of, put_segments
 from SPASegmentLib.viewer.keeping import Keeping
 from SPASegmentLib.viewer.keys import strokes
-from SPASegmentLib.viewer.navigation import Navigation, observe_clicks
+from SPASegmentLib.viewer.navigation import Navigation
 from SPASegmentLib.viewer.open_volumes import OpenVolume, OpenVolumes
 from SPASegmentLib.viewer.opening import VolumeOpening
 from SPASegmentLib.viewer.options import ViewerOptions
+from SPASegmentLib.viewer.point_input import PointInput
 from SPASegmentLib.viewer.resume import Memory
 from SPASegmentLib.viewer.study import ViewerStudy
 from SPASegmentLib.viewer.surface import Surface
@@ -85,7 +86,7 @@ class Viewer:
         self.controller.set_keep_approved(options.keep_approved)
         self.controller.set_views(self.large.node, [pane.node for pane in self.small])
         self.controller.subscribe(self._on_screen)
-        observe_clicks(self.large, self.navigation, self._on_click)
+        self.input = PointInput(server, self.controller, self.large, self.navigation, self._accepts_marks)
         self.library = Library()
         self.study = ViewerStudy(self) if options.study is not None else None
         for choice in [
@@ -104,7 +105,6 @@ class Viewer:
         self.keeping = Keeping(self, self._loop, memory)
         self._drawn: tuple[Any, ...] = ()
         self._over_cards = False
-        self._clicked: tuple[float, float, float] | None = None
         with server.state as state:
             state.volumes = self.library.items()
             state.keys = strokes(KEYS, ALSO)
@@ -247,7 +247,7 @@ class Viewer:
         leaves = self.shown
         if leaves is not None and leaves is not opened:
             leaves.seen, leaves.segment = self.navigation.seen(), self.controller.screen.segment
-        self._clicked, self.shown = None, opened
+        self.input.clicked, self.shown = None, opened
         self.surface.hide()
         self.open_volumes.bring_forward(opened)
         choice = opened.choice
@@ -275,36 +275,17 @@ class Viewer:
         self.controller.act(action)
         self.refresh()
 
-    def _on_click(self, ras: tuple[float, float, float], positive: bool) -> None:
-        if self.study is not None and self.study.refuses(self._kind_of_click):
-            return
-        if self.volume is not None:
-            positive = positive and not self.server.state.excluding
-            self.exclude(False)
-            if positive:
-                self._clicked = ras
-            self.controller.seed(ras, positive=positive, slice_node=self.large.node)
-
-    @property
-    def _kind_of_click(self) -> str:
-        """Whether a click marks the object, or is a further point."""
-        return SEED if self.controller.screen.recommendation is None else POINT
-
-    def exclude(self, on: bool) -> None:
-        """Whether the next click marks what does not belong; only where there is a proposal to correct."""
-        with self.server.state as state:
-            state.excluding = on and self.controller.screen.recommendation is not None
+    def _accepts_marks(self) -> bool:
+        """Whether a point, box or line may be marked now; a study may refuse it, and says why."""
+        if self.volume is None:
+            return False
+        kind = SEED if self.controller.screen.recommendation is None else POINT
+        return self.study is None or not self.study.refuses(kind)
 
     def zoom(self) -> None:
         """Look at the object closely, or at the whole slice again."""
         found = self.controller.screen.recommendation
-        self.navigation.zoom(self._clicked, found.area_mm2 if found is not None else 300.0)
-
-    def seed_at_cursor(self, negative: bool) -> None:
-        """Place a point at the keyboard's cross."""
-        ras = self.navigation.at_cursor()
-        if ras is not None:
-            self._on_click(ras, not negative)
+        self.navigation.zoom(self.input.clicked, found.area_mm2 if found is not None else 300.0)
 
     def told(self) -> dict[str, Any]:
         """The screen as the page draws it."""
@@ -323,6 +304,7 @@ class Viewer:
         if self.study is not None:
             self.study.count_steps()
         self.link.focus(screen.object_at)
+        self.navigation.approved = screen.approved
         if screen.object != self.navigation.object:
             self.navigation.object = screen.object
             self.navigation.tell()
@@ -398,7 +380,7 @@ class Viewer:
         self._tell_3d(over=self.surface.shown)
 
     def _show_3d(self) -> None:
-        self.surface.show(self.segmentation, self.controller.screen.segment or "", self._clicked)
+        self.surface.show(self.segmentation, self.controller.screen.segment or "", self.input.clicked)
 
     def _tell_3d(self, *, over: bool) -> None:
         """The surface stands where alternatives stand, and gives way to new ones. over: it was asked for."""

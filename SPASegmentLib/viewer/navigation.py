@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from SPASegmentLib.errors import InputError
+from SPASegmentLib.mrml.slice_marks import slice_range, slider_marks
 from SPASegmentLib.mrml.volumes import array_of, ijk_to_ras_of
 from SPASegmentLib.viewer.views import REST_SECONDS, Pane
 
 if TYPE_CHECKING:
-    from SPASegmentLib.mrml.screen import ObjectShown
+    from SPASegmentLib.mrml.screen import ObjectShown, SlicePlace
     from SPASegmentLib.viewer.open_volumes import OpenVolume
 
 Window = tuple[float, float]
@@ -38,8 +39,6 @@ CLOSE_UP = 52.0
 """mm across when a place is visited."""
 ROOM = 4.5
 """An object is shown with this many times its diameter across."""
-PARALLEL = 0.999
-"""Cosine of the angle between a view and an object's slices from which on they are the same."""
 CURSOR_STEP, CURSOR_STRIDE = 0.6, 4.0
 """Percent of the view one keystroke moves the cross, alone and with Shift."""
 
@@ -71,6 +70,7 @@ class Navigation:
         self._by_hand: Window | None = None
         self.model_window: Window | None = None
         self.object: ObjectShown | None = None
+        self.approved: tuple[SlicePlace, ...] = ()
         large.view.modified.connect(self._on_moved)
         large.resized.append(self._frame_again)
 
@@ -254,7 +254,7 @@ class Navigation:
         offset = self.node.GetSliceOffset()
         letters = self._letters() if self._opened is not None and self._opened.has_sides else [""] * 4
         window, seen = self._window_text(), self._model_sees()
-        marks = self._marks(low, high, step)
+        marks = self._marks()
         told = (low, high, step, round(offset, 3), letters, window, seen, self._volume.GetID(), marks)
         if told == self._told:
             return
@@ -269,25 +269,19 @@ class Navigation:
             state.marks = marks
             state.doubtful = sorted((m for m in marks if m["kind"] == "doubtful"), key=lambda m: m["dice"])
 
-    def _marks(self, low: float, high: float, step: float) -> list[dict[str, Any]]:
-        """The slices of the whole object, where the view runs along them: in percent of the slider."""
-        normal = array_of(self.node.GetSliceToRAS())[:3, 2]
-        if self.object is None or high <= low or abs(normal @ self.object.normal) < PARALLEL:
-            return []
-        marks = []
-        for one in self.object.slices:
-            offset = float(normal @ one.ras)
-            marks.append(
-                {
-                    "at": round(100 * (offset - low) / (high - low), 2),
-                    "offset": offset,
-                    "number": round((offset - low) / step) + 1,
-                    "kind": one.kind,
-                    "reason": one.reason,
-                    "dice": one.expected_dice,
-                }
-            )
-        return marks
+    def _marks(self) -> list[dict[str, Any]]:
+        """The slices that are done or followed, where the view runs along them: in percent of the slider."""
+        return [
+            {
+                "at": round(100 * one.share, 2),
+                "offset": one.offset,
+                "number": one.number,
+                "kind": one.kind,
+                "reason": one.reason,
+                "dice": one.expected_dice,
+            }
+            for one in slider_marks(self.object, self.approved, self._volume, self.node)
+        ]
 
     def _on_moved(self, _view: Any) -> None:
         if self._volume is not None and round(self.node.GetSliceOffset(), 3) != (self._told or [0] * 4)[3]:
@@ -296,12 +290,7 @@ class Navigation:
 
     def _range(self) -> tuple[float, float, float]:
         """Offsets in mm of the first and the last slice along the view, and from one to the next."""
-        matrix, normal = ijk_to_ras_of(self._volume), array_of(self.node.GetSliceToRAS())[:3, 2]
-        along = normal @ matrix[:3, :3]
-        axis = int(np.argmax(np.abs(along)))
-        first = float(normal @ matrix[:3, 3])
-        last = first + float(along[axis]) * (self._volume.GetImageData().GetDimensions()[axis] - 1)
-        return min(first, last), max(first, last), float(abs(along[axis]))
+        return slice_range(self._volume, self.node)
 
     def _inside(self, ras: np.ndarray) -> bool:
         bounds = [0.0] * 6

@@ -55,6 +55,7 @@ STATE: dict[str, Any] = {
     "letters": ["", "", "", ""],
     "cursor": None,
     "excluding": False,
+    "drawing": "",
     "marks": [],
     "doubtful": [],
     "show_3d": False,

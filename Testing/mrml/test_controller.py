@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from SPASegmentLib.mrml.interaction import MOST_STEPS
+from SPASegmentLib.mrml.seed_placing import MOST_STEPS
 from SPASegmentLib.mrml.work import LIVE
 
 

@@ -50,3 +50,17 @@ def application(tmp_path: Path, profiles_folder: Path) -> Iterator[Any]:
     log.errors[:] = [line for line in log.errors if not any(own in line for own in SLICERS_OWN)]
     log.check()
     app.check()
+
+
+@pytest.fixture
+def user(application: Any, tmp_path: Path) -> Any:
+    """At the open panel, the rotated volume chosen, before a seed."""
+    application.open_panel()
+    import scenarios
+    from SPASegmentWidgets import selftest
+
+    user = selftest.open_panel(tmp_path)
+    user.node, user.ras = scenarios.rotated_volume()
+    user.choose_volume(user.node)
+    scenarios.look(user, "axial", user.ras)
+    return user

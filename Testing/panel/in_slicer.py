@@ -116,6 +116,14 @@ def main():
         assert (user.voxels() == both).all()
         slicer.util.selectModule("SPASegment")
 
+    def effect(user, folder):
+        slicer.util.selectModule("SegmentEditor")
+        try:
+            editor = slicer.modules.SegmentEditorWidget.editor
+            scenarios.effect_of_the_segment_editor(user, folder, editor)
+        finally:
+            slicer.util.selectModule("SPASegment")
+
     def reload():
         slicer.util.reloadScriptedModule("SPASegment")
 
@@ -137,6 +145,7 @@ def main():
             lambda user, folder: scenarios.random_user(user, folder, actions=actions, seed=7)
         ),
         "Segment Editor's undo": with_panel(editors_undo),
+        "effect of the Segment Editor": with_panel(effect),
         "pictures": with_panel(picture),
         "reload": reload,
         "after the reload": with_panel(lambda user, folder: scenarios.clinician(user, folder, "axial")),

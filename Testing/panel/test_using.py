@@ -14,20 +14,6 @@ Shift = QtCore.Qt.KeyboardModifier.ShiftModifier
 Control = QtCore.Qt.KeyboardModifier.ControlModifier
 
 
-@pytest.fixture
-def user(application: Any, tmp_path: Path) -> Any:
-    """At the open panel, the rotated volume chosen, before a seed."""
-    application.open_panel()
-    import scenarios
-    from SPASegmentWidgets import selftest
-
-    user = selftest.open_panel(tmp_path)
-    user.node, user.ras = scenarios.rotated_volume()
-    user.choose_volume(user.node)
-    scenarios.look(user, "axial", user.ras)
-    return user
-
-
 def test_the_whole_session_goes_by_keys(user: Any, application: Any) -> None:
     application.press(Key.Key_S)
     assert user.panel.views.placing is True

@@ -19,6 +19,9 @@
     if (code === "KeyZ" && !ctrl) return ["zoom"];
     if (code === "KeyX" && !ctrl) return ["exclude", !state().get("excluding")];
     if (code === "Escape" && state().get("excluding")) return ["exclude", false];
+    if (code === "KeyO" && !ctrl) return ["draw", "box"];
+    if (code === "KeyD" && !ctrl) return ["draw", "scribble"];
+    if (code === "Escape" && state().get("drawing")) return ["draw", ""];
     if (event.key === "?") return ["show_help"];
     const found = (state().get("keys") || []).find(
       (key) => key.code === code && key.shift === event.shiftKey && key.ctrl === ctrl);

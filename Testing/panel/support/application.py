@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pythonqt
+import segment_editor
 import slicer
 import slicer_modules
 import vtk
@@ -38,7 +39,11 @@ class PanelApplication(StandIn):
         self._qt.setApplicationName("Slicer")
         self._kept = {
             name: sys.modules.get(name)
-            for name, module in {**pythonqt.make_modules(), **slicer_modules.make_modules()}.items()
+            for name, module in {
+                **pythonqt.make_modules(),
+                **slicer_modules.make_modules(),
+                **segment_editor.make_modules(),
+            }.items()
             if sys.modules.__setitem__(name, module) is None
         }
         super().__init__(log)
@@ -91,7 +96,7 @@ class PanelApplication(StandIn):
 
     def load_module(self) -> Any:
         """Import SPASegment.py as Slicer does, and give it its place in `slicer.modules`."""
-        slicer_modules.forget(("SPASegmentWidgets", "SPASegment"))
+        slicer_modules.forget(("SPASegmentWidgets", "SPASegment", "SPASegmentEffect"))
         if str(MODULE.parent) not in sys.path:
             sys.path.insert(0, str(MODULE.parent))
         spec = importlib.util.spec_from_file_location("SPASegment", MODULE)
@@ -173,7 +178,7 @@ class PanelApplication(StandIn):
                     sys.modules.pop(name, None)
                 else:
                     sys.modules[name] = module
-            slicer_modules.forget(("SPASegmentWidgets", "SPASegment"))
+            slicer_modules.forget(("SPASegmentWidgets", "SPASegment", "SPASegmentEffect"))
             self._layouts.close()
             super().close()
 
@@ -233,6 +238,7 @@ class LayoutManager:
         if logic is None:
             return None
         return SimpleNamespace(
+            className=lambda: "qMRMLSliceWidget",
             sliceLogic=lambda: logic,
             mrmlSliceNode=lambda: logic.GetSliceNode(),
             sliceController=lambda: SimpleNamespace(setVisible=lambda visible: None),
@@ -241,12 +247,18 @@ class LayoutManager:
         )
 
     def _view(self, name: str) -> Any:
-        """A slice view, as far as scripts put their own actors in it; it draws nothing."""
+        """A slice view, as far as scripts put their own actors in it or hear its mouse; it draws nothing."""
         if name not in self._windows:
-            self._windows[name] = vtk.vtkRenderWindow()
-            self._windows[name].AddRenderer(vtk.vtkRenderer())
+            window, interactor = vtk.vtkRenderWindow(), vtk.vtkGenericRenderWindowInteractor()
+            window.AddRenderer(vtk.vtkRenderer())
+            window.SetInteractor(interactor)
+            interactor.SetRenderWindow(window)
+            interactor.SetInteractorStyle(None)  # Slicer has its own
+            self._windows[name] = window
         window = self._windows[name]
-        return SimpleNamespace(renderWindow=lambda: window, scheduleRender=lambda: None)
+        return SimpleNamespace(
+            renderWindow=lambda: window, interactor=window.GetInteractor, scheduleRender=lambda: None
+        )
 
     def _make_views(self) -> dict[str, Any]:
         views = self._logic.GetViewNodes()

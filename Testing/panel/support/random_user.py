@@ -164,7 +164,7 @@ class RandomUser:
         from SPASegmentLib.mrml.keys import KEYS
 
         keys = [key for key in KEYS if key not in UNEXPLAINED]
-        self._key(self.random.choice([*keys, "place_seed", "exclude_point"]))
+        self._key(self.random.choice([*keys, "place_seed", "exclude_point", "draw_box", "draw_scribble"]))
 
     def nonsense(self) -> None:
         self._key(self.random.choice(["pick:9", "take:7", "pick:x", "nonsense", "", "approve:2", "seed"]))

@@ -136,6 +136,92 @@ def _pick_nearest(user) -> None:
     user.press(f"pickButton{sizes.index(min(sizes)) + 1}")
 
 
+def click_in_view(ras: tuple, view: str = "Red", *, ctrl: bool = False, shift: bool = False) -> None:
+    """The left button in a slice view."""
+    drag_in_view(ras, [(0.0, 0.0)], view, ctrl=ctrl, shift=shift)
+
+
+def drag_in_view(
+    ras: tuple, path: list, view: str = "SPASegment", *, ctrl: bool = False, shift: bool = False
+) -> None:
+    """Drag with the left button. path: mm to the right and up in the view, from a place in world RAS."""
+    widget = slicer.app.layoutManager().sliceWidget(view)
+    node, to_view = widget.mrmlSliceNode(), vtk.vtkMatrix4x4()
+    vtk.vtkMatrix4x4.Invert(node.GetXYToRAS(), to_view)
+    in_plane = slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS())[:3, :2]
+    interactor = widget.sliceView().interactor()
+    for number, (right, up) in enumerate(path):
+        x, y = to_view.MultiplyPoint((*(np.array(ras) + in_plane @ (right, up)), 1.0))[:2]
+        interactor.SetEventInformation(round(x), round(y), int(ctrl), int(shift), "\0", 0, None)
+        interactor.InvokeEvent("MouseMoveEvent" if number else "LeftButtonPressEvent")
+    interactor.InvokeEvent("LeftButtonReleaseEvent")
+    slicer.app.processEvents()
+
+
+def open_in_editor(editor, volume, ras: tuple) -> tuple:
+    """Show a volume in the first view and choose it, with a new segment. Returns segmentation and segment."""
+    from SPASegmentLib.mrml.segments import add_segmentation, ensure_segment
+
+    logic = slicer.app.layoutManager().sliceWidget("Red").sliceLogic()
+    logic.GetSliceCompositeNode().SetBackgroundVolumeID(volume.GetID())
+    logic.FitSliceToAll()
+    logic.GetSliceNode().JumpSliceByCentering(*ras)
+    segmentation = add_segmentation(slicer.mrmlScene, volume, "edited")
+    segment = ensure_segment(segmentation, "nodule")
+    editor.setSegmentationNode(segmentation)
+    editor.setSourceVolumeNode(volume)
+    editor.setCurrentSegmentID(segment)
+    return segmentation, segment
+
+
+def effect_of_the_segment_editor(user, folder: Path, editor) -> None:
+    """Click, pick, approve in a qMRMLSegmentEditorWidget, the application's own; its undo, its masking."""
+    volume, ras = rotated_volume()
+    segmentation, segment = open_in_editor(editor, volume, ras)
+
+    def voxels() -> np.ndarray:
+        return slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segment, volume) > 0
+
+    node = editor.mrmlSegmentEditorNode()
+    node.SetOverwriteMode(node.OverwriteNone)
+    editor.setActiveEffectByName("SPASegment")
+    assert editor.activeEffect() is not None, "the effect is not among the editor's"
+    ui = editor.activeEffect().self().face.ui
+    user.wait()
+    click_in_view(ras)
+    user.wait()
+    assert user.screen.iteration == 1, ui.statusLabel.text
+    wanted = user.screen.recommendation.area_mm2
+    sizes = [abs(card.area_mm2 - wanted) for card in user.screen.cards]
+    getattr(ui, f"pickButton{sizes.index(min(sizes)) + 1}").click()
+    user.wait()
+    assert user.screen.iteration == 2, ui.statusLabel.text
+    ui.approveButton.click()
+    user.wait()
+    approved = voxels()
+    assert approved.sum() > 50, ui.statusLabel.text
+    editor.undo()
+    assert not voxels().any()
+    editor.redo()
+    assert (voxels() == approved).all()
+    ui.undoButton.click()
+    user.wait()
+    assert not voxels().any()
+    array = slicer.util.arrayFromVolume(volume)
+    low, high = float(np.median(array[approved])), float(array.max())
+    node.SetSourceVolumeIntensityMaskRange(low, high)
+    node.SourceVolumeIntensityMaskOn()
+    ui.approveButton.click()
+    user.wait()
+    masked = voxels()
+    assert (masked == (approved & (array >= low))).all(), "the editor's intensity range holds"
+    node.SourceVolumeIntensityMaskOff()
+    editor.setActiveEffectByName("")
+    click_in_view(ras)
+    user.wait()
+    assert user.screen.recommendation is None and (voxels() == masked).all()
+
+
 def two_volumes(user, folder: Path) -> None:
     """Approve on two volumes of one name and other grids: each keeps what was drawn on it, to the voxel."""
     from oracle import Oracle
