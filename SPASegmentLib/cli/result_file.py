@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from SPASegmentLib.cli.segment_options import SegType
+from SPASegmentLib.errors import InputError
+from SPASegmentLib.imaging.segments import COLOUR, Algorithm, Colour, Segment
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from SPASegmentLib.cli.continuing import Start
-    from SPASegmentLib.imaging.segments import Segment
     from SPASegmentLib.imaging.terminology import Structure
     from SPASegmentLib.imaging.types import Volume
     from SPASegmentLib.inference.messages import ModelInfo
 
 SEGMENT_NAME = "SPASegment"
 DICOM = ".dcm"
+MOST_LABELS = 255
+"""Segments of a label file."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,15 @@ class ResultFile:
     def _is_dicom(self) -> bool:
         return self.path is not None and self.path.name.lower().endswith(DICOM)
 
+    @property
+    def one_per_voxel(self) -> bool:
+        """Whether a voxel can be of one segment only."""
+        return self.labelmap if self._is_dicom else not self._is_slicer
+
+    @property
+    def _is_slicer(self) -> bool:
+        return self.path is not None and self.path.name.lower().endswith(".seg.nrrd")
+
     def check(self, volume: Volume) -> None:
         """Refuse what cannot be written of a volume, before anything is computed. Raises InputError."""
         if self._is_dicom:
@@ -48,28 +61,65 @@ class ResultFile:
         """
         if self.path is None:
             return
-        from SPASegmentLib.imaging.masks import write_mask, write_segments
+        if self._is_dicom or self._is_slicer:
+            self.write_all(self._segments(mask, model, start), volume, model)
+            return
+        from SPASegmentLib.imaging.masks import write_mask
 
-        about = {"SPASegment_Model": model.name, "SPASegment_ModelHash": model.hash}
-        segments = self._segments(mask, model, start)
+        write_mask(self.path, mask, volume, metadata=_about(model))
+
+    def write_all(self, segments: Sequence[Segment], volume: Volume, model: ModelInfo) -> None:
+        """Write segments; in label files the n-th has the value n.
+
+        Raises InputError where they cannot be written, or are more than a label file holds.
+        """
+        if self.path is None:
+            return
         if self._is_dicom:
             from SPASegmentLib.imaging.dicom_seg import write_dicom_seg
 
             write_dicom_seg(self.path, segments, volume, labelmap=self.labelmap)
-        elif self.path.name.lower().endswith(".seg.nrrd"):
-            write_segments(self.path, segments, volume, metadata=about)
-        else:
-            write_mask(self.path, mask, volume, metadata=about)
+            return
+        from SPASegmentLib.imaging.masks import write_labels, write_segments
 
-    def _segments(self, mask: np.ndarray, model: ModelInfo, start: Start | None) -> list[Segment]:
-        from SPASegmentLib import __version__
-        from SPASegmentLib.imaging.segments import Algorithm, Segment
+        if self._is_slicer:
+            write_segments(self.path, segments, volume, metadata=_about(model))
+            return
+        self.check_count(len(segments))
+        labels = np.zeros(volume.shape, dtype=np.uint8)
+        for value, one in enumerate(segments, start=1):
+            labels[one.mask] = value
+        write_labels(self.path, labels, volume, {}, metadata=_about(model))
+
+    def check_count(self, segments: int) -> None:
+        """Refuse more segments than the file holds. Raises InputError."""
+        if segments > MOST_LABELS and not (self._is_dicom or self._is_slicer):
+            raise InputError(
+                f"{self.path} holds at most {MOST_LABELS} segments, and there are {segments}; "
+                "choose .seg.nrrd."
+            )
+
+    def segment(self, name: str, mask: np.ndarray, colour: Colour, model: ModelInfo) -> Segment:
+        """A segment of that name with what the options and the model say of it. mask: (K, J, I) bool."""
         from SPASegmentLib.imaging.terminology import TISSUE
 
-        algorithm = Algorithm(SEGMENT_NAME, __version__, (("model", model.name), ("model hash", model.hash)))
+        return Segment(name, mask, self.structure or TISSUE, colour, _algorithm(model))
+
+    def _segments(self, mask: np.ndarray, model: ModelInfo, start: Start | None) -> list[Segment]:
         if start is None:
-            return [Segment(self.name or SEGMENT_NAME, mask, self.structure or TISSUE, algorithm=algorithm)]
-        return start.segments_with(mask, self.name, self.structure, algorithm)
+            return [self.segment(self.name or SEGMENT_NAME, mask, COLOUR, model)]
+        return start.segments_with(mask, self.name, self.structure, _algorithm(model))
+
+
+def _algorithm(model: ModelInfo) -> Algorithm:
+    from SPASegmentLib import __version__
+
+    return Algorithm(SEGMENT_NAME, __version__, (("model", model.name), ("model hash", model.hash)))
+
+
+def _about(model: ModelInfo) -> dict[str, str]:
+    """Keys of a file's header."""
+    return {"SPASegment_Model": model.name, "SPASegment_ModelHash": model.hash}
 
 
 def result_file(path: Path | None, name: str | None, structure: str | None, kind: SegType) -> ResultFile:
