@@ -21,10 +21,11 @@ from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.imaging.view_slices import ViewSlice
 from SPASegmentLib.inference.session_log import SessionLog, log_of
 from SPASegmentLib.mrml.grid import Grid
+from SPASegmentLib.mrml.object_state import ObjectRecord, object_records, saved_objects, unpacked
 from SPASegmentLib.mrml.segment_undo import Part, SegmentChange
 from SPASegmentLib.mrml.slicing import cut_view
 from SPASegmentLib.mrml.volumes import matrix_of, to_world_of
-from SPASegmentLib.mrml.work import SlicePosition, Work, pack, unpack, whole
+from SPASegmentLib.mrml.work import SlicePosition, Work, pack, whole
 from SPASegmentLib.profiles.learning import Receipt
 
 if TYPE_CHECKING:
@@ -113,12 +114,14 @@ class WorkRecord(_StateRecord):
 
 
 class SceneState(_StateRecord):
-    """Everything a controller needs to go on. current: index into works. profile: its name."""
+    """Everything a controller needs to go on. current, following: indices of works. profile: its name."""
 
     format: Literal["spasegment-scene"] = "spasegment-scene"
     version: Literal[1] = 1
     works: Annotated[tuple[WorkRecord, ...], Field(max_length=10_000)] = ()
     current: int | None = None
+    objects: Annotated[tuple[ObjectRecord, ...], Field(max_length=100)] = ()
+    following: int | None = None
     volume: str | None = None
     segmentation: str | None = None
     segment: str | None = None
@@ -143,6 +146,8 @@ def to_state(
     state = SceneState(
         works=tuple(map(_record, works)),
         current=works.index(current) if current in works else None,
+        objects=object_records(work.objects, works),
+        following=works.index(work.following) if work.following in works else None,
         volume=volume,
         segmentation=segmentation.GetID() if segmentation is not None else None,
         segment=target.segment,
@@ -186,7 +191,8 @@ def from_state(
     current = works.get(state.current) if state.current is not None else None
     if state.profile:
         profiles.choose(state.profile, quietly=True)
-    work.restore(list(works.values()), current)
+    following = works.get(state.following) if state.following is not None else None
+    work.restore(list(works.values()), current, saved_objects(state.objects, works), following)
     if problems:
         left = len(problems)
         slices = "One slice" if left == 1 else f"{left} slices"
@@ -282,7 +288,7 @@ def _work(record: WorkRecord, scene: Any) -> Work:
         carried=record.carried,
         log=log,
         target=record.target,
-        packed=None if record.mask is None else pack(_unpacked(record.mask, view.image.shape)),
+        packed=None if record.mask is None else pack(unpacked(record.mask, view.image.shape)),
         receipt=None if record.receipt is None else Receipt(**record.receipt.model_dump()),
     )
     node = scene.GetNodeByID(record.target[0]) if record.target else None
@@ -291,7 +297,7 @@ def _work(record: WorkRecord, scene: Any) -> Work:
     if record.opening is not None:
         work.opening = PointPrompt(record.opening.row, record.opening.col)
         if record.opening.given is not None:
-            work.given = _unpacked(record.opening.given, view.image.shape)
+            work.given = unpacked(record.opening.given, view.image.shape)
     return work
 
 
@@ -369,7 +375,7 @@ def _change(records: tuple[PartRecord, ...], node: Any) -> SegmentChange:
     parts = []
     for record in records:
         to_node = np.array(record.to_node)
-        gained, lost = (np.packbits(_unpacked(text, record.shape)) for text in (record.gained, record.lost))
+        gained, lost = (np.packbits(unpacked(text, record.shape)) for text in (record.gained, record.lost))
         grid = Grid(to_node, outer @ to_node)
         parts.append(Part(record.segment, grid, record.start, record.shape, gained, lost))
     change = SegmentChange(node, tuple(parts))
@@ -379,12 +385,3 @@ def _change(records: tuple[PartRecord, ...], node: Any) -> SegmentChange:
 
 def _packed(mask: np.ndarray | None) -> str | None:
     return None if mask is None else base64.b64encode(pack(mask)).decode()
-
-
-def _unpacked(text: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Bool of that shape. Raises InputError for what is none."""
-    try:
-        data = base64.b64decode(text, validate=True)
-    except ValueError:
-        data = b""
-    return unpack(data, shape)

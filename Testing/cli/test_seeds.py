@@ -76,7 +76,9 @@ def test_every_row_is_what_a_command_of_its_own_makes(batch, run, a_small_ct, a_
     for segment, about, options in zip(found, record["objects"], commands, strict=True):
         alone = tmp_path / "alone.nrrd"
         files = ("--out", alone, "--json", tmp_path / "one.json", "--force")
-        assert run("segment", a_small_ct, "--model", a_model, "--seed-ijk", i, j, k, *options, *files).code == 0
+        assert (
+            run("segment", a_small_ct, "--model", a_model, "--seed-ijk", i, j, k, *options, *files).code == 0
+        )
         np.testing.assert_array_equal(segment.mask, labels(alone) > 0)
         own = json.loads((tmp_path / "one.json").read_text(encoding="utf-8"))
         assert about["result"]["picks"] == own["result"]["picks"]
@@ -148,7 +150,10 @@ def test_a_table_goes_with_no_other_start_and_needs_a_file_that_holds_it(batch, 
     assert ran.code == 2 and "needs --out" in ran.err
     many = "name,i,j,k\n" + "".join(f"a{n},{AT}\n" for n in range(256))
     assert "holds at most 255 segments" in batch(many, out="all.nrrd").err
-    assert "cannot be read as a table" in run("segment", a_small_ct, "--seeds", a_small_ct, "--out", "x.nrrd").err
+    assert (
+        "cannot be read as a table"
+        in run("segment", a_small_ct, "--seeds", a_small_ct, "--out", "x.nrrd").err
+    )
 
 
 def test_a_row_that_cannot_be_segmented_costs_the_others_nothing(batch, tmp_path, a_small_ct):
@@ -166,13 +171,25 @@ def test_a_row_that_cannot_be_segmented_costs_the_others_nothing(batch, tmp_path
     assert not (tmp_path / "all.seg.nrrd.unfinished").exists()
 
 
-def test_killed_in_the_middle_it_goes_on_and_ends_as_if_nothing_had_been(batch, a_small_ct, a_model, tmp_path):
+def test_killed_in_the_middle_it_goes_on_and_ends_as_if_nothing_had_been(
+    batch, a_small_ct, a_model, tmp_path
+):
     i, j, k = CENTRE
     table = "name,i,j,k\n" + "".join(f"n{n},{i + n},{j},{k}\n" for n in range(6))
     options = ("--whole-object", "--json", tmp_path / "n.json")
     (tmp_path / "seeds.csv").write_text(table, encoding="utf-8")
     out, kept = tmp_path / "all.seg.nrrd", tmp_path / "all.seg.nrrd.unfinished"
-    command = ("segment", a_small_ct, "--model", a_model, "--seeds", tmp_path / "seeds.csv", "--out", out, *options)
+    command = (
+        "segment",
+        a_small_ct,
+        "--model",
+        a_model,
+        "--seeds",
+        tmp_path / "seeds.csv",
+        "--out",
+        out,
+        *options,
+    )
     with subprocess.Popen(
         [sys.executable, "-m", "SPASegmentLib.cli.main", *map(str, command)], stdout=subprocess.DEVNULL
     ) as process:
