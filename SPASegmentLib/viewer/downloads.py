@@ -29,6 +29,16 @@ def _extent_holds(segment: Any) -> bool:
     return image is not None and not image.IsEmpty()
 
 
+def change_of(segmentation: Any) -> tuple[int, ...]:
+    """Another value after each change of a segmentation node: of its segments, or of their voxels."""
+    whole = segmentation.GetSegmentation()
+    name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    images = [
+        whole.GetNthSegment(index).GetRepresentation(name) for index in range(whole.GetNumberOfSegments())
+    ]
+    return (whole.GetMTime(), *(0 if image is None else image.GetMTime() for image in images))
+
+
 def write_slicer_segmentation(segmentation: Any, path: Path) -> None:
     """Write a segmentation node as .seg.nrrd. Raises InputError where it cannot be written."""
     storage = slicer.vtkMRMLSegmentationStorageNode()

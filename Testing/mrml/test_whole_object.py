@@ -221,8 +221,10 @@ def reopened(bench, state: str) -> None:
     bench.controller.from_state(state)
 
 
-def test_a_followed_object_with_its_anchors_survives_a_restart(a_small_controller):
+@pytest.mark.parametrize("view", ["axial", "oblique"])
+def test_a_followed_object_with_its_anchors_survives_a_restart(a_small_controller, view):
     bench = a_small_controller
+    bench.look(view)
     filled_nodule(bench)
     bench.controller.next_doubtful()
     bench.settle()
