@@ -155,6 +155,7 @@ class ProposalRequest:
     answered: the proposals of this slice so far with the user's answers, oldest first.
     log_prior: (M,) float64 log-evidence over components a profile brings (zeros: none), or None.
     seed: of everything random. n_samples: N, or None for the model's own. carried: of a neighbouring slice.
+    alternatives: whether candidates are wanted; without them everything else is the same, and there sooner.
     """
 
     image: SliceImage
@@ -164,6 +165,7 @@ class ProposalRequest:
     seed: int = 0
     n_samples: int | None = None
     carried: Carried | None = None
+    alternatives: bool = True
 
     @property
     def placed(self) -> tuple[PointPrompt, ...]:

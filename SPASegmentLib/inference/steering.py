@@ -53,6 +53,9 @@ def steer(
     weights that compare to those of `fresh`; used before the first answer and remembered from there on.
     mean: (G, G) probability of the network's recommendation, on the region of `fresh`.
     """
+    if not (request.alternatives or request.answered):
+        best = RegionMap(fresh.region, mean, 0.5)
+        return Steered(*_recommendation(best, request), best, (), (), "")
     hypotheses = Hypotheses(_pools(request, fresh, others), request.image.spacing, config.harmonics)
     posterior = Posterior(hypotheses, np.random.default_rng((request.seed, 2)), DEFAULT.close_enough)
     points = [_point_test(point, hypotheses) for point in request.points[1:]]
@@ -66,9 +69,13 @@ def steer(
         remembered = before.feedback.recommendation / np.float32(255)
         return replace(shown, recommended=RegionMap(before.feedback.region, remembered, 0.5))
     best = best_expected(posterior) if request.answered else RegionMap(fresh.region, mean, 0.5)
+    return _with_candidates(request, posterior, best, *_recommendation(best, request), config.candidates)
+
+
+def _recommendation(best: RegionMap, request: ProposalRequest) -> tuple[np.ndarray, np.ndarray]:
+    """(H, W) bool, and the probability it was cut from."""
     probability = _on_slice(best, request)
-    recommendation = hold_points(outlined(probability, request, best.cut), request, best.region)
-    return _with_candidates(request, posterior, best, recommendation, probability, config.candidates)
+    return hold_points(outlined(probability, request, best.cut), request, best.region), probability
 
 
 def likeliest_region(request: ProposalRequest, pools: Sequence[RegionSamples], config: SPAConfig) -> int:

@@ -152,6 +152,7 @@ class RequestWire(WireRecord):
     seed: Annotated[int, Field(ge=0, lt=2**64)]
     n_samples: Annotated[int, Field(ge=1, le=1024)] | None
     carried: CarriedWire | None
+    alternatives: bool = True
 
 
 class AskedWire(WireRecord):
@@ -270,6 +271,7 @@ class Asked:
             seed=record.seed,
             n_samples=record.n_samples,
             carried=None if carried is None else _carried(carried, arrays, image.shape),
+            alternatives=record.alternatives,
         )
         arrays.check_used()
         return request

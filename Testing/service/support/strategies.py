@@ -120,4 +120,5 @@ def requests(draw) -> ProposalRequest:
         draw(st.integers(0, 2**64 - 1)),
         draw(st.none() | st.integers(1, 1024)),
         draw(st.none() | carried(image.shape)),
+        draw(st.booleans()),
     )
