@@ -28,7 +28,8 @@ class ObjectTiming:
     """An object followed over so many slices.
 
     first: seconds of the first of them. median, longest: of those after it, with a picture each, in seconds.
-    total: of all slices. memory_growth: MiB that the process's peak rose by from the middle of the way on.
+    total: of all slices. processor: of all cores, for all slices.
+    memory_growth: MiB that the process's peak rose by from the middle of the way on.
     """
 
     slices: int
@@ -36,6 +37,7 @@ class ObjectTiming:
     median: float
     longest: float
     total: float
+    processor: float
     memory_growth: float | None
 
 
@@ -58,7 +60,7 @@ def measure_object(engine: LocalEngine, slices: int) -> ObjectTiming:
     view = view_of([shown], [], opened.image.spacing)
     seconds: list[float] = []
     memory = peak_memory(engine)
-    before = time.perf_counter()
+    before, used = time.perf_counter(), time.process_time()
     for number, one in enumerate(found.run(), start=1):
         image = found.stack.image(one.index)
         assert image is not None  # it was followed there
@@ -68,10 +70,13 @@ def measure_object(engine: LocalEngine, slices: int) -> ObjectTiming:
         before = now
         if number == slices // 2:
             memory = peak_memory(engine)
+    used = time.process_time() - used
     after = peak_memory(engine)
     rest = seconds[1:] or seconds
     grown = None if after is None or memory is None else after - memory
-    return ObjectTiming(len(seconds), seconds[0], statistics.median(rest), max(rest), sum(seconds), grown)
+    return ObjectTiming(
+        len(seconds), seconds[0], statistics.median(rest), max(rest), sum(seconds), used, grown
+    )
 
 
 def made_organ(slices: int) -> tuple[Volume, np.ndarray]:

@@ -53,7 +53,7 @@ def read_seeds(path: Path, orientation: str, picks: tuple[str, ...], whole_objec
                 continue
             line = reader.line_num
             try:
-                if cells.get(None) or None in cells.values():  # type: ignore[call-overload]
+                if cells.get(None) or None in cells.values():
                     raise InputError(f"this row has not as many cells as the header, {len(columns)}.")
                 row = _row(line, given, in_ras, orientation, picks, whole_object)
                 first = next((one.line for one in rows if one.name == row.name), None)

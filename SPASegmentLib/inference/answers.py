@@ -95,7 +95,8 @@ def clustered(
     else:
         probability = zoom.unsample(mean, region, image.shape, image.spacing)
         recommendation = hold_points(outlined(probability, request), request, region)
-    shown, reason, centroids = (), "", samples[:0]
+    shown: tuple[Candidate, ...] = ()
+    reason, centroids = "", samples[:0]
     if request.alternatives or request.answered:
         shown, reason, centroids = _candidates(request, history, samples, weights, recommendation, config)
     feedback = Feedback(
