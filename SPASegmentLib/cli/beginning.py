@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import typer
@@ -16,6 +17,11 @@ from SPASegmentLib.imaging.scribble import box_point, scribble_points
 from SPASegmentLib.imaging.segment_files import read_segments
 from SPASegmentLib.imaging.slicing import OpenedSlice, cut_slice
 from SPASegmentLib.imaging.types import PointPrompt, Volume
+from SPASegmentLib.inference.messages import Carried, ModelInfo
+from SPASegmentLib.inference.session import Session
+
+if TYPE_CHECKING:
+    from SPASegmentLib.profiles.profile import Profile
 
 Corners = tuple[Triple, Triple]
 
@@ -89,7 +95,9 @@ def beginning_of(
 ) -> Beginning:
     """What the options say. Raises BadParameter where they say nothing, or what does not go together."""
     if overwrite is not Overwrite.none and continued is None:
-        raise typer.BadParameter("--overwrite says what the other segments of a file lose; add --continue.")
+        raise typer.BadParameter(
+            "--overwrite says what the other segments of a file lose; add --continue or --seeds."
+        )
     has_seed = seed_ras is not None or seed_ijk is not None
     if has_seed or (box is None and scribble is None and continued is None):
         one_seed(seed_ras, seed_ijk)
@@ -126,3 +134,47 @@ def _drawn(path: Path, volume: Volume) -> list[np.ndarray]:
     if not segments[0].mask.any():
         raise SeedError(f"Nothing is scribbled in the object in {path}; mark a part of it.")
     return [one.mask for one in segments]
+
+
+def load_profile(name: str | None, model: ModelInfo, named: str) -> Profile | None:
+    """The profile of that name. Raises ProfileError where there is none or it is another model's.
+
+    named: what the user called the model.
+    """
+    if name is None:
+        return None
+    from SPASegmentLib.profiles.store import ProfileStore
+
+    profile = ProfileStore().load(name)
+    profile.check_model(model, named)
+    return profile
+
+
+def doubts_about(profile: Profile | None, opened: OpenedSlice) -> list[str]:
+    """Why the profile may not hold here, a sentence each."""
+    if profile is None:
+        return []
+    from SPASegmentLib.profiles.summary import drift
+
+    return [doubt for doubt in (profile.doubts_about(opened.image.modality), drift(profile)) if doubt]
+
+
+def started(
+    opened: OpenedSlice,
+    model: ModelInfo,
+    profile: Profile | None,
+    seed_value: int,
+    learn: bool,
+    given: np.ndarray | None,
+) -> Session:
+    """The interaction on a slice. given: (H, W) bool that is gone on from, instead of the seed."""
+    return Session.start(
+        opened.image,
+        model,
+        opened.seed if given is None else None,
+        log_prior=None if profile is None else profile.log_prior(),
+        learn=learn,
+        random_seed=seed_value,
+        carried=None if given is None else Carried(given.astype(np.float32)),
+        goes_on=given is not None,
+    )

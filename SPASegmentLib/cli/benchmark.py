@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from SPASegmentLib.cli.memory import peak_memory
 from SPASegmentLib.cli.shared import Device, console, plain_table
 
 if TYPE_CHECKING:
@@ -38,6 +38,15 @@ def benchmark(
     threads: Annotated[int, typer.Option(min=1, help="CPU cores to use.")] = 2,
     samples: Annotated[int | None, typer.Option(min=1, help="N; default: the model's own.")] = None,
     repeat: Annotated[int, typer.Option(min=1, help="Clicks on different slices; three picks each.")] = 10,
+    whole_object: Annotated[
+        int | None,
+        typer.Option(
+            "--whole-object",
+            min=2,
+            metavar="SLICES",
+            help="Instead: follow an object through so many slices of 512 x 512, with a picture after each.",
+        ),
+    ] = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the numbers here too.")] = None,
 ) -> None:
     """Time click to proposal and pick to proposal, beside the same network run naively.
@@ -45,9 +54,11 @@ def benchmark(
     Naively means: the image encoder runs again at each iteration, and the decoder on one sample at a time.
     The slices are those of the made-up chest CT; nothing is cached between clicks.
 
-    Example:
+    Examples:
 
     spasegment benchmark --threads 2
+
+    spasegment benchmark --model general --whole-object 100
     """
     import torch
 
@@ -57,6 +68,9 @@ def benchmark(
     screen = console()
     with screen.status("Loading the model..."):
         engine = load_engine(model, device.value)
+    if whole_object is not None:
+        _time_object(engine, whole_object, threads, json)
+        return
     n = samples or engine.config.samples
     with screen.status("Timing the engine..."):
         ours = measure(engine, repeat, samples)
@@ -74,6 +88,26 @@ def benchmark(
         write_record({**about, "device": str(engine.device), **record}, json)
 
 
+def _time_object(engine: LocalEngine, slices: int, threads: int, json: Path | None) -> None:
+    """Follow an object, say how long it took, and write that where it is wanted."""
+    from SPASegmentLib.cli.object_benchmark import SIZE, measure_object, record_of
+    from SPASegmentLib.cli.record import write_record
+
+    screen = console()
+    with screen.status("Following a made-up organ..."):
+        timing = measure_object(engine, slices)
+    grown = "" if timing.memory_growth is None else f", memory +{timing.memory_growth:.0f} MiB on the way"
+    screen.print(
+        f"Model {engine.model.name}, {engine.device}, {threads} threads: {timing.slices} slices of "
+        f"{SIZE} x {SIZE} in {timing.total:.1f} s; the first {timing.first:.2f} s, then "
+        f"{timing.median:.2f} s each (at most {timing.longest:.2f} s), with a picture; "
+        f"{timing.processor / timing.slices:.2f} s of processor each{grown}"
+    )
+    if json is not None:
+        about = {"model": engine.model.name, "hash": engine.model.hash, "threads": threads}
+        write_record({**about, "device": str(engine.device), **record_of(timing)}, json)
+
+
 def measure(engine: LocalEngine, repeat: int, samples: int | None) -> Timing:
     """Median seconds of clicks on different slices and of the picks that follow; the first click warms up."""
     clicks, picks = [], []
@@ -88,7 +122,7 @@ def measure(engine: LocalEngine, repeat: int, samples: int | None) -> Timing:
             if index:
                 picks.append(_seconds(timed))
     return Timing(
-        statistics.median(clicks), statistics.median(picks) if picks else float("nan"), _peak_memory(engine)
+        statistics.median(clicks), statistics.median(picks) if picks else float("nan"), peak_memory(engine)
     )
 
 
@@ -161,20 +195,6 @@ def _slices() -> Iterator[tuple[SliceImage, int, int]]:
 def _seconds(session: Session) -> float:
     assert session.proposal is not None and session.proposal.seconds is not None
     return session.proposal.seconds["total"]
-
-
-def _peak_memory(engine: LocalEngine) -> float | None:
-    """MiB: of the GPU where the network is on one, else of the process; None where that is not known."""
-    if engine.device.type == "cuda":
-        import torch
-
-        return torch.cuda.max_memory_allocated() / 2**20
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most / 2**20 if sys.platform == "darwin" else most / 2**10
 
 
 def _record(ours: Timing, naive: Timing) -> dict[str, Any]:

@@ -33,8 +33,8 @@ _POINT_HELP = """\
 NUMBERS = ("1", "2", "3", "4")
 
 
-def parse_picks(text: str, further: Mapping[str, str] | None = None) -> list[str]:
-    """ "2,1,n" -> answers. further: other answers than k and what they are for.
+def parse_picks(text: str, further: Mapping[str, str] | None = None, what: str = "--picks") -> list[str]:
+    """ "2,1,n" -> answers. further: other answers than k and what they are for. what: holds the text.
 
     Raises InputError for anything but 1 to 4, n and those.
     """
@@ -43,7 +43,7 @@ def parse_picks(text: str, further: Mapping[str, str] | None = None) -> list[str
     for answer in answers:
         if answer not in (*NUMBERS, *others):
             offer = " or ".join(f"{key} {meaning}" for key, meaning in others.items())
-            raise InputError(f'--picks has "{answer}"; give numbers from 1 to 4, or {offer}.')
+            raise InputError(f'{what} has "{answer}"; give numbers from 1 to 4, or {offer}.')
     return answers
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from SPASegmentLib.imaging.atomic import atomic_file
 from SPASegmentLib.inference.messages import Candidate, Proposal
 from SPASegmentLib.inference.session import Session, Step
+
+if TYPE_CHECKING:
+    from SPASegmentLib.imaging.slicing import OpenedSlice
 
 
 def interaction_record(session: Session) -> dict[str, Any]:
@@ -44,6 +47,25 @@ def interaction_record(session: Session) -> dict[str, Any]:
             "seconds": _round(result.seconds),
         }
     return record
+
+
+def slice_record(session: Session, opened: OpenedSlice) -> dict[str, Any]:
+    """`interaction_record` with the volume and slice it is of, and the steps to replay it."""
+    from SPASegmentLib.inference.session_log import log_of
+
+    return {
+        "volume": {
+            "shape_kji": list(opened.volume.shape),
+            "seed_ras": list(opened.ras),
+            "seed_ijk": list(opened.ijk),
+            "slice": {"axis": "kji"[opened.plane.axis or 0], "index": opened.plane.index},
+            "window": [opened.window.low, opened.window.high],
+            "modality": opened.volume.modality,
+            "warnings": list(opened.image.warnings),
+        },
+        **interaction_record(session),
+        "session": log_of(session).model_dump(mode="json"),
+    }
 
 
 def answer_words(step: Step | None) -> str:

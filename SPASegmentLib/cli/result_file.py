@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from SPASegmentLib.cli.segment_options import SegType
+from SPASegmentLib.errors import InputError
+from SPASegmentLib.imaging.segments import COLOUR, Colour, Segment, own_algorithm
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from SPASegmentLib.cli.continuing import Start
     from SPASegmentLib.cli.dicomweb import ArchiveSeries
-    from SPASegmentLib.imaging.segments import Segment
     from SPASegmentLib.imaging.terminology import Structure
     from SPASegmentLib.imaging.types import Volume
     from SPASegmentLib.inference.messages import ModelInfo
 
 SEGMENT_NAME = "SPASegment"
 DICOM = ".dcm"
+MOST_LABELS = 255
+"""Segments of a label file."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,15 @@ class ResultFile:
     def _is_dicom(self) -> bool:
         return self.path is not None and self.path.name.lower().endswith(DICOM)
 
+    @property
+    def one_per_voxel(self) -> bool:
+        """Whether a voxel can be of one segment only."""
+        return self.labelmap if self._is_dicom else not self._is_slicer
+
+    @property
+    def _is_slicer(self) -> bool:
+        return self.path is not None and self.path.name.lower().endswith(".seg.nrrd")
+
     def check(self, volume: Volume) -> None:
         """Refuse what cannot be written of a volume, before anything is computed. Raises InputError."""
         if self._is_dicom or (self.archive is not None and self.archive.stows):
@@ -53,18 +66,35 @@ class ResultFile:
         """
         if self.path is None:
             return
-        from SPASegmentLib.imaging.masks import write_mask, write_segments
+        if self._is_dicom or self._is_slicer:
+            self.write_all(self._segments(mask, model, start), volume, model)
+            return
+        from SPASegmentLib.imaging.masks import write_mask
 
-        about = {"SPASegment_Model": model.name, "SPASegment_ModelHash": model.hash}
-        segments = self._segments(mask, model, start)
+        write_mask(self.path, mask, volume, metadata=_about(model))
+
+    def write_all(self, segments: Sequence[Segment], volume: Volume, model: ModelInfo) -> None:
+        """Write segments; in label files the n-th has the value n.
+
+        Raises InputError where they cannot be written, or are more than a label file holds.
+        """
+        if self.path is None:
+            return
         if self._is_dicom:
             from SPASegmentLib.imaging.dicom_seg import write_dicom_seg
 
             write_dicom_seg(self.path, segments, volume, labelmap=self.labelmap)
-        elif self.path.name.lower().endswith(".seg.nrrd"):
-            write_segments(self.path, segments, volume, metadata=about)
-        else:
-            write_mask(self.path, mask, volume, metadata=about)
+            return
+        from SPASegmentLib.imaging.masks import write_labels, write_segments
+
+        if self._is_slicer:
+            write_segments(self.path, segments, volume, metadata=_about(model))
+            return
+        self.check_count(len(segments))
+        labels = np.zeros(volume.shape, dtype=np.uint8)
+        for value, one in enumerate(segments, start=1):
+            labels[one.mask] = value
+        write_labels(self.path, labels, volume, {}, metadata=_about(model))
 
     def store(self, mask: np.ndarray, volume: Volume, model: ModelInfo, start: Start | None) -> None:
         """Store the segments of `write` in the archive: that file, where it is DICOM. Raises ServerError."""
@@ -77,14 +107,29 @@ class ResultFile:
 
         self.archive.stow(write, self.path if self._is_dicom else None)
 
-    def _segments(self, mask: np.ndarray, model: ModelInfo, start: Start | None) -> list[Segment]:
-        from SPASegmentLib.imaging.segments import Segment, own_algorithm
+    def check_count(self, segments: int) -> None:
+        """Refuse more segments than the file holds. Raises InputError."""
+        if segments > MOST_LABELS and not (self._is_dicom or self._is_slicer):
+            raise InputError(
+                f"{self.path} holds at most {MOST_LABELS} segments, and there are {segments}; "
+                "choose .seg.nrrd."
+            )
+
+    def segment(self, name: str, mask: np.ndarray, colour: Colour, model: ModelInfo) -> Segment:
+        """A segment of that name with what the options and the model say of it. mask: (K, J, I) bool."""
         from SPASegmentLib.imaging.terminology import TISSUE
 
-        algorithm = own_algorithm(model.name, model.hash)
+        return Segment(name, mask, self.structure or TISSUE, colour, own_algorithm(model.name, model.hash))
+
+    def _segments(self, mask: np.ndarray, model: ModelInfo, start: Start | None) -> list[Segment]:
         if start is None:
-            return [Segment(self.name or SEGMENT_NAME, mask, self.structure or TISSUE, algorithm=algorithm)]
-        return start.segments_with(mask, self.name, self.structure, algorithm)
+            return [self.segment(self.name or SEGMENT_NAME, mask, COLOUR, model)]
+        return start.segments_with(mask, self.name, self.structure, own_algorithm(model.name, model.hash))
+
+
+def _about(model: ModelInfo) -> dict[str, str]:
+    """Keys of a file's header."""
+    return {"SPASegment_Model": model.name, "SPASegment_ModelHash": model.hash}
 
 
 def result_file(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +22,7 @@ from SPASegmentLib.cli.segment_options import (
     Overwrite,
     OverwriteOption,
     ScribbleOption,
+    SeedsOption,
     SegType,
     SegTypeOption,
     StowOption,
@@ -81,6 +83,7 @@ def segment(
     seed_ijk: SeedIjk = None,
     box: BoxOption = None,
     scribble: ScribbleOption = None,
+    seeds: SeedsOption = None,
     orientation: Annotated[Orientation, typer.Option(help="The slice through the seed.")] = Orientation.axial,
     window: Annotated[
         tuple[float, float] | None,
@@ -188,6 +191,7 @@ def segment(
     spasegment segment chest.nrrd --continue nodule.seg.nrrd --picks 1 --out better.seg.nrrd
 
     spasegment segment --dicomweb https://pacs.example.org/dicom-web --study UID --series UID --stow ...
+    spasegment segment chest.nrrd --seeds nodules.csv --whole-object --out nodules.seg.nrrd
     """
     given = [
         (positive, name, triple_of(text))
@@ -197,22 +201,43 @@ def segment(
         )
         for text in texts or []
     ]
-    from SPASegmentLib.cli.beginning import beginning_of
+    from SPASegmentLib.cli.batch import BatchResult, SeedsBatch, segment_batch
+    from SPASegmentLib.cli.beginning import beginning_of, doubts_about, load_profile, started
     from SPASegmentLib.cli.dialogue import Dialogue, parse_picks
     from SPASegmentLib.cli.dicomweb import archive_of, private_folder
     from SPASegmentLib.cli.report_folder import ReportFolder
     from SPASegmentLib.cli.result_file import DICOM, result_file
+    from SPASegmentLib.cli.seeds_file import read_seeds
     from SPASegmentLib.cli.terminal import ask_to_overwrite, is_terminal, wanted_of
-    from SPASegmentLib.cli.whole_object import MONTAGE, fill_object, object_lines, parse_anchor, write_montage
+    from SPASegmentLib.cli.whole_object import (
+        MONTAGE,
+        fill_object,
+        follow_on,
+        object_lines,
+        parse_anchor,
+        write_montage,
+    )
 
     if anchor and not whole_object:
         raise typer.BadParameter("--anchor says what a slice of a whole object is like; add --whole-object.")
-    beginning = beginning_of(seed_ras, seed_ijk, box, scribble, continued, overwrite)
+    begins = (seed_ras, seed_ijk, box, scribble, continued)
+    beginning = None
+    if seeds is None:
+        beginning = beginning_of(*begins, overwrite)
+    elif any(one for one in (*begins, *given, anchor, segment_name)):
+        raise typer.BadParameter("--seeds says where all objects begin; leave other starts and points out.")
+    elif out is None:
+        raise typer.BadParameter("--seeds needs --out, the file of the segments.")
+    elif stow or keep_approved is not None:
+        raise typer.BadParameter("--seeds writes a file only; leave --stow and --keep-approved out.")
     anchors = [parse_anchor(text) for text in anchor or []]
     archive = archive_of(dicomweb, study, series, dicomweb_header or (), stow, insecure, volume)
     result = result_file(out, segment_name, structure, seg_type, archive)
     answers = None if picks is None else parse_picks(picks)
-    check_outputs("A mask", out, json, report, [volume] if volume else [], (*MASK_SUFFIXES, DICOM))
+    rows = seeds and read_seeds(seeds, orientation.value, tuple(answers or ()), whole_object)
+    result.check_count(len(rows or ()))
+    sources = [path for path in (volume, seeds) if path is not None]
+    check_outputs("A mask", out, json, report, sources, (*MASK_SUFFIXES, DICOM))
     screen = console()
     is_asked = answers is None and is_terminal()
     ask_to_overwrite((out, json), force=force)
@@ -228,17 +253,23 @@ def segment(
     assert volume is not None
     read = read_volume(volume, OWN, wanted_of(screen, None if archive else series, time, resample))
     result.check(read)
+    taught = load_profile(profile, engine.model, model)
+    if rows:
+        batch = SeedsBatch(engine, read, rows, window, taught, seed_value)
+        takes = overwrite is not Overwrite.none
+        segment_batch(batch, seeds, BatchResult(result, json, report, takes), screen)  # type: ignore[arg-type]
+        return
+    assert beginning is not None
     begun = beginning.open(read, orientation.value, window, engine.model.window)
     opened, start = begun.opened, begun.start
     places = [*begun.points]
     places += [opened.point(**{name: at}, positive=positive) for positive, name, at in given]
-    taught = _load_profile(profile, engine.model, model)
     for line in _introduction(opened, engine.model, taught, start):
         screen.print(line)
-    warned = [*opened.image.warnings, *_doubts(taught, opened)]
+    warned = [*opened.image.warnings, *doubts_about(taught, opened)]
     warn(warned)
     was_asked = is_asked or answers is not None
-    session = _started(opened, engine.model, taught, seed_value, learn and was_asked, begun.mask)
+    session = started(opened, engine.model, taught, seed_value, learn and was_asked, begun.mask)
     with ExitStack() as stack:
         folder = report
         if folder is None and is_asked:
@@ -248,7 +279,7 @@ def segment(
         session = dialogue.run(session, [*places, *(answers or [])])
         found = None
         if whole_object:
-            found = fill_object(engine, opened, session, anchors, screen)
+            found = fill_object(engine, opened, session, anchors, partial(follow_on, screen))
         mask = _finish(session, opened, pictures if report else None, result, json, found, start)
         if found is not None and report is not None:
             write_montage(found, report / MONTAGE)
@@ -265,55 +296,6 @@ def segment(
         with screen.status("Storing the segmentation..."):
             result.store(mask, opened.volume, session.model, start)
         screen.print(f"Stored: DICOM SEG in the study on {archive.server.address}")
-
-
-def _load_profile(name: str | None, model: ModelInfo, named: str) -> Profile | None:
-    """The profile of that name. Raises ProfileError where there is none or it is another model's.
-
-    named: what the user called the model.
-    """
-    if name is None:
-        return None
-    from SPASegmentLib.profiles.store import ProfileStore
-
-    profile = ProfileStore().load(name)
-    profile.check_model(model, named)
-    return profile
-
-
-def _doubts(profile: Profile | None, opened: OpenedSlice) -> list[str]:
-    """Why the profile may not hold here, a sentence each."""
-    if profile is None:
-        return []
-    from SPASegmentLib.profiles.summary import drift
-
-    return [doubt for doubt in (profile.doubts_about(opened.image.modality), drift(profile)) if doubt]
-
-
-def _started(
-    opened: OpenedSlice,
-    model: ModelInfo,
-    profile: Profile | None,
-    seed_value: int,
-    learn: bool,
-    given: np.ndarray | None,
-) -> Session:
-    """given: (H, W) bool that is gone on from, instead of the seed."""
-    import numpy as np
-
-    from SPASegmentLib.inference.messages import Carried
-    from SPASegmentLib.inference.session import Session
-
-    return Session.start(
-        opened.image,
-        model,
-        opened.seed if given is None else None,
-        log_prior=None if profile is None else profile.log_prior(),
-        learn=learn,
-        random_seed=seed_value,
-        carried=None if given is None else Carried(given.astype(np.float32)),
-        goes_on=given is not None,
-    )
 
 
 def _introduction(
@@ -353,9 +335,9 @@ def _finish(
         mask = opened.on_grid(on_slice) if start is None else start.with_slice(opened, on_slice)
     result.write(mask, opened.volume, session.model, start)
     if json is not None:
-        from SPASegmentLib.cli.record import write_record
+        from SPASegmentLib.cli.record import slice_record, write_record
 
-        record = _record(session, opened)
+        record = slice_record(session, opened)
         if start is not None:
             record["continued"] = {"file": str(start.path), "segment": start.segment.name}
         if found is not None:
@@ -366,25 +348,6 @@ def _finish(
     if pictures is not None:
         pictures.complete(session)
     return mask
-
-
-def _record(session: Session, opened: OpenedSlice) -> dict[str, Any]:
-    from SPASegmentLib.cli.record import interaction_record
-    from SPASegmentLib.inference.session_log import log_of
-
-    return {
-        "volume": {
-            "shape_kji": list(opened.volume.shape),
-            "seed_ras": list(opened.ras),
-            "seed_ijk": list(opened.ijk),
-            "slice": {"axis": "kji"[opened.plane.axis or 0], "index": opened.plane.index},
-            "window": [opened.window.low, opened.window.high],
-            "modality": opened.volume.modality,
-            "warnings": list(opened.image.warnings),
-        },
-        **interaction_record(session),
-        "session": log_of(session).model_dump(mode="json"),
-    }
 
 
 def _teach(profile: Profile, session: Session, engine: Engine) -> None:

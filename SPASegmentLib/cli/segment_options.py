@@ -83,12 +83,22 @@ ContinueOption = Annotated[
         "and the segment's name or number. Without a seed, on the slice with most of it.",
     ),
 ]
+SeedsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--seeds",
+        metavar="FILE.csv",
+        help="Instead of a seed: many objects, one in each row, each a segment of its own. Columns name and "
+        "i, j, k or r, a, s; if wanted orientation, picks, whole_object (yes or no), else as the options "
+        "say. Run again after an interruption, it goes on.",
+    ),
+]
 OverwriteOption = Annotated[
     Overwrite,
     typer.Option(
         "--overwrite",
-        help="With --continue: whether the other segments lose the voxels that the segment gains. none lets "
-        "them overlap; a file hides no segment, so visible means all.",
+        help="With --continue or --seeds: whether the other segments lose the voxels that a segment gains. "
+        "none lets them overlap; a file hides no segment, so visible means all.",
     ),
 ]
 DicomWebOption = Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -48,9 +49,12 @@ def fill_object(
     opened: OpenedSlice,
     session: Session,
     anchors: list[AnchorOption],
-    screen: Console,
+    follow: Callable[[ObjectSession], object],
 ) -> ObjectSession:
-    """The object around an approved slice, then with every anchor. Raises what the engine raises."""
+    """The object around an approved slice, then with every anchor. Raises what the engine raises.
+
+    follow: computes what is missing (`ObjectSession.run`), and may show how far it is.
+    """
     from SPASegmentLib.inference.object_session import ObjectSession
     from SPASegmentLib.profiles.evidence import object_prior
 
@@ -62,7 +66,7 @@ def fill_object(
         log_prior=object_prior(session, mask),
         random_seed=session.random_seed,
     )
-    _run(found, screen)
+    follow(found)
     for anchor in anchors:
         if anchor.answers is None:
             found.end(anchor.index)
@@ -73,11 +77,12 @@ def fill_object(
             for answer in anchor.answers:
                 review = answered(review, answer).advance(engine)
             found.approve(there, review.approve().result().mask)
-        _run(found, screen)
+        follow(found)
     return found
 
 
-def _run(found: ObjectSession, screen: Console) -> None:
+def follow_on(screen: Console, found: ObjectSession) -> None:
+    """Compute what is missing of an object, with its progress on the terminal."""
     with screen.status("Following the object...") as status:
         for number, one in enumerate(found.run(), start=1):
             status.update(f"Following the object: slice {one.index}, {count_of(number, 'slice')} so far")

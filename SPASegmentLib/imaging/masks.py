@@ -52,12 +52,17 @@ def write_mask(
 
 
 def write_labels(
-    path: str | Path, labels: np.ndarray, volume: Volume, segments: Mapping[int, tuple[str, Colour]]
+    path: str | Path,
+    labels: np.ndarray,
+    volume: Volume,
+    segments: Mapping[int, tuple[str, Colour]],
+    metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write (K, J, I) uint8 labels on the volume's voxel grid, as `write_mask` writes a mask.
 
     segments: of each value but 0, its name and colour (RGB in [0, 1]); .seg.nrrd becomes a segmentation with
-    these segments. Raises InputError for labels of another shape, an unknown suffix, or a full disk.
+    these segments. metadata: further keys of an NRRD header. Raises InputError for labels of another shape,
+    an unknown suffix, or a full disk.
     """
     path, labels = Path(path), np.asarray(labels, dtype=np.uint8)
     if labels.shape != volume.shape:
@@ -68,7 +73,7 @@ def write_labels(
             own = _slicer_keys(labels == value, volume, name, colour, TISSUE)
             own |= {"Segment0_ID": f"Segment_{number + 1}", "Segment0_LabelValue": str(value)}
             keys |= {key.replace("Segment0_", f"Segment{number}_"): text for key, text in own.items()}
-    _write(path, labels, volume, keys)
+    _write(path, labels, volume, {**keys, **(metadata or {})})
 
 
 def write_segments(

@@ -14,6 +14,13 @@ from SPASegmentLib.imaging.terminology import TISSUE, Structure
 
 Colour = tuple[float, float, float]
 COLOUR: Colour = (0.90, 0.62, 0.0)
+COLOURS: tuple[Colour, ...] = (
+    (0.0, 0.62, 0.45),  # Okabe and Ito's, without those of the recommendation, of additions and of removals
+    (0.80, 0.47, 0.65),
+    (0.0, 0.45, 0.70),
+    (0.60, 0.60, 0.60),
+)
+"""Of several segments, in order."""
 
 
 @dataclass(frozen=True)

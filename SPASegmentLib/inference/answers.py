@@ -100,7 +100,10 @@ def clustered(
         recommendation = hold_points(mask, request, region)
         if mask is not found:
             mean = zoom.sample(probability, image.spacing, region)
-    shown, reason, centroids = _candidates(request, history, samples, weights, recommendation, config)
+    shown: tuple[Candidate, ...] = ()
+    reason, centroids = "", samples[:0]
+    if request.alternatives or request.answered:
+        shown, reason, centroids = _candidates(request, history, samples, weights, recommendation, config)
     feedback = Feedback(
         region=region,
         samples=to_bytes(samples),

@@ -124,6 +124,7 @@ def carry(
             seed=random_seed,
             n_samples=CARRY.samples,
             carried=Carried(outline.astype(np.float32)),
+            alternatives=False,
         ),
         cancel,
     )
@@ -161,6 +162,15 @@ def following(mask: np.ndarray, outline: np.ndarray) -> np.ndarray:
     mask, outline: (H, W) bool. What the user left out on one slice stays out on the next, and what they had
     filled stays filled.
     """
+    if not mask.any():
+        return mask
+    result = np.zeros_like(mask)
+    box = _box(mask | outline, 2)
+    result[box] = _following(mask[box], outline[box])
+    return result
+
+
+def _following(mask: np.ndarray, outline: np.ndarray) -> np.ndarray:
     labels, count = ndimage.label(mask, structure=_EIGHT)
     if count:
         touching = np.unique(labels[ndimage.binary_dilation(outline, structure=_EIGHT)])

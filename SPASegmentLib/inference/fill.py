@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
@@ -69,6 +68,21 @@ class WholeObject:
 
 
 @dataclass(frozen=True, eq=False)
+class FillState:
+    """An object that was followed, with what is needed to go on from it.
+
+    lowest, highest: numbers of the slices it may not go beyond, None where nothing was said. log_prior and
+    random_seed: as of `ObjectFill`.
+    """
+
+    object: WholeObject
+    lowest: int | None = None
+    highest: int | None = None
+    log_prior: np.ndarray | None = None
+    random_seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
 class _Anchor:
     """A slice as the user approved it, and what it looks like there."""
 
@@ -104,11 +118,33 @@ class ObjectFill:
         self._highest: int | None = None
         self._spans: dict[_Span, tuple[ObjectSlice, ...]] = {}
 
-    def fork(self) -> ObjectFill:
-        """Another one that goes on from here; what is approved in it does not change this one."""
-        other = copy(self)
-        other._anchors, other._spans = dict(self._anchors), dict(self._spans)
-        return other
+    @classmethod
+    def resumed(cls, engine: Engine, stack: SliceStack, state: FillState) -> ObjectFill:
+        """One that goes on from a state; nothing of it is computed again. Raises as `approve`."""
+        fill = cls(engine, stack, log_prior=state.log_prior, random_seed=state.random_seed)
+        slices = state.object.slices
+        for one in slices:
+            if one.anchor:
+                fill.approve(one.index, one.mask)
+        fill._lowest, fill._highest = state.lowest, state.highest
+        number = {anchor: index for index, anchor in fill._anchors.items()}
+        for span in fill._wanted():
+            low, high, _ = span
+            fill._spans[span] = tuple(
+                one
+                for one in slices
+                if not one.anchor
+                and (low is None or one.index > number[low])
+                and (high is None or one.index < number[high])
+            )
+        return fill
+
+    @property
+    def state(self) -> FillState:
+        """What another one can go on from. Raises StepError before all is computed."""
+        if any(span not in self._spans for span in self._wanted()):
+            raise StepError("The object is still being followed.")
+        return FillState(self.object, self._lowest, self._highest, self._log_prior, self._random_seed)
 
     @property
     def anchors(self) -> Mapping[int, np.ndarray]:

@@ -174,6 +174,7 @@ class ProposalRequest:
     seed: of everything random. n_samples: N, or None for the model's own. carried: of a neighbouring slice.
     corrected: what the newest point corrects, if it is not the first and the last thing the user did; where
     its error is small, only what lies near the point changes (`inference/correcting.py`).
+    alternatives: whether candidates are wanted; without them everything else is the same, and there sooner.
     """
 
     image: SliceImage
@@ -184,6 +185,7 @@ class ProposalRequest:
     n_samples: int | None = None
     carried: Carried | None = None
     corrected: Corrected | None = None
+    alternatives: bool = True
 
     @property
     def placed(self) -> tuple[PointPrompt, ...]:

@@ -54,6 +54,9 @@ def steer(
     weights that compare to those of `fresh`; used before the first answer and remembered from there on.
     mean: (G, G) probability of the network's recommendation, on the region of `fresh`.
     """
+    if not (request.alternatives or request.answered):
+        best, mask, probability = _recommendation(RegionMap(fresh.region, mean, 0.5), request)
+        return Steered(mask, probability, best, (), (), "")
     hypotheses = Hypotheses(_pools(request, fresh, others), request.image.spacing, config.harmonics)
     posterior = Posterior(hypotheses, np.random.default_rng((request.seed, 2)), DEFAULT.close_enough)
     points = [_point_test(point, hypotheses) for point in request.points[1:]]
@@ -67,13 +70,17 @@ def steer(
         remembered = before.feedback.recommendation / np.float32(255)
         return replace(shown, recommended=RegionMap(before.feedback.region, remembered, 0.5))
     best = best_expected(posterior) if request.answered else RegionMap(fresh.region, mean, 0.5)
+    return _with_candidates(request, posterior, *_recommendation(best, request), config.candidates)
+
+
+def _recommendation(best: RegionMap, request: ProposalRequest) -> tuple[RegionMap, np.ndarray, np.ndarray]:
+    """What is recommended as a map, (H, W) bool, and the probability it was cut from."""
     probability = _on_slice(best, request)
     found = outlined(probability, request, best.cut)
     mask, probability = corrected_near(request, found, probability)
-    recommendation = hold_points(mask, request, best.region)
     if mask is not found:
         best = replace(best, probability=zoom.sample(probability, request.image.spacing, best.region))
-    return _with_candidates(request, posterior, best, recommendation, probability, config.candidates)
+    return best, hold_points(mask, request, best.region), probability
 
 
 def likeliest_region(request: ProposalRequest, pools: Sequence[RegionSamples], config: SPAConfig) -> int:

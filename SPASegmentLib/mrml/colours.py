@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-COLOURS = (
-    (0.0, 0.62, 0.45),  # Okabe and Ito's, without those of the recommendation, of additions and of removals
-    (0.80, 0.47, 0.65),
-    (0.0, 0.45, 0.70),
-    (0.60, 0.60, 0.60),
-)
+from SPASegmentLib.imaging.segments import COLOURS
 
 
 def add_segment(segmentation: Any, name: str) -> str:

@@ -22,7 +22,7 @@ from SPASegmentLib.mrml.selection import SceneSelection
 from SPASegmentLib.mrml.settings import InteractionSettings
 from SPASegmentLib.mrml.target import Target
 from SPASegmentLib.mrml.undo import UndoRedo
-from SPASegmentLib.mrml.whole_object import FollowedObject, ObjectFilling
+from SPASegmentLib.mrml.whole_object import FollowedObject, ObjectFilling, SavedObject
 from SPASegmentLib.mrml.work import (
     SEED_FIRST,
     StillComputingError,
@@ -103,6 +103,16 @@ class SceneInteraction:
     def followed(self) -> FollowedObject | None:
         """The whole object followed last in this volume, as far as it is not taken back."""
         return self._filling.latest
+
+    @property
+    def objects(self) -> tuple[FollowedObject | SavedObject, ...]:
+        """The followed objects that a saved scene holds."""
+        return self._filling.kept
+
+    @property
+    def following(self) -> Work | None:
+        """The work whose object is being followed."""
+        return self._filling.following
 
     @property
     def has_volume(self) -> bool:
@@ -340,8 +350,17 @@ class SceneInteraction:
         self.trail.clear()
         self._target.forget_all()
 
-    def restore(self, works: list[Work], current: Work | None) -> None:
-        """Take up saved works; the current one is shown, and computed again."""
+    def restore(
+        self,
+        works: list[Work],
+        current: Work | None,
+        objects: Sequence[SavedObject] = (),
+        following: Work | None = None,
+    ) -> None:
+        """Take up saved works; the current one is shown, and computed again.
+
+        objects: that were followed. following: the work whose object was just being followed.
+        """
         self.requests.stop()
         self.requests.stop_request()
         self.queued = None
@@ -356,6 +375,7 @@ class SceneInteraction:
             point, work.opening = work.opening, None
             if point is not None and work is current:
                 self.requests.open(work, point, given=work.given)
+        self._filling.restore(objects, following)
         self.trail.current = None
         if current is None or current.view.volume_id != self.trail.volume_id:
             return

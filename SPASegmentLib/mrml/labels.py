@@ -24,6 +24,16 @@ def _extent_holds(segment: Any) -> bool:
     return image is not None and not image.IsEmpty()
 
 
+def change_of(segmentation: Any) -> tuple[int, ...]:
+    """Another value after each change of a segmentation node: of its segments, or of their voxels."""
+    whole = segmentation.GetSegmentation()
+    name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    images = [
+        whole.GetNthSegment(index).GetRepresentation(name) for index in range(whole.GetNumberOfSegments())
+    ]
+    return (whole.GetMTime(), *(0 if image is None else image.GetMTime() for image in images))
+
+
 def labels_of(segmentation: Any, volume: Any) -> np.ndarray:
     """(K, J, I) uint8 on the volume node's grid: 1 for the first segment and so on; later ones win."""
     whole = segmentation.GetSegmentation()

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from SPASegmentLib.errors import InputError, SPASegmentError
 from SPASegmentLib.imaging.slicing import is_ct
@@ -21,10 +21,18 @@ from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.imaging.view_slices import ViewSlice
 from SPASegmentLib.inference.session_log import SessionLog, log_of
 from SPASegmentLib.mrml.grid import Grid
+from SPASegmentLib.mrml.object_state import (
+    FollowedObjectRecord,
+    Number,
+    StateRecord,
+    object_records,
+    saved_objects,
+    unpacked,
+)
 from SPASegmentLib.mrml.segment_undo import Part, SegmentChange
 from SPASegmentLib.mrml.slicing import cut_view
 from SPASegmentLib.mrml.volumes import matrix_of, to_world_of
-from SPASegmentLib.mrml.work import SlicePosition, Work, pack, unpack, whole
+from SPASegmentLib.mrml.work import SlicePosition, Work, pack, whole
 from SPASegmentLib.profiles.learning import Receipt
 
 if TYPE_CHECKING:
@@ -41,17 +49,12 @@ SAVED = 50
 SUMS = 8
 SAME = 1e-4
 """Slices whose weighted sums are this close (of a range of about 1) are the same slice."""
-Number = Annotated[float, Field(allow_inf_nan=False)]
 Row = tuple[Number, Number, Number, Number]
 Window = tuple[Number, Number]
 Size = Annotated[int, Field(gt=0, lt=2**16)]
 
 
-class _StateRecord(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class PlaceRecord(_StateRecord):
+class PlaceRecord(StateRecord):
     """See `work.Place`. window, model_window: what the slice was cut with."""
 
     slice_to_ras: tuple[Row, Row, Row, Row]
@@ -61,14 +64,14 @@ class PlaceRecord(_StateRecord):
     model_window: Window | None
 
 
-class ImageRecord(_StateRecord):
+class ImageRecord(StateRecord):
     """How a slice is known again after a file format has rounded its geometry: spacing, weighted sums."""
 
     spacing: tuple[Number, Number]
     sums: Annotated[tuple[Number, ...], Field(min_length=SUMS, max_length=SUMS)]
 
 
-class PendingSeedRecord(_StateRecord):
+class PendingSeedRecord(StateRecord):
     """A seed whose proposal was not there yet, in pixels; given: the mask it goes on from."""
 
     row: Number
@@ -77,7 +80,7 @@ class PendingSeedRecord(_StateRecord):
     given: str | None = None
 
 
-class ReceiptRecord(_StateRecord):
+class ReceiptRecord(StateRecord):
     """See `learning.Receipt`."""
 
     profile: str
@@ -85,7 +88,7 @@ class ReceiptRecord(_StateRecord):
     evidence_id: str
 
 
-class PartRecord(_StateRecord):
+class PartRecord(StateRecord):
     """See `segment_undo.Part`. to_node: of its grid."""
 
     segment: str
@@ -96,7 +99,7 @@ class PartRecord(_StateRecord):
     lost: str
 
 
-class WorkRecord(_StateRecord):
+class WorkRecord(StateRecord):
     """See `work.Work`. Bits are packed, compressed and in base 64."""
 
     volume: str
@@ -113,13 +116,15 @@ class WorkRecord(_StateRecord):
     receipt: ReceiptRecord | None = None
 
 
-class SceneState(_StateRecord):
-    """Everything a controller needs to go on. current: index into works. profile: its name."""
+class SceneState(StateRecord):
+    """Everything a controller needs to go on. current, following: indices of works. profile: its name."""
 
     format: Literal["spasegment-scene"] = "spasegment-scene"
     version: Literal[1] = 1
     works: Annotated[tuple[WorkRecord, ...], Field(max_length=10_000)] = ()
     current: int | None = None
+    objects: Annotated[tuple[FollowedObjectRecord, ...], Field(max_length=100)] = ()
+    following: int | None = None
     volume: str | None = None
     segmentation: str | None = None
     segment: str | None = None
@@ -144,6 +149,8 @@ def to_state(
     state = SceneState(
         works=tuple(map(_record, works)),
         current=works.index(current) if current in works else None,
+        objects=object_records(work.objects, works),
+        following=works.index(work.following) if work.following in works else None,
         volume=volume,
         segmentation=segmentation.GetID() if segmentation is not None else None,
         segment=target.segment,
@@ -189,7 +196,8 @@ def from_state(
     current = works.get(state.current) if state.current is not None else None
     if state.profile:
         profiles.choose(state.profile, quietly=True)
-    work.restore(list(works.values()), current)
+    following = works.get(state.following) if state.following is not None else None
+    work.restore(list(works.values()), current, saved_objects(state.objects, works), following)
     if problems:
         left = len(problems)
         slices = "One slice" if left == 1 else f"{left} slices"
@@ -285,7 +293,7 @@ def _work(record: WorkRecord, scene: Any) -> Work:
         carried=record.carried,
         log=log,
         target=record.target,
-        packed=None if record.mask is None else pack(_unpacked(record.mask, view.image.shape)),
+        packed=None if record.mask is None else pack(unpacked(record.mask, view.image.shape)),
         receipt=None if record.receipt is None else Receipt(**record.receipt.model_dump()),
     )
     node = scene.GetNodeByID(record.target[0]) if record.target else None
@@ -294,7 +302,7 @@ def _work(record: WorkRecord, scene: Any) -> Work:
     if record.opening is not None:
         work.opening = PointPrompt(record.opening.row, record.opening.col, size_mm=record.opening.size_mm)
         if record.opening.given is not None:
-            work.given = _unpacked(record.opening.given, view.image.shape)
+            work.given = unpacked(record.opening.given, view.image.shape)
     return work
 
 
@@ -372,7 +380,7 @@ def _change(records: tuple[PartRecord, ...], node: Any) -> SegmentChange:
     parts = []
     for record in records:
         to_node = np.array(record.to_node)
-        gained, lost = (np.packbits(_unpacked(text, record.shape)) for text in (record.gained, record.lost))
+        gained, lost = (np.packbits(unpacked(text, record.shape)) for text in (record.gained, record.lost))
         grid = Grid(to_node, outer @ to_node)
         parts.append(Part(record.segment, grid, record.start, record.shape, gained, lost))
     change = SegmentChange(node, tuple(parts))
@@ -382,12 +390,3 @@ def _change(records: tuple[PartRecord, ...], node: Any) -> SegmentChange:
 
 def _packed(mask: np.ndarray | None) -> str | None:
     return None if mask is None else base64.b64encode(pack(mask)).decode()
-
-
-def _unpacked(text: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Bool of that shape. Raises InputError for what is none."""
-    try:
-        data = base64.b64decode(text, validate=True)
-    except ValueError:
-        data = b""
-    return unpack(data, shape)

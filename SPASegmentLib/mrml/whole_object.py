@@ -5,27 +5,27 @@ A slice of it that is reviewed and approved holds from then on, and what lies ne
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from SPASegmentLib.errors import Cancelled, StepError
+from SPASegmentLib.errors import Cancelled, SPASegmentError, StepError
 from SPASegmentLib.imaging.stack import ViewStack
 from SPASegmentLib.imaging.view_slices import ViewSlice
 from SPASegmentLib.mrml.inference_requests import InferenceRequests
 from SPASegmentLib.mrml.navigation import SliceNavigation
 from SPASegmentLib.mrml.screen import ObjectShown, SliceMark
 from SPASegmentLib.mrml.target import Target
-from SPASegmentLib.mrml.work import Trail, Work, light
+from SPASegmentLib.mrml.work import Trail, Work, light, whole
 from SPASegmentLib.mrml.worker import JobOutcome, Ticket, Worker
 from SPASegmentLib.profiles.evidence import object_prior
 from SPASegmentLib.words import count_of
 
 if TYPE_CHECKING:
-    from SPASegmentLib.inference.fill import ObjectFill, ObjectSlice, WholeObject
+    from SPASegmentLib.inference.fill import FillState, ObjectSlice, WholeObject
     from SPASegmentLib.mrml.screen import SliceKind, Tone
 
 BEYOND = 3
@@ -35,21 +35,39 @@ KEPT = 4
 
 
 @dataclass(frozen=True, eq=False)
+class SavedObject:
+    """An object of a saved state, see `FollowedObject`."""
+
+    work: Work
+    first: Work
+    model: str
+    state: FillState
+    looked_at: frozenset[int]
+
+
+@dataclass(frozen=True, eq=False)
 class FollowedObject:
     """An object as it was followed.
 
-    work: whose approval brought it. first: of the slice it began on. views: number of a slice, from 0 on the
-    first one along the view's normal -> the slice, for those of the object and a few beyond.
+    work: whose approval brought it. first: of the slice it began on. model: hash of the one that followed it.
+    views: number of a slice, from 0 on the first one along the view's normal -> the slice, for those of the
+    object and a few beyond. records: of its slices in a saved state, once it was saved.
     """
 
     work: Work
     first: Work
-    fill: ObjectFill
+    model: str
+    state: FillState
     stack: ViewStack
-    found: WholeObject
     views: dict[int, ViewSlice]
     shown: ObjectShown
     looked_at: set[int] = field(default_factory=set)
+    records: list[Any] = field(default_factory=list, repr=False)
+
+    @property
+    def found(self) -> WholeObject:
+        """Its slices."""
+        return self.state.object
 
     def number_of(self, work: Work) -> int | None:
         """The number of a work's slice, where its mask is of this object; else None."""
@@ -87,11 +105,18 @@ class ObjectFilling:
         self._navigation = navigation
         self._ticket: Ticket | None = None
         self._objects: list[FollowedObject] = []
+        self._saved: tuple[SavedObject, ...] = ()
+        self.following: Work | None = None
 
     @property
     def running(self) -> bool:
         """Whether an object is being followed."""
         return self._ticket is not None
+
+    @property
+    def kept(self) -> tuple[FollowedObject | SavedObject, ...]:
+        """What is to be saved, those first that are still to be taken up from a saved state."""
+        return (*self._saved, *self._objects)
 
     @property
     def latest(self) -> FollowedObject | None:
@@ -134,9 +159,30 @@ class ObjectFilling:
             raise StepError("The volume has changed since; click a seed on the object.")
         self._requests.with_engine(lambda: self._follow(work, then))
 
+    def restore(self, saved: Sequence[SavedObject], following: Work | None) -> None:
+        """Take up saved objects, whose slices the worker cuts; then go on with what was being followed."""
+        self._ticket = self.following = None
+        self._objects, self._saved = [], tuple(saved)
+        waiting = self._saved
+        if not waiting and following is None:
+            return
+
+        def job(token: Event) -> list[FollowedObject]:
+            return [again for one in waiting if (again := _taken_up(one)) is not None]
+
+        def done(outcome: JobOutcome) -> None:
+            if self._saved is not waiting:
+                return  # another state was taken up meanwhile
+            self._saved = ()
+            self._objects = [*(outcome.value or ()), *self._objects][-KEPT:]
+            if following is not None and following in list(self._trail) and self._ticket is None:
+                self.begin(following)
+
+        self._worker.chore(job, done)
+
     def cancel(self) -> bool:
         """Stop following; nothing is written then. Returns whether there was anything to stop."""
-        ticket, self._ticket = self._ticket, None
+        ticket, self._ticket, self.following = self._ticket, None, None
         if ticket is not None:
             self._worker.cancel()
         return ticket is not None
@@ -180,15 +226,21 @@ class ObjectFilling:
         def job(token: Event) -> FollowedObject:
             from SPASegmentLib.inference.fill import ObjectFill
 
-            stack = ViewStack(view) if before is None else before.stack
-            fill = ObjectFill(engine, stack, log_prior=log_prior) if before is None else before.fill.fork()
+            if before is None:
+                stack = ViewStack(view)
+                fill = ObjectFill(engine, stack, log_prior=log_prior)
+            else:
+                stack, state = before.stack, before.state
+                if before.model != engine.model.hash:  # its prior is of that model's components
+                    state = replace(state, log_prior=log_prior)
+                fill = ObjectFill.resumed(engine, stack, state)
             fill.approve(number or 0, mask)
             for count, _ in enumerate(fill.run(token), start=1):
                 self._worker.report(lambda count=count: self._progress(ticket, count))  # type: ignore[misc]
-            return _followed(work, fill, stack, before)
+            return _followed(work, fill.state, engine.model.hash, stack, before)
 
         ticket = self._worker.request(job, lambda outcome: self._done(ticket, before, then, outcome))
-        self._ticket = ticket
+        self._ticket, self.following = ticket, work
         self._say("Following the object; Esc cancels.", "busy")
 
     @staticmethod
@@ -208,7 +260,7 @@ class ObjectFilling:
     ) -> None:
         if ticket is not self._ticket:
             return  # cancelled, or another one has begun
-        self._ticket = None
+        self._ticket = self.following = None
         if isinstance(outcome.error, Cancelled):
             return
         if outcome.error is not None:
@@ -225,17 +277,16 @@ class ObjectFilling:
 
 
 def _followed(
-    work: Work, fill: ObjectFill, stack: ViewStack, before: FollowedObject | None
+    work: Work, state: FillState, model: str, stack: ViewStack, before: FollowedObject | None
 ) -> FollowedObject:
     """What is kept of an object that has been followed. before: as it was before a slice was reviewed."""
-    found = fill.object
+    found = state.object
     first, last = found.slices[0].index, found.slices[-1].index
     if before is not None:
         first, last = min(first, *before.found.masks), max(last, *before.found.masks)
-    seen = {n: stack.view(n) for n in range(first - BEYOND, last + BEYOND + 1)}
-    views = {n: light(view) for n, view in seen.items() if view is not None}
+    views = _views(stack, first, last)
     followed = FollowedObject(
-        work, work if before is None else before.first, fill, stack, found, views, _shown(found, views)
+        work, work if before is None else before.first, model, state, stack, views, _shown(found, views)
     )
     if before is not None:
         held = before.found.masks
@@ -245,6 +296,26 @@ def _followed(
             if n in held and n in found.masks and np.array_equal(held[n], found.masks[n])
         )
     return followed
+
+
+def _taken_up(saved: SavedObject) -> FollowedObject | None:
+    """A saved object with its slices; None where they are others now."""
+    found = saved.state.object
+    try:
+        stack = ViewStack(whole(saved.first.view))
+    except SPASegmentError:
+        return None
+    views = _views(stack, found.slices[0].index, found.slices[-1].index)
+    if any(one.index not in views or views[one.index].shape != one.mask.shape for one in found.slices):
+        return None
+    shown, looked_at = _shown(found, views), set(saved.looked_at)
+    return FollowedObject(saved.work, saved.first, saved.model, saved.state, stack, views, shown, looked_at)
+
+
+def _views(stack: ViewStack, first: int, last: int) -> dict[int, ViewSlice]:
+    """The slices of an object and a few beyond, without their pixels."""
+    seen = {n: stack.view(n) for n in range(first - BEYOND, last + BEYOND + 1)}
+    return {n: light(view) for n, view in seen.items() if view is not None}
 
 
 def _shown(found: WholeObject, views: dict[int, ViewSlice]) -> ObjectShown:
@@ -268,11 +339,12 @@ def _to_write(
 ) -> list[tuple[ViewSlice, np.ndarray, np.ndarray | None]]:
     """The slices that have changed: slice, mask, and the mask it had before. Approved ones are written."""
     masks = followed.found.masks
+    anchors = {one.index for one in followed.found.slices if one.anchor}
     had = before.found.masks if before is not None else {}
     changed = []
     for number in sorted(masks.keys() | had.keys()):
         new, old = masks.get(number), had.get(number)
-        if number in followed.fill.anchors:
+        if number in anchors:
             continue
         if new is not None and old is not None and np.array_equal(new, old):
             continue

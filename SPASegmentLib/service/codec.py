@@ -134,6 +134,7 @@ class Asked:
             n_samples=record.n_samples,
             carried=None if carried is None else _carried(carried, arrays, image.shape),
             corrected=None if record.corrected is None else _corrected(record.corrected, arrays, image.shape),
+            alternatives=record.alternatives,
         )
         arrays.check_used()
         return request

@@ -140,6 +140,7 @@ class RequestWire(WireRecord):
     n_samples: Annotated[int, Field(ge=1, le=1024)] | None
     carried: CarriedWire | None
     corrected: CorrectedWire | None
+    alternatives: bool = True
 
 
 class AskedWire(WireRecord):

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from SPASegmentLib.errors import SPASegmentError
 from SPASegmentLib.mrml.controller import Controller
-from SPASegmentLib.mrml.labels import has_voxels
+from SPASegmentLib.mrml.labels import change_of, has_voxels
 from SPASegmentLib.mrml.segmentation_files import read_slicer_segmentation, write_slicer_segmentation
 from SPASegmentLib.viewer import page
 from SPASegmentLib.viewer.navigation import Navigation
@@ -52,7 +52,7 @@ class Keeping:
         """memory: where the interaction is kept, or None."""
         self._viewer, self._loop, self._memory = viewer, loop, memory
         self._keep_timer: asyncio.TimerHandle | None = None
-        self._kept_masks: dict[str, int] = {}
+        self._kept_masks: dict[str, tuple[int, ...]] = {}
         self._offer: Kept | None = None
 
     def offer(self) -> None:
@@ -82,10 +82,10 @@ class Keeping:
         kept = self._what_to_keep()
         if kept is None or self._memory is None:
             return True
-        changes: dict[str, int] = {}
+        changes: dict[str, tuple[int, ...]] = {}
         masks: dict[str, Callable[[Path], None]] = {}
         for opened in self._viewer.open_volumes:
-            changed = opened.segmentation.GetSegmentation().GetMTime()
+            changed = change_of(opened.segmentation)
             if (
                 not opened.choice.is_upload
                 and changed != self._kept_masks.get(opened.name)

@@ -38,3 +38,13 @@ def test_the_naive_run_is_the_same_network_and_gives_the_same_masks(a_model):
     for ours, naive in zip(sessions[0].done, sessions[1].done, strict=True):
         np.testing.assert_allclose(ours.proposal.probability, naive.proposal.probability, atol=1e-4)
         np.testing.assert_array_equal(ours.proposal.recommendation, naive.proposal.recommendation)
+
+
+def test_an_object_is_followed_and_timed(run, tmp_path):
+    options = ("--model", "compact", "--threads", 1, "--device", "cpu", "--json", tmp_path / "b.json")
+    ran = run("benchmark", "--whole-object", 5, *options)
+    assert ran.code == 0, ran.err
+    record = json.loads((tmp_path / "b.json").read_text(encoding="utf-8"))
+    assert f"{record['slices']} slices of 512 x 512 in" in ran.out and "with a picture" in ran.out
+    seconds = record["seconds"]
+    assert record["slices"] >= 3 and 0 < seconds["median"] <= seconds["longest"] < seconds["total"]

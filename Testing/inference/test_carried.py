@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -141,3 +143,16 @@ def test_the_carried_seed_lies_deepest_in_the_mask_in_millimetres():
     seed = carried_seed(mask, (1.0, 1.0))
     assert mask[round(seed.row), round(seed.col)]
     assert carried_seed(mask, (1.0, 0.2)) != seed
+
+
+@pytest.mark.parametrize("name", ["general", "compact"])
+def test_without_alternatives_all_else_is_the_same(name, request):
+    engine, image = request.getfixturevalue(name), an_image(disc(12), disc(24))
+    carried = Carried(disc(17).astype(np.float32))
+    asked = ProposalRequest(image, (carried_seed(disc(17), image.spacing),), carried=carried)
+    full, bare = (engine.propose(replace(asked, alternatives=wanted)) for wanted in (True, False))
+    assert full.candidates and not bare.candidates and not bare.fewer_reason
+    np.testing.assert_array_equal(full.recommendation, bare.recommendation)
+    np.testing.assert_array_equal(full.probability, bare.probability)
+    np.testing.assert_array_equal(full.feedback.samples, bare.feedback.samples)
+    assert full.expected_dice == bare.expected_dice

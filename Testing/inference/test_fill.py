@@ -223,3 +223,29 @@ def test_what_looks_like_the_surroundings_is_probably_absent():
     assert there.presence > 0.9
     assert carry(BrightEngine(0.5), dark, disc(15), [look]).presence < there.presence
     assert carry(BrightEngine(0.5), gone, disc(15), [look]).presence < 0.5
+
+
+def test_from_its_state_it_goes_on_without_computing_anything_again():
+    stack = Drawn(ball())
+    one = filled(stack, 14, 17)
+    one.end(19)
+    one.complete()
+    again = ObjectFill.resumed(engine := BrightEngine(), stack, one.state)
+    assert list(again.run()) == [] and engine.asked == 0
+    for before, after in zip(one.object.slices, again.object.slices, strict=True):
+        assert (before.index, before.reason, before.anchor) == (after.index, after.reason, after.anchor)
+        assert before.expected_dice == after.expected_dice
+        np.testing.assert_array_equal(before.mask, after.mask)
+    for fill in (one, again):
+        fill.approve(11, disc(9))
+    assert [slice_.index for slice_ in again.run()] == [slice_.index for slice_ in one.run()] != []
+    for index, mask in one.object.masks.items():
+        np.testing.assert_array_equal(mask, again.object.masks[index])
+    assert max(again.object.masks) == 19
+
+
+def test_there_is_no_state_before_all_is_computed():
+    fill = ObjectFill(BrightEngine(), Drawn(ball()))
+    fill.approve(14, disc(20))
+    with pytest.raises(StepError, match="still being followed"):
+        _ = fill.state

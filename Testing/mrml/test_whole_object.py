@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
+import pytest
 
 from SPASegmentLib.mrml.segments import SegmentWriter
 
@@ -209,3 +212,95 @@ def test_without_an_object_its_keys_say_what_to_do(a_small_controller):
     for action in ("next_doubtful", "first_anchor"):
         bench.controller.act(action)
         assert bench.controller.screen.status == "Follow the whole object first (F)."
+
+
+def reopened(bench, state: str) -> None:
+    """The state taken up by a new controller, as after a restart."""
+    bench.controller.close()
+    bench.controller = bench.open()
+    bench.controller.from_state(state)
+
+
+@pytest.mark.parametrize("view", ["axial", "oblique"])
+def test_a_followed_object_with_its_anchors_survives_a_restart(a_small_controller, view):
+    bench = a_small_controller
+    bench.look(view)
+    filled_nodule(bench)
+    bench.controller.next_doubtful()
+    bench.settle()
+    bench.controller.approve()
+    before = bench.settle()
+    assert sum(one.kind == "anchor" for one in before.object.slices) == 2
+    voxels, state = bench.voxels(), bench.controller.to_state()
+    bench.controller.next_doubtful()
+    bench.settle()
+    next_one = bench.work.view.key
+    reopened(bench, state)
+    assert bench.controller.to_state().count('"anchor":true') == state.count('"anchor":true')
+    after = bench.settle()
+    assert after.object == before.object
+    np.testing.assert_array_equal(bench.voxels(), voxels)
+    bench.controller.next_doubtful()
+    bench.settle()
+    assert bench.work.view.key == next_one, "what was looked at before is not shown again"
+    bench.controller.approve()
+    screen = bench.settle()
+    assert sum(one.kind == "anchor" for one in screen.object.slices) == 3
+    np.testing.assert_array_equal(bench.voxels(), on_all_slices(bench))
+    bench.controller.undo()
+    assert bench.settle().object == before.object
+    np.testing.assert_array_equal(bench.voxels(), voxels)
+
+
+def test_an_object_in_a_saved_scene_opens_again_and_goes_on(a_small_controller, tmp_path):
+    bench = a_small_controller
+    voxels = filled_nodule(bench)
+    before, state = bench.controller.screen, bench.controller.to_state()
+    bench.app.save_scene(tmp_path / "scene.mrb")
+    bench.app.load_scene(tmp_path / "scene.mrb")
+    bench.volume = bench.scene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
+    bench.controller.set_volume(bench.volume)
+    bench.controller.set_views(bench.large, bench.small)
+    bench.controller.from_state(state)
+    after = bench.settle().object
+    kinds = [(one.number, one.kind, one.reason, one.expected_dice) for one in before.object.slices]
+    assert [(one.number, one.kind, one.reason, one.expected_dice) for one in after.slices] == kinds
+    assert after.volume_ml == before.object.volume_ml
+    np.testing.assert_array_equal(bench.voxels(), voxels)
+    bench.controller.next_doubtful()
+    bench.settle()
+    bench.controller.approve()
+    bench.settle()
+    np.testing.assert_array_equal(bench.voxels(), on_all_slices(bench))
+
+
+def test_killed_while_it_is_followed_it_is_followed_again(a_small_controller):
+    bench = a_small_controller
+    bench.click()
+    bench.controller.approve()
+    bench.settle()
+    bench.controller.whole_object()
+    state = bench.controller.to_state()
+    reopened(bench, state)
+    screen = bench.settle()
+    assert "Whole object" in screen.status and len(screen.object.slices) >= 6
+    np.testing.assert_array_equal(bench.voxels(), on_all_slices(bench))
+
+
+@pytest.mark.parametrize("damage", ["mask", "anchor", "order"])
+def test_a_damaged_object_is_left_out_and_what_was_written_stays(a_small_controller, damage):
+    bench = a_small_controller
+    voxels = filled_nodule(bench)
+    state = json.loads(bench.controller.to_state())
+    slices = state["objects"][0]["slices"]
+    if damage == "mask":
+        slices[1]["mask"] = slices[1]["mask"][:-8]
+    elif damage == "order":
+        slices.reverse()
+    else:
+        for one in slices:
+            one["anchor"] = False
+    bench.controller.from_state(json.dumps(state))
+    screen = bench.settle()
+    assert screen.object is None
+    np.testing.assert_array_equal(bench.voxels(), voxels)

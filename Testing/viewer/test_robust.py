@@ -154,6 +154,9 @@ def test_a_killed_server_offers_to_go_on_or_to_start_anew(
     page.proposed(1)
     page.page.click("#approve")
     page.said("Approved")
+    page.page.keyboard.press("f")
+    page.said("Whole object")
+    followed = page.screen["object"]
     page.page.keyboard.press("ArrowUp")
     page.proposed(1)
     page.page.keyboard.press("3")
@@ -170,6 +173,7 @@ def test_a_killed_server_offers_to_go_on_or_to_start_anew(
     assert [card["name"] for card in page.screen["cards"]] == names
     after, (mask_after,) = server.truth()
     assert np.array_equal(mask, mask_after)
+    assert page.screen["object"] == followed
     assert after["offsets"][0] == pytest.approx(about["offsets"][0])
     page.page.keyboard.press("u")
     page.proposed(1)

@@ -222,25 +222,6 @@ class ObjectUser:
         return volume
 
 
-def interpolated(target: np.ndarray, every: int) -> Outcome | None:
-    """Every so many true slices drawn by hand, the others filled in as "Fill between slices" does it.
-
-    target: (S, H, W) bool. None where the package itk-morphologicalcontourinterpolation is not installed.
-    """
-    try:
-        import itk
-    except ImportError:
-        return None
-    there = np.flatnonzero(target.any(axis=(1, 2)))
-    drawn = sorted({*range(int(there[0]), int(there[-1]) + 1, every), int(there[-1])})
-    sparse = np.zeros(target.shape, np.uint8)
-    sparse[drawn] = target[drawn]
-    started = time.perf_counter()
-    filled = itk.morphological_contour_interpolator(itk.image_from_array(sparse), axis=2)
-    mask = itk.array_from_image(filled) > 0
-    return Outcome(mask, computing=time.perf_counter() - started, slices=len(there) - len(drawn))
-
-
 def _mask(session: Session) -> np.ndarray:
     assert session.proposal is not None  # it was advanced
     return session.proposal.recommendation

@@ -17,8 +17,9 @@ from SPASegmentLib.inference.carrying import CARRY
 from SPASegmentLib.inference.config import DEFAULT
 from SPASegmentLib.inference.messages import Engine
 from SPASegmentLib.research.datasets.object_cases import ObjectCase, ObjectCases
+from SPASegmentLib.research.evaluation.editor_tools import grown, interpolated
 from SPASegmentLib.research.evaluation.metrics import bootstrap_means, dice
-from SPASegmentLib.research.evaluation.object_users import ObjectUser, Outcome, interpolated
+from SPASegmentLib.research.evaluation.object_users import ObjectUser, Outcome
 from SPASegmentLib.research.evaluation.protocol import sample_order
 from SPASegmentLib.research.evaluation.records import RecordFile, RecordList, write_whole
 from SPASegmentLib.research.evaluation.results import rounded
@@ -73,8 +74,9 @@ def evaluate_objects(
 
     Users: `none` clicks and asks for the whole object; `picks` picks twice on the first slice before;
     `review` then looks at up to three doubtful slices. Rivals: `carry-over`, slice by slice with the same
-    model, `carry-over-anew`, without memory of the style, and interpolation between true slices. limit: so
-    many objects. out: folder of results.json and the records, from which a killed run goes on.
+    model, `carry-over-anew`, without memory of the style, interpolation between true slices, and
+    `grow-from-seeds`, as the Segment Editor does them, where their packages are installed. limit: so many
+    objects. out: folder of results.json and the records, from which a killed run goes on.
     Returns models -> NAME -> whole_object -> USER -> FIGURE: [mean, low, high], and the same by_group.
     Raises SPASegmentError where `out` holds another evaluation or there is no object.
     """
@@ -163,6 +165,9 @@ def _record(engine: Engine, case_id: str, cases: ObjectCases, seed: int) -> Obje
         drawn = interpolated(case.target, every)
         if drawn is not None:
             outcomes[f"interpolation-{every}"] = drawn
+    seeded = grown(case)
+    if seeded is not None:
+        outcomes["grow-from-seeds"] = seeded
     record.users = {user: _measured(outcome, case) for user, outcome in outcomes.items()}
     return record
 

@@ -15,8 +15,9 @@ from SPASegmentLib.imaging.types import Region
 from SPASegmentLib.inference.candidates import assemble, clean_mask
 from SPASegmentLib.inference.messages import CancelToken, Feedback, ModelInfo, Proposal, ProposalRequest
 from SPASegmentLib.research.datasets.object_cases import ObjectCase, ObjectCases, open_objects
+from SPASegmentLib.research.evaluation.editor_tools import INNER, OUTER, grown, interpolated, painted
 from SPASegmentLib.research.evaluation.metrics import dice
-from SPASegmentLib.research.evaluation.object_users import ObjectUser, interpolated
+from SPASegmentLib.research.evaluation.object_users import ObjectUser
 from SPASegmentLib.research.evaluation.surfaces import surface_dice
 from SPASegmentLib.research.evaluation.whole_object import end_error, evaluate_objects
 
@@ -138,7 +139,26 @@ def test_slices_between_drawn_ones_are_interpolated():
     target = a_case().target
     found = interpolated(target, 3)
     assert found is not None
-    assert 2 * (found.mask & target).sum() / (found.mask.sum() + target.sum()) > 0.9
+    assert dice(found.mask, target) > 0.9
+    assert (found.keys, found.clicks) == (6, 3 + 2), "seven slices, three of them drawn"
+
+
+def test_strokes_lie_in_the_object_and_around_it():
+    target = a_case().target
+    seeds, strokes = painted(target)
+    assert strokes == 4
+    assert target[seeds == INNER].all() and not target[seeds == OUTER].any()
+    assert list(np.flatnonzero((seeds == OUTER).any(axis=(1, 2)))) == [2, 6, 10]
+    assert painted(target[3:])[1] == 3, "the volume ends where the object does"
+
+
+def test_an_object_grows_from_seeds():
+    pytest.importorskip("slicer")
+    case = a_case()
+    found = grown(case)
+    assert found is not None
+    assert dice(found.mask, case.target) > 0.9
+    assert (found.keys, found.clicks) == (8, 4 + 3)
 
 
 def test_a_data_set_without_volumes_has_no_objects(tmp_path: Path):

@@ -56,7 +56,8 @@ def test_a_rival_is_given_the_image_the_click_and_the_picks_and_nothing_else(eng
     assert len(recorder.requests) == 3
     for number, request in enumerate(recorder.requests):
         assert {f.name for f in fields(request)} == {
-            *("image", "points", "answered", "log_prior", "seed", "n_samples", "carried", "corrected")
+            *("image", "points", "answered", "log_prior", "seed", "n_samples", "carried", "corrected"),
+            "alternatives",
         }
         assert np.array_equal(request.image.pixels, case.image)
         assert request.points == (CLICK,)

@@ -122,4 +122,5 @@ def requests(draw) -> ProposalRequest:
         draw(st.none() | st.integers(1, 1024)),
         draw(st.none() | carried(image.shape)),
         draw(st.none() | proposals(image.shape).map(Corrected.of)),
+        draw(st.booleans()),
     )
