@@ -381,7 +381,7 @@ class SceneInteraction:
         if not shows(array_of(node.GetSliceToRAS()), view):
             node.JumpSliceByOffsetting(*at)  # a seed that was not clicked in this view
         work = self.trail.latest(view.key)
-        if work is None or work.finished or work.stale or work.stuck:
+        if work is None or work.finished or work.stale or work.stuck or not work.goes_on_in(view):
             self._first(positive)
             place = SlicePosition(array_of(node.GetSliceToRAS()), at)
             work = Work(view, place, node.GetID())

@@ -34,6 +34,7 @@ STATE: dict[str, Any] = {
     "segments": [],
     # how it is looked at
     "is_ct": False,
+    "has_own_window": False,
     "window": "model",
     "window_text": "",
     "window_low": 0.0,
