@@ -356,6 +356,25 @@ def test_the_model_sees_the_window_that_the_user_sees(in_viewer: Callable[..., N
 
 
 @pytest.mark.parametrize(
+    ("key", "window", "structure"),
+    [("sample-abdomen", "soft", "Metastasis"), ("sample-brain", "auto", "Tumour")],
+)
+def test_the_samples_open_at_what_is_worth_clicking_in_their_own_window(
+    in_viewer: Callable[..., None], tmp_path: Path, key: str, window: str, structure: str
+) -> None:
+    async def use(viewer: Any) -> None:
+        await viewer.open(key)
+        state, place = viewer.server.state, viewer.choice.places[0]
+        assert (state.window, state.is_ct) == (window, key == "sample-abdomen")
+        assert viewer.controller.screen.segment == structure
+        assert viewer.navigation.centre() == pytest.approx(place.ras, abs=2)
+        assert min(viewer.navigation.node.GetFieldOfView()[:2]) == pytest.approx(place.across)
+        viewer.navigation.visit(viewer.choice.places[1].ras, viewer.choice.places[1].across)
+
+    in_viewer(use, volumes=(a_volume(tmp_path / "ct.nii.gz"),))
+
+
+@pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (["--model", "nope"], "nope"),
