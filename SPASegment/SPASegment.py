@@ -47,7 +47,7 @@ class SPASegment(ScriptedLoadableModule):
 
 
 def register_sample_data() -> None:
-    """Offer the made-up chest CT in the module Sample Data."""
+    """Offer the made-up volumes in the module Sample Data."""
     from SPASegmentWidgets.sample_data import register
 
     register()

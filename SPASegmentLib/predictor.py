@@ -100,7 +100,7 @@ class SPAPredictor:
             spacing: (row, col) mm per pixel.
             modality: DICOM's word ("CT", "MR", "US", ...), or None where it is not known.
             window: (low, high) intensities shown black and white. None: for CT the model's own window, else
-                percentiles.
+                soft tissue where no lung shows; for others percentiles.
 
         Raises:
             InputError: the array, the spacing or the window cannot be segmented as given.

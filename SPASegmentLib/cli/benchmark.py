@@ -1,4 +1,4 @@
-"""`spasegment benchmark`: how long a click and a pick take here, beside the same network run naively."""
+"""`spasegment benchmark`: how long a click, a pick and a point take here, and beside what."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typer
 
 from SPASegmentLib.cli.memory import peak_memory
 from SPASegmentLib.cli.shared import Device, console, plain_table
+from SPASegmentLib.inference.config import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from SPASegmentLib.inference.session import Session
 
 PICKS = 3
+PAPER_SIZES = (256, 1024)
+"""Sides in pixels of what the paper's encoder sees: the paper names none; SAM was trained with the second."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,14 @@ class Timing:
 
     click: float
     pick: float
+    point: float
     memory: float | None
 
 
 def benchmark(
-    model: Annotated[str, typer.Option(metavar="NAME_OR_PATH", help="See `spasegment models`.")] = "compact",
+    model: Annotated[
+        str, typer.Option(metavar="NAME_OR_PATH", help="See `spasegment models`.")
+    ] = DEFAULT_MODEL,
     device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.auto,
     threads: Annotated[int, typer.Option(min=1, help="CPU cores to use.")] = 2,
     samples: Annotated[int | None, typer.Option(min=1, help="N; default: the model's own.")] = None,
@@ -47,12 +53,17 @@ def benchmark(
             help="Instead: follow an object through so many slices of 512 x 512, with a picture after each.",
         ),
     ] = None,
+    paper: Annotated[
+        bool, typer.Option("--paper", help="Also the paper's network: takes minutes and 4 GB of memory.")
+    ] = False,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the numbers here too.")] = None,
 ) -> None:
-    """Time click to proposal and pick to proposal, beside the same network run naively.
+    """Time click, pick and point to proposal, beside the same network run naively.
 
     Naively means: the image encoder runs again at each iteration, and the decoder on one sample at a time.
-    The slices are those of the made-up chest CT; nothing is cached between clicks.
+    The slices are those of the made-up chest CT; nothing is cached between clicks. --paper times a SPA of the
+    paper's size as well: SAM's ViT-B on the whole slice at each iteration, and 48 runs of its mask decoder in
+    groups of 8; its weights are random, which does not change the time.
 
     Examples:
 
@@ -76,14 +87,18 @@ def benchmark(
         ours = measure(engine, repeat, samples)
     with screen.status("Timing the same network run naively..."):
         naive = measure(as_naive(engine), max(1, repeat // 3), samples)
+    theirs = {}
+    for size in PAPER_SIZES if paper else ():
+        with screen.status(f"Timing the paper's network on {size} x {size} pixels..."):
+            theirs[size] = measure(papers_engine(size, device.value), 1, samples, warm=0)
     screen.print(
         f"Model {engine.model.name}, N = {n}, {engine.device}, {threads} threads; medians of {repeat} clicks"
     )
-    console(tables=True).print(_table(ours, naive))
+    console(tables=True).print(_table(ours, naive, theirs))
     if json is not None:
         from SPASegmentLib.cli.record import write_record
 
-        record = _record(ours, naive)
+        record = _record(ours, naive, theirs)
         about = {"model": engine.model.name, "hash": engine.model.hash, "samples": n, "threads": threads}
         write_record({**about, "device": str(engine.device), **record}, json)
 
@@ -108,22 +123,68 @@ def _time_object(engine: LocalEngine, slices: int, threads: int, json: Path | No
         write_record({**about, "device": str(engine.device), **record_of(timing)}, json)
 
 
-def measure(engine: LocalEngine, repeat: int, samples: int | None) -> Timing:
-    """Median seconds of clicks on different slices and of the picks that follow; the first click warms up."""
-    clicks, picks = [], []
-    for index, session in enumerate(_sessions(engine, repeat + 1, samples)):
+def measure(engine: LocalEngine, repeat: int, samples: int | None, warm: int = 1) -> Timing:
+    """Median seconds of clicks on different slices, of the picks and of the point that follow.
+
+    warm: so many clicks before do not count.
+    """
+    clicks, picks, points = [], [], []
+    for index, session in enumerate(_sessions(engine, repeat + warm, samples)):
         timed = session.advance(engine)
-        if index:
+        counts = index >= warm
+        if counts:
             clicks.append(_seconds(timed))
-        for pick in range(PICKS if index else 1):
+        for pick in range(PICKS if counts else 1):
             if timed.proposal is None or not timed.proposal.candidates:
                 break
             timed = timed.pick(pick % len(timed.proposal.candidates)).advance(engine)
-            if index:
+            if counts:
                 picks.append(_seconds(timed))
+        seed = session.points[0]
+        timed = timed.add_point(seed.row - 4, seed.col + 4, positive=False).advance(engine)
+        if counts:
+            points.append(_seconds(timed))
     return Timing(
-        statistics.median(clicks), statistics.median(picks) if picks else float("nan"), peak_memory(engine)
+        statistics.median(clicks),
+        statistics.median(picks) if picks else float("nan"),
+        statistics.median(points),
+        peak_memory(engine),
     )
+
+
+def papers_engine(size: int, device: str) -> LocalEngine:
+    """A SPA as the paper describes it, with random weights, and its way: the whole slice, no looks.
+
+    The image is encoded at each iteration, as in its Algorithm 1. size: side of the encoder's input.
+    """
+    import torch
+
+    from SPASegmentLib.imaging.types import Region
+    from SPASegmentLib.inference.local import LocalEngine
+    from SPASegmentLib.inference.messages import ModelInfo
+    from SPASegmentLib.network.config import sam_config
+    from SPASegmentLib.network.spa import SPANetwork
+
+    class Paper(LocalEngine):
+        """Encodes the whole slice at each iteration."""
+
+        def _region(self, request: Any, cancel: Any) -> Region:
+            height, width = request.image.shape
+            row, col = request.image.spacing
+            centre = (height - 1) / 2, (width - 1) / 2
+            return Region(centre, max(height * row, width * col), self.config.grid)
+
+        def _embed(self, request: Any, region: Any) -> Any:
+            self._embeddings.clear()
+            return super()._embed(request, region)
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = SPANetwork(sam_config(image_size=size, harmonics=0))
+    latent: Any = network.fusion.latent
+    with torch.no_grad():
+        latent.weight.mul_(30)  # untrained, z would hardly move a mask
+    return Paper(network, ModelInfo("the paper's network", "", network.config.components, "nothing"), device)
 
 
 def as_naive(engine: LocalEngine) -> LocalEngine:
@@ -197,20 +258,43 @@ def _seconds(session: Session) -> float:
     return session.proposal.seconds["total"]
 
 
-def _record(ours: Timing, naive: Timing) -> dict[str, Any]:
-    return {
-        "seconds": {"click": ours.click, "pick": ours.pick},
-        "naive_seconds": {"click": naive.click, "pick": naive.pick},
-        "ratio": {"click": naive.click / ours.click, "pick": naive.pick / ours.pick},
+def _record(ours: Timing, naive: Timing, theirs: dict[int, Timing]) -> dict[str, Any]:
+    def seconds(timing: Timing) -> dict[str, float]:
+        return {"click": timing.click, "pick": timing.pick, "point": timing.point}
+
+    def ratio(timing: Timing) -> dict[str, float]:
+        return {step: value / seconds(ours)[step] for step, value in seconds(timing).items()}
+
+    record: dict[str, Any] = {
+        "seconds": seconds(ours),
+        "naive_seconds": seconds(naive),
+        "ratio": ratio(naive),
         "peak_memory_mib": ours.memory,
     }
+    if theirs:
+        record["paper_seconds"] = {str(size): seconds(timing) for size, timing in theirs.items()}
+        record["paper_ratio"] = {str(size): ratio(timing) for size, timing in theirs.items()}
+    return record
 
 
-def _table(ours: Timing, naive: Timing) -> Table:
-    figures = ("click to proposal", "pick to proposal", "peak memory")
+def _table(ours: Timing, naive: Timing, theirs: dict[int, Timing]) -> Table:
+    figures = ("click to proposal", "pick to proposal", "point to proposal", "peak memory")
     table = plain_table(("", *figures), right=figures)
     memory = "-" if ours.memory is None else f"{ours.memory:.0f} MiB"
-    table.add_row("spasegment", f"{ours.click:.3f} s", f"{ours.pick:.3f} s", memory)
-    table.add_row("run naively", f"{naive.click:.3f} s", f"{naive.pick:.3f} s", "")
-    table.add_row("ratio", f"{naive.click / ours.click:.1f}", f"{naive.pick / ours.pick:.1f}", "")
+
+    def row(name: str, timing: Timing, memory: str = "") -> None:
+        values = (timing.click, timing.pick, timing.point)
+        table.add_row(name, *(f"{value:.3f} s" for value in values), memory)
+
+    def ratio(timing: Timing) -> None:
+        pairs = ((timing.click, ours.click), (timing.pick, ours.pick), (timing.point, ours.point))
+        table.add_row("ratio", *(f"{their / our:.1f}" for their, our in pairs), "")
+
+    row("spasegment", ours, memory)
+    for name, timing in (
+        ("run naively", naive),
+        *((f"the paper's network, {size} pixels", timing) for size, timing in theirs.items()),
+    ):
+        row(name, timing)
+        ratio(timing)
     return table

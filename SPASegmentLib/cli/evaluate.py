@@ -136,6 +136,14 @@ def evaluate(
             help="Measure whole objects instead of slices: one click, two picks, three reviewed slices.",
         ),
     ] = False,
+    invariance: Annotated[
+        bool,
+        typer.Option(
+            "--invariance",
+            help="Measure instead by how much the click's Dice changes when the slice is mirrored, turned, "
+            "in another window, inverted (MR), at half and at twice the resolution.",
+        ),
+    ] = False,
     protocol_seed: Annotated[int, typer.Option(min=0, help="Of targets and clicks.")] = 0,
     device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.auto,
     server: ServerUrl = None,
@@ -159,9 +167,10 @@ def evaluate(
     if (transfer_user or teach) and not transfer:
         raise typer.BadParameter("--transfer-user and --teach say how --transfer measures; give both.")
     factories = engine_factories(model or ["compact"], device.value, server)
+    if (whole_object or invariance) and address is not None:
+        which = "--whole-object" if whole_object else "--invariance"
+        raise typer.BadParameter(f"{which} is measured on this computer; leave --address out.")
     if whole_object:
-        if address is not None:
-            raise typer.BadParameter("--whole-object is measured on this computer; leave --address out.")
         from SPASegmentLib.research.datasets.object_cases import open_objects
         from SPASegmentLib.research.evaluation.whole_object import evaluate_objects
 
@@ -176,6 +185,14 @@ def evaluate(
         raise typer.BadParameter(
             "--target, --transfer and --unseen go by raters; of any, give only sets of the same raters."
         )
+    if invariance:
+        from SPASegmentLib.research.evaluation.invariance import evaluate_invariance
+
+        screen = console(tables=True)
+        evaluate_invariance(
+            factories, cases, out=out, limit=limit, protocol_seed=protocol_seed, console=screen
+        )
+        return
     options: dict[str, Any] = {
         "limit": limit,
         "workers": workers or 1,

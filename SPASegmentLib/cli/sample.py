@@ -1,7 +1,8 @@
-"""`spasegment sample`: a made-up chest CT to try things on."""
+"""`spasegment sample`: a made-up volume to try things on."""
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,29 +14,40 @@ if TYPE_CHECKING:
     from SPASegmentLib.imaging.types import Volume
 
 
+class Kind(str, Enum):
+    """What is made up."""
+
+    chest = "chest"
+    abdomen = "abdomen"
+    brain = "brain"
+
+
 def sample(
     out: Annotated[Path, typer.Argument(metavar="OUT.nrrd", help="The file to write.", show_default=False)],
+    kind: Annotated[
+        Kind, typer.Option(help="A chest CT, an abdominal CT after contrast or a brain MR.")
+    ] = Kind.chest,
     seed_value: Annotated[int, typer.Option(min=0, help="Another seed, another patient.")] = 0,
     rotated: Annotated[bool, typer.Option(help="Tilt the patient on the table.")] = False,
 ) -> None:
-    """Write a made-up chest CT and say where its nodules are.
+    """Write a made-up chest CT, abdominal CT or brain MR, and say what is worth clicking in it.
 
     Example:
 
-    spasegment sample chest.nrrd
+    spasegment sample brain.nrrd --kind brain
     """
     from SPASegmentLib.errors import InputError
-    from SPASegmentLib.imaging.sample import make_sample_volume, sample_seeds
+    from SPASegmentLib.imaging.samples import make_sample, sample_places
 
     if not out.name.lower().endswith(".nrrd"):
         raise InputError(
-            f"The sample is written as .nrrd, not as {out.name}; choose a name such as chest.nrrd."
+            f"The sample is written as .nrrd, not as {out.name}; choose a name such as {kind.value}.nrrd."
         )
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_sample_volume(out, make_sample_volume(seed_value, rotated=rotated))
+    write_sample_volume(out, make_sample(kind.value, seed_value, rotated=rotated))
     screen = console()
     screen.print(f"Wrote {out}. Worth clicking:")
-    for place in sample_seeds(seed_value, rotated=rotated):
+    for place in sample_places(kind.value, seed_value, rotated=rotated):
         r, a, s = place.ras
         screen.print(f"  --seed-ras {r:g} {a:g} {s:g}   {place.name}")
 

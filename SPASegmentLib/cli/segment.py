@@ -90,7 +90,7 @@ def segment(
         typer.Option(
             metavar="LOW HIGH",
             help="Intensities shown black and white. Default: for CT the model's own window, "
-            "else the file's, else percentiles.",
+            "else the file's, else soft tissue where no lung shows; for others percentiles.",
         ),
     ] = None,
     add_ijk: Annotated[

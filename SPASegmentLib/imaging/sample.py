@@ -28,10 +28,11 @@ Point = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class SampleSeed:
-    """A place worth clicking. ras: mm. name: what lies there."""
+    """A place worth clicking. ras: mm. name: what lies there. across: mm around it that show it."""
 
     name: str
     ras: Point
+    across: float = 52.0
 
 
 @dataclass(frozen=True)
@@ -83,12 +84,12 @@ def make_sample_volume(seed: int = 0, *, rotated: bool = False) -> Volume:
     noise = ndimage.gaussian_filter(noise, (0, 0.5, 0.5), truncate=2)
     hu += noise * (NOISE_HU / float(noise.std()))
     array = np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
-    return Volume(array, _ijk_to_ras(rotated), modality="CT", name="made-up chest CT")
+    return Volume(array, sample_matrix(SHAPE, SPACING, rotated), modality="CT", name="made-up chest CT")
 
 
 def sample_seeds(seed: int = 0, *, rotated: bool = False) -> tuple[SampleSeed, ...]:
     """Where the nodules of `make_sample_volume` with the same arguments lie."""
-    matrix = _ijk_to_ras(rotated)
+    matrix = sample_matrix(SHAPE, SPACING, rotated)
     middle = (np.array(SHAPE[::-1]) - 1) / 2
     seeds = []
     for nodule in _placed(seed):
@@ -98,15 +99,20 @@ def sample_seeds(seed: int = 0, *, rotated: bool = False) -> tuple[SampleSeed, .
     return tuple(seeds)
 
 
-def _ijk_to_ras(rotated: bool) -> np.ndarray:
-    """Supine patient, i to the left, j to the back, k upwards; the middle of the volume near the origin."""
+def sample_matrix(
+    shape: tuple[int, int, int], spacing: tuple[float, float, float], rotated: bool
+) -> np.ndarray:
+    """(4, 4) voxel -> RAS of a supine patient, i to the left, j to the back, k upwards, near the origin.
+
+    shape, spacing: along (k, j, i).
+    """
     x, y, z = np.deg2rad(TILT_DEGREES) if rotated else (0.0, 0.0, 0.0)
     about_r = np.array([[1, 0, 0], [0, np.cos(x), -np.sin(x)], [0, np.sin(x), np.cos(x)]])
     about_a = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
     about_s = np.array([[np.cos(z), -np.sin(z), 0], [np.sin(z), np.cos(z), 0], [0, 0, 1]])
     matrix = np.eye(4)
-    matrix[:3, :3] = about_r @ about_a @ about_s @ np.diag([-SPACING[2], -SPACING[1], SPACING[0]])
-    middle = (np.array(SHAPE[::-1]) - 1) / 2
+    matrix[:3, :3] = about_r @ about_a @ about_s @ np.diag([-spacing[2], -spacing[1], spacing[0]])
+    middle = (np.array(shape[::-1]) - 1) / 2
     matrix[:3, 3] = np.array([0.0, -20.0, -120.0]) - matrix[:3, :3] @ middle
     return matrix
 

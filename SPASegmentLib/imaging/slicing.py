@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -20,16 +19,10 @@ from SPASegmentLib.imaging.geometry import (
     to_display,
 )
 from SPASegmentLib.imaging.types import IntensityWindow, PointPrompt, SliceImage, Volume
-from SPASegmentLib.imaging.window import choose_window, make_slice, without_padding
+from SPASegmentLib.imaging.window import choose_window, is_ct, make_slice
 
 Triple = tuple[float, float, float]
 Window = tuple[float, float]
-_ENOUGH = 2**20
-"""At most about this many voxels tell the modality, evenly spread."""
-_BELOW_AIR = -1200.0
-"""HU that only some noise of a CT lies below."""
-
-_is_ct: weakref.WeakKeyDictionary[Volume, bool] = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +83,8 @@ def cut_slice(
 ) -> OpenedSlice:
     """Cut the slice through a seed.
 
-    window: (low, high) the user gave, or None: a CT then gets the model's own window, anything else the
-    file's or robust percentiles of the slice. Raises InputError and SeedError as imaging does.
+    window: (low, high) the user gave, or None: a CT then gets the model's own window where it has one,
+    anything else what `choose_window` says of the slice. Raises InputError and SeedError as imaging does.
     """
     plane = SlicePlane.through(volume, orientation, seed_ras=seed_ras, seed_ijk=seed_ijk)
     k, j, i = seed_voxel(volume, seed_ras=seed_ras, seed_ijk=seed_ijk)
@@ -136,28 +129,6 @@ def windowed_slice(
         except InputError:
             pass  # flat in the model's window, or not to be shown at all: the next attempt says which
     return make_slice(volume, plane), None
-
-
-def is_ct(volume: Volume) -> bool:
-    """`looks_like_ct`, found once per volume: it may have to look at every voxel."""
-    if volume not in _is_ct:
-        _is_ct[volume] = looks_like_ct(volume)
-    return _is_ct[volume]
-
-
-def looks_like_ct(volume: Volume) -> bool:
-    """Whether intensities are Hounsfield units: the file says CT, or says nothing and they look like it."""
-    if volume.is_rgb or volume.modality is not None:
-        return volume.modality == "CT" and not volume.is_rgb
-    flat = volume.array.reshape(-1)
-    few = flat[:: max(1, flat.size // _ENOUGH) | 1]
-    few = few[np.isfinite(few)]
-    if not few.size:
-        return False
-    values = without_padding(few)
-    low, high = float(values.min()), float(values.max())
-    few_below = float(np.percentile(values, 1)) >= _BELOW_AIR  # phase images of MR reach as low as that
-    return -5000 <= low <= -500 and 50 <= high <= 33000 and few_below
 
 
 def _turned_point(plane: SlicePlane, row: float, col: float) -> PointPrompt:

@@ -1,6 +1,8 @@
-"""Intensities to the network's [0, 1]: the window given, the file's own, or robust percentiles."""
+"""Intensities to the network's [0, 1]: the window given, the file's own, CT's soft tissue, or percentiles."""
 
 from __future__ import annotations
+
+import weakref
 
 import numpy as np
 
@@ -17,10 +19,20 @@ _ENOUGH = 2**20
 """Percentiles are taken from at most about this many values, evenly spread; extremes from all."""
 _AIR = -1100.0
 """HU; a constant above may be air or a background, which are to be seen."""
+_BELOW_AIR = -1200.0
+"""HU that only some noise of a CT lies below."""
+_LUNG = (-900.0, -500.0)
+"""HU of lung: above air with its noise, below fat."""
+_LUNG_SHARE = 0.05
+"""A CT slice shows lung where so much of what is not air has its HU; gas and skin make up to 0.03."""
+_TISSUE = 0.0
+"""HU that the brightest values of a slice reach where it shows more than air and a table."""
 _SHADES = 32
 """An image of fewer shades is a drawing, whose lowest shade may be far from the next."""
 _ROWS = 2**20
 """Values converted at a time, so that huge slices need no second copy in double precision."""
+
+_is_ct: weakref.WeakKeyDictionary[Volume, bool] = weakref.WeakKeyDictionary()
 
 
 def choose_window(
@@ -28,6 +40,7 @@ def choose_window(
 ) -> IntensityWindow:
     """The window to show intensities with, in this order: `given`, the file's own, percentiles 0.5 and 99.5.
 
+    A CT that states none is shown as soft tissue unless its percentiles are narrower or it shows lung.
     slice_pixels: (H, W[, C]) the values percentiles are taken from; the whole volume where None. RGB ignores
     the file's window: 8-bit colours keep 0 to 255, others take their range.
     Raises InputError for an impossible window and for constant or empty pixels.
@@ -48,9 +61,40 @@ def choose_window(
         return volume.window
     few = without_padding(pixels)
     robust_low, robust_high = (float(value) for value in np.percentile(few, PERCENTILES))
+    if robust_low < CT_SOFT_TISSUE.low and robust_high > _TISSUE and is_ct(volume) and not _shows_lung(few):
+        return CT_SOFT_TISSUE
     if robust_high - robust_low > 1e-6 * (high - low):
         return IntensityWindow(robust_low, robust_high)
     return IntensityWindow(low, high)
+
+
+def is_ct(volume: Volume) -> bool:
+    """`looks_like_ct`, found once per volume: it may have to look at every voxel."""
+    if volume not in _is_ct:
+        _is_ct[volume] = looks_like_ct(volume)
+    return _is_ct[volume]
+
+
+def looks_like_ct(volume: Volume) -> bool:
+    """Whether intensities are Hounsfield units: the file says CT, or says nothing and they look like it."""
+    if volume.is_rgb or volume.modality is not None:
+        return volume.modality == "CT" and not volume.is_rgb
+    flat = volume.array.reshape(-1)
+    few = flat[:: max(1, flat.size // _ENOUGH) | 1]
+    few = few[np.isfinite(few)]
+    if not few.size:
+        return False
+    values = without_padding(few)
+    low, high = float(values.min()), float(values.max())
+    few_below = float(np.percentile(values, 1)) >= _BELOW_AIR  # phase images of MR reach as low as that
+    return -5000 <= low <= -500 and 50 <= high <= 33000 and few_below
+
+
+def _shows_lung(values: np.ndarray) -> bool:
+    """Whether (n,) HU of a slice hold lung, of which the soft tissue window would show nothing."""
+    body = np.count_nonzero(values > _LUNG[0])
+    lung = np.count_nonzero((values > _LUNG[0]) & (values < _LUNG[1]))
+    return bool(lung > _LUNG_SHARE * body)
 
 
 def without_padding(pixels: np.ndarray) -> np.ndarray:

@@ -84,7 +84,7 @@ class SeedPlacing:
         if not shows(array_of(node.GetSliceToRAS()), view):
             node.JumpSliceByOffsetting(*at)  # a seed that was not clicked in this view
         work = self._trail.latest(view.key)
-        if work is None or work.finished or work.stale or work.stuck:
+        if work is None or work.finished or work.stale or work.stuck or not work.goes_on_in(view):
             _check_first(points[0])
             place = SlicePosition(array_of(node.GetSliceToRAS()), at)
             work = Work(view, place, node.GetID())

@@ -16,9 +16,9 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from SPASegmentLib.errors import InputError, SPASegmentError
-from SPASegmentLib.imaging.slicing import is_ct
 from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.imaging.view_slices import ViewSlice
+from SPASegmentLib.imaging.window import is_ct
 from SPASegmentLib.inference.session_log import SessionLog, log_of
 from SPASegmentLib.mrml.grid import Grid
 from SPASegmentLib.mrml.object_state import (

@@ -135,6 +135,11 @@ class Work:
         """Whether a proposal is awaited."""
         return self.opening is not None or (self.session is not None and self.session.pending is not None)
 
+    def goes_on_in(self, view: ViewSlice) -> bool:
+        """Whether a click on the slice belongs to this work: where all was undone, not in another window."""
+        windows = [(one.cut.windows, one.volume.window) for one in (self.view, view)]
+        return not self.empty or windows[0] == windows[1]
+
     @property
     def empty(self) -> bool:
         """Whether nothing holds here, be it that all was undone."""

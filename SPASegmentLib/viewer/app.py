@@ -254,9 +254,9 @@ class Viewer:
         self.navigation.show(opened)
         self.controller.set_volume(opened.node)
         self.controller.set_segmentation(opened.segmentation)
-        self.controller.set_segment(opened.segment or ("Nodule" if choice.places else "Segment"))
+        self.controller.set_segment(opened.segment or choice.segment)
         if choice.places and opened.seen is None:
-            self.navigation.visit(choice.places[0].ras)
+            self.navigation.visit(choice.places[0].ras, choice.places[0].across)
         with self.server.state as state:
             state.volumes, state.volume = self.library.items(), choice.key
             state.places = [place.name for place in choice.places]

@@ -27,6 +27,7 @@ PRESET_NAMES = {
     "lung": "Lung",
     "soft": "Soft tissue",
     "bone": "Bone",
+    "file": "The file's own",
     "auto": "Automatic",
     "model": "As the model sees it",
     "manual": "By hand",
@@ -90,6 +91,7 @@ class Navigation:
             pane.view.set_background_volume_id(opened.node.GetID())
         with self._server.state as state:
             state.is_ct, state.flat = opened.is_ct, opened.is_flat
+            state.has_own_window = opened.own_window is not None
             state.unit = "mm²" if opened.is_sized else "px"
         seen: Seen | None = opened.seen
         self.orient(seen.orientation if seen is not None else _opening_orientation(opened.node), anew=True)
@@ -99,8 +101,16 @@ class Navigation:
             self.node.SetFieldOfView(*seen.field_of_view)
             self.node.UpdateMatrices()
             self._frame = None
-        first = "manual" if self._by_hand is not None else opened.choice.window if opened.is_ct else "auto"
-        self.set_window(seen.window if seen is not None else first, self._by_hand)
+        first = seen.window if seen is not None else self._first_window(opened)
+        self.set_window(first, self._by_hand)
+
+    def _first_window(self, opened: OpenVolume) -> str:
+        """By hand, else a CT as its sample or the model has it, else the file's own, else automatic."""
+        if self._by_hand is not None:
+            return "manual"
+        if opened.is_ct and (opened.choice.window != "model" or self.model_window is not None):
+            return opened.choice.window
+        return "file" if opened.own_window is not None else "auto"
 
     def seen(self) -> Seen:
         """How the volume is looked at now."""
@@ -194,7 +204,7 @@ class Navigation:
             pane.render.hold(REST_SECONDS)
 
     def set_window(self, name: str, by_hand: Window | None = None) -> None:
-        """Show intensities in a preset's window, the model's, one set by hand, or one that fits the volume.
+        """Show intensities in a preset's window, the file's, the model's, one set by hand, or a fitting one.
 
         by_hand: (low, high) for "manual". Raises InputError for what is no window.
         """
@@ -209,7 +219,8 @@ class Navigation:
         display = self._volume.GetScalarVolumeDisplayNode() if self._volume is not None else None
         if display is None or display.IsA("vtkMRMLVectorVolumeDisplayNode"):
             return
-        chosen = {"model": self.model_window, "manual": by_hand}.get(name, PRESETS.get(name))
+        own = self._opened.own_window if self._opened is not None else None
+        chosen = {"model": self.model_window, "manual": by_hand, "file": own}.get(name, PRESETS.get(name))
         if chosen is None:
             display.SetAutoWindowLevel(True)
         else:
@@ -320,7 +331,11 @@ class Navigation:
             shown = (display.GetWindowLevelMin(), display.GetWindowLevelMax())
             same = np.allclose(shown, self.model_window, atol=0.5)
             return "" if same else f"the model sees {_told_window(*self.model_window)}"
-        return "the model fits it to each slice" if display.GetAutoWindowLevel() else ""
+        if not display.GetAutoWindowLevel():
+            return ""
+        if self._opened is not None and self._opened.is_ct:
+            return "the model sees soft tissue; all intensities where lung shows"
+        return "the model fits it to each slice"
 
 
 def _told_window(low: float, high: float) -> str:

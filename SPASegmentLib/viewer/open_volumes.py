@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from SPASegmentLib.imaging.slicing import is_ct
 from SPASegmentLib.imaging.types import UNSIZED, DicomFrame, Volume
+from SPASegmentLib.imaging.window import is_ct
 from SPASegmentLib.mrml.labels import has_voxels
 from SPASegmentLib.viewer.volumes import (
     Choice,
@@ -29,8 +29,9 @@ class OpenVolume:
     name: stands for its choice in node IDs and file names. is_ct: by the file or by its values. size: bytes.
     is_sized: whether its file states how large pixels are. is_flat: whether it is one picture.
     has_sides: whether it lies in a patient, and left and right mean something. frames: what each slice was
-    read from, where it was DICOM. seen: how it was looked at when another volume took its place. segment:
-    name of the structure worked on then.
+    read from, where it was DICOM. own_window: intensities (low, high) that its file says are black and white,
+    or None. seen: how it was looked at when another volume took its place. segment: name of the structure
+    worked on then.
     """
 
     choice: Choice
@@ -44,6 +45,7 @@ class OpenVolume:
     is_flat: bool = False
     has_sides: bool = True
     frames: tuple[DicomFrame, ...] = ()
+    own_window: tuple[float, float] | None = None
     seen: Any = None
     segment: str | None = None
 
@@ -90,6 +92,7 @@ class OpenVolumes:
             is_flat=flat,
             has_sides=sized or not flat or volume.modality is not None,
             frames=volume.frames or (),
+            own_window=None if volume.window is None else (volume.window.low, volume.window.high),
         )
         self._open[choice.key] = opened
         return opened

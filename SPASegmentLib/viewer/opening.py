@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from SPASegmentLib.imaging.headers import Limits
-from SPASegmentLib.imaging.slicing import is_ct
 from SPASegmentLib.imaging.types import Volume
+from SPASegmentLib.imaging.window import is_ct
 from SPASegmentLib.mrml.labels import has_voxels
 from SPASegmentLib.viewer.open_volumes import OpenVolume, OpenVolumes
 from SPASegmentLib.viewer.options import MEGABYTE

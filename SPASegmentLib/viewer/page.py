@@ -38,6 +38,7 @@ STATE: dict[str, Any] = {
     "dicom": False,
     # how it is looked at
     "is_ct": False,
+    "has_own_window": False,
     "window": "model",
     "window_text": "",
     "window_low": 0.0,

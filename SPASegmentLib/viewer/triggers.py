@@ -78,7 +78,7 @@ def _go_to(viewer: Viewer, index: Any) -> None:
     places = viewer.choice.places if viewer.choice is not None else ()
     at = int(_number(index))
     if 0 <= at < len(places):
-        viewer.navigation.visit(places[at].ras)
+        viewer.navigation.visit(places[at].ras, places[at].across)
 
 
 def _set_window(viewer: Viewer, low: float, high: float) -> None:

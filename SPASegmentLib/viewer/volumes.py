@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,11 @@ class PartNeededError(InputError):
 
 @dataclass(frozen=True)
 class Landmark:
-    """A point worth looking at. name: what lies there. ras: mm."""
+    """A point worth looking at. name: what lies there. ras: mm. across: mm around it that show it."""
 
     name: str
     ras: Triple
+    across: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +49,7 @@ class Choice:
 
     key: stable between runs for samples and named files. path: of the file, None for a sample.
     is_upload: whether it is deleted at exit, and so not offered again. window: how a CT is shown at first.
+    segment: what the first structure is called.
     part_of: makes the entry of a part, by what was answered to each `PartNeededError`, from 0; or None.
     """
 
@@ -57,6 +60,7 @@ class Choice:
     places: tuple[Landmark, ...] = ()
     is_upload: bool = False
     window: str = "model"
+    segment: str = "Segment"
     part_of: Callable[[tuple[int, ...]], Choice] | None = None
 
     @property
@@ -100,21 +104,20 @@ class Library:
 
 def built_in_samples() -> list[Choice]:
     """The made-up volumes that are always there."""
-    from SPASegmentLib.imaging.sample import make_sample_volume, sample_seeds
+    from SPASegmentLib.imaging.samples import KINDS, make_sample, sample_places
 
     kinds = (
-        ("sample", "Sample: chest CT", 0, False),
-        ("sample-tilted", "Sample: chest CT, tilted patient", 0, True),
-        ("sample-second", "Sample: second patient", 1, False),
+        ("sample", f"Sample: {KINDS['chest']}", "chest", 0, False, "lung", "Nodule"),
+        ("sample-abdomen", f"Sample: {KINDS['abdomen']}", "abdomen", 0, False, "soft", "Metastasis"),
+        ("sample-brain", f"Sample: {KINDS['brain']}", "brain", 0, False, "auto", "Tumour"),
+        ("sample-tilted", "Sample: chest CT, tilted patient", "chest", 0, True, "lung", "Nodule"),
+        ("sample-second", "Sample: chest CT, second patient", "chest", 1, False, "lung", "Nodule"),
     )
     choices = []
-    for key, label, seed, rotated in kinds:
-        places = tuple(Landmark(s.name, s.ras) for s in sample_seeds(seed, rotated=rotated))
-
-        def load(seed: int = seed, rotated: bool = rotated) -> Volume:
-            return make_sample_volume(seed, rotated=rotated)
-
-        choices.append(Choice(key, label, load, places=places, window="lung"))
+    for key, label, kind, seed, rotated, window, segment in kinds:
+        places = tuple(Landmark(s.name, s.ras, s.across) for s in sample_places(kind, seed, rotated=rotated))
+        load = partial(make_sample, kind, seed, rotated=rotated)
+        choices.append(Choice(key, label, load, places=places, window=window, segment=segment))
     return choices
 
 

@@ -123,6 +123,27 @@ def test_profiles_never_learn_from_what_they_are_judged_on(split, learn_from):
     check_learn_from(Split.held_out, Split.train, True)
 
 
+def test_the_same_slices_shown_in_another_way_are_compared_with_intervals(
+    run, a_folder, a_model, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", "200")
+    options = ("--dataset", "folder", "--path", a_folder, "--invariance", "--model", a_model)
+    ran = run("evaluate", *options, "--limit", 2, "--out", tmp_path)
+    assert ran.code == 0, ran.err
+    first = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    (figures,) = first["models"].values()
+    assert figures["cases"] == 2
+    assert figures["invariance"]["as it is"]["change"] == [0, 0, 0]
+    for way, found in figures["invariance"].items():
+        assert way in ran.out
+        low, high = found["change"][1:]
+        assert low <= found["change"][0] <= high
+        plain = figures["invariance"]["as it is"]["dice"][0]
+        assert found["change"][0] == pytest.approx(found["dice"][0] - plain, abs=1e-4)
+    assert run("evaluate", *options, "--limit", 2, "--out", tmp_path).code == 0
+    assert json.loads((tmp_path / "results.json").read_text(encoding="utf-8")) == first
+
+
 def test_the_limit_takes_so_many_cases(run, a_folder, a_model, tmp_path):
     run(
         "evaluate",

@@ -43,6 +43,19 @@ def seed_voxel(volume: sitk.Image) -> tuple[int, int, int]:
     return volume.TransformPhysicalPointToIndex((-r, -a, s))
 
 
+def test_the_model_sees_the_window_of_the_command_line_and_else_that_of_the_file(segment, tmp_path):
+    seen = {}
+    for name, options in (("given", ("--window", -200, 100)), ("default", ())):
+        out = tmp_path / f"{name}.json"
+        ran = segment("--out", tmp_path / f"{name}.nrrd", "--json", out, *options)
+        assert ran.code == 0, ran.err
+        record = json.loads(out.read_text(encoding="utf-8"))
+        seen[name] = record["volume"]["window"], record["session"]["image"]
+    assert seen["given"][0] == [-200, 100]
+    assert seen["default"][0] != [-200, 100]
+    assert seen["given"][1] != seen["default"][1]
+
+
 @pytest.mark.parametrize("orientation", ["axial", "sagittal", "coronal"])
 @pytest.mark.parametrize("name", ["mask.seg.nrrd", "mask.nrrd", "mask.nii.gz"])
 def test_the_mask_lies_on_the_exact_grid_of_the_volume(segment, a_ct, tmp_path, name, orientation):

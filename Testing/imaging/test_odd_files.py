@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,9 +13,8 @@ from made_tiff import write_tiff
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.choice import Wanted
 from SPASegmentLib.imaging.files import read_volume
-from SPASegmentLib.imaging.slicing import looks_like_ct
 from SPASegmentLib.imaging.types import Volume
-from SPASegmentLib.imaging.window import choose_window
+from SPASegmentLib.imaging.window import CT_SOFT_TISSUE, choose_window, looks_like_ct
 
 VOXELS = np.random.default_rng(0).integers(-900, 900, (4, 5, 6)).astype(np.int16)
 
@@ -119,9 +119,10 @@ def test_padding_decides_neither_modality_nor_window(padding, tmp_path):
     read = read_volume(tmp_path / "a.nrrd")
     assert looks_like_ct(read)
     assert looks_like_ct(volume)
-    window = choose_window(read)
+    assert choose_window(read) == CT_SOFT_TISSUE
+    window, plain = (choose_window(replace(one, modality="PT")) for one in (read, a_ct()))
     assert -1100 < window.low < -950
-    assert window.high == pytest.approx(choose_window(a_ct()).high, abs=25)
+    assert window.high == pytest.approx(plain.high, abs=25)
 
 
 @pytest.mark.parametrize("reach", [4096, 3142, 2048])

@@ -11,8 +11,9 @@ import SimpleITK as sitk  # noqa: N813
 
 from SPASegmentLib.imaging.files import read_volume
 from SPASegmentLib.imaging.headers import OWN
-from SPASegmentLib.imaging.slicing import cut_slice, looks_like_ct
+from SPASegmentLib.imaging.slicing import cut_slice
 from SPASegmentLib.imaging.types import IntensityWindow, Volume
+from SPASegmentLib.imaging.window import looks_like_ct
 
 SPACING = (1.5, 1.25, 2.0)
 LAYOUTS = [(p, f) for p in permutations(range(3)) for f in product((1, -1), repeat=3)]

@@ -62,6 +62,31 @@ def test_masks_of_a_second_volume_go_to_its_own_segmentation_voxel_for_voxel(use
         assert np.allclose(image.GetSpacing(), spacing), "on the volume's own grid"
 
 
+def test_the_model_sees_the_window_that_the_slice_views_show_and_the_panels_before_it(user: Any) -> None:
+    from SPASegmentLib.mrml.slicing import cut_view
+
+    node, ras = user.nodes[0]
+
+    def seen() -> str:
+        _propose(user, 0)
+        image = user.panel.controller._work.trail.current.view.image
+        user.press("undoButton")
+        return str(image.key)
+
+    def within(low: float, high: float) -> str:
+        large = user.panel.views.chosen()[0]
+        return str(cut_view(node, large, at_ras=ras, window=(low, high)).image.key)
+
+    display = node.GetDisplayNode()
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevelMinMax(-450, 1550)
+    assert seen() == within(-450, 1550)
+    user.ui.windowCheck.checked = False
+    user.ui.windowLowSpin.value, user.ui.windowHighSpin.value = -200, 300
+    user.panel.advanced.on_window()
+    assert seen() == within(-200, 300)
+
+
 def test_deleting_the_volume_with_a_proposal_open_says_so_and_chooses_no_other(user: Any) -> None:
     import slicer
 

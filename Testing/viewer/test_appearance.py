@@ -107,6 +107,7 @@ def test_every_state_is_legible(
     page.wait("() => trame.state.get('problem') === ''")
     page.page.keyboard.press("?")
     page.page.wait_for_selector(".help")
+    page.wait("() => document.querySelector('#samples').naturalWidth > 0")
     photograph(page, "viewer-keys")
     page.page.keyboard.press("?")
     page.page.wait_for_selector(".help", state="detached")

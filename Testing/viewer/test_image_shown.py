@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 from PIL import Image
 
+from SPASegmentLib.imaging.types import IntensityWindow
 from SPASegmentLib.viewer import page as page_module
 from SPASegmentLib.viewer.options import ViewerOptions
 
@@ -310,6 +312,66 @@ def test_every_ct_has_presets_and_the_page_says_what_the_model_sees(
         assert viewer.controller._settings.window is None
 
     in_viewer(use, volumes=(path,), window=(-100.0, 200.0))
+
+
+def model_sees(viewer: Any) -> tuple[str, Callable[[float, float], str]]:
+    """The slice that a click in the middle of the view would segment, and the same cut in a given window."""
+    from SPASegmentLib.mrml.slicing import cut_view
+
+    navigation = viewer.controller._work._navigation
+    volume, node = viewer.navigation._volume, viewer.navigation.node
+
+    def within(low: float, high: float) -> str:
+        return str(cut_view(volume, node, window=(low, high)).image.key)
+
+    return navigation.cut(volume, node, None).image.key, within
+
+
+def test_the_model_sees_the_window_that_the_user_sees(in_viewer: Callable[..., None], tmp_path: Path) -> None:
+    """Of a preset, by hand and the file's own; automatic is soft tissue for a CT without lung."""
+
+    async def use(viewer: Any) -> None:
+        choice = list(viewer.library.choices.values())[1]  # the first is open already
+        stated = replace(choice.load(), window=IntensityWindow(-60.0, 140.0))
+        object.__setattr__(choice, "load", lambda: stated)
+        await viewer.open(choice.key)
+        state = viewer.server.state
+        assert (state.window, state.window_text, state.model_sees) == ("file", "W 200  L 40", "")
+        key, within = model_sees(viewer)
+        assert key == within(-60, 140)
+        for name, low, high in (("bone", -450, 1550), ("lung", -1350, 150), ("soft", -160, 240)):
+            viewer.choose_window(name)
+            assert state.model_sees == ""
+            assert model_sees(viewer)[0] == within(low, high)
+        viewer.choose_window("manual", (-500.0, 500.0))
+        assert model_sees(viewer)[0] == within(-500, 500)
+        viewer.choose_window("auto")
+        assert state.model_sees == "the model sees soft tissue; all intensities where lung shows"
+        assert model_sees(viewer)[0] == within(-160, 240)
+        viewer.choose_window("file")
+        assert model_sees(viewer)[0] == within(-60, 140)
+
+    paths = a_volume(tmp_path / "first.nii.gz"), a_volume(tmp_path / "ct.nii.gz")
+    in_viewer(use, volumes=paths, model="general")
+
+
+@pytest.mark.parametrize(
+    ("key", "window", "structure"),
+    [("sample-abdomen", "soft", "Metastasis"), ("sample-brain", "auto", "Tumour")],
+)
+def test_the_samples_open_at_what_is_worth_clicking_in_their_own_window(
+    in_viewer: Callable[..., None], tmp_path: Path, key: str, window: str, structure: str
+) -> None:
+    async def use(viewer: Any) -> None:
+        await viewer.open(key)
+        state, place = viewer.server.state, viewer.choice.places[0]
+        assert (state.window, state.is_ct) == (window, key == "sample-abdomen")
+        assert viewer.controller.screen.segment == structure
+        assert viewer.navigation.centre() == pytest.approx(place.ras, abs=2)
+        assert min(viewer.navigation.node.GetFieldOfView()[:2]) == pytest.approx(place.across)
+        viewer.navigation.visit(viewer.choice.places[1].ras, viewer.choice.places[1].across)
+
+    in_viewer(use, volumes=(a_volume(tmp_path / "ct.nii.gz"),))
 
 
 @pytest.mark.parametrize(
