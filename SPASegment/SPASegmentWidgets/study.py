@@ -196,12 +196,18 @@ class StudySection:
 
 
 def load_image(path: Path, name: str):
-    """An image of a plan as a volume node of that name. Raises InputError where it cannot be read."""
-    from SPASegmentLib.imaging.files import read_volume
+    """An image of a plan as a volume node of that name, read by Slicer. Raises InputError where it cannot be."""
+    from SPASegmentLib.errors import InputError
 
-    volume = read_volume(path)
-    kind = "vtkMRMLVectorVolumeNode" if volume.is_rgb else "vtkMRMLScalarVolumeNode"
-    node = slicer.util.addVolumeFromArray(volume.array, volume.ijk_to_ras, name, kind)
-    if volume.modality:
-        node.SetAttribute("DICOM.Modality", volume.modality)
-    return node
+    for kind in ("vtkMRMLScalarVolumeNode", "vtkMRMLVectorVolumeNode"):
+        storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
+        storage.SetFileName(str(path))
+        storage.SetCenterImage(False)
+        node = slicer.mrmlScene.CreateNodeByClass(kind)
+        node.UnRegister(None)
+        node.SetName(name)
+        if storage.ReadData(node):
+            slicer.mrmlScene.AddNode(node)
+            node.CreateDefaultDisplayNodes()
+            return node
+    raise InputError(f"The image {path} cannot be read; check that it is there and is a volume or a picture.")

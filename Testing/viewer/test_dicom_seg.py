@@ -63,7 +63,7 @@ def test_an_opened_and_a_sent_series_give_dicom_segmentations(
         page.proposed(1)
         page.page.keyboard.press("Enter")
         page.said("Approved")
-        assert page.page.input_value("#structure") == "tissue"
+        page.wait("() => document.querySelector('#structure').value === 'tissue'")
         page.page.select_option("#structure", "lung-nodule")
         page.wait("() => trame.state.get('structure') === 'lung-nodule'")
         _, (mask,) = server.truth()
