@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from PIL import Image
 
 from SPASegmentLib.network.registry import model_path
 
