@@ -123,3 +123,17 @@ def test_the_targets_a_contributor_is_told_exist() -> None:
     assert targets
     for target in targets:
         subprocess.run(["make", target, "--dry-run"], cwd=ROOT, capture_output=True, check=True)
+
+
+def test_the_benchmark_names_its_backbone_and_what_its_intervals_leave_out() -> None:
+    page = (ROOT / "docs" / "benchmark.md").read_text(encoding="utf-8")
+    assert "The interval leaves out" in page
+    rows = re.findall(r"^\| ((?:SAM|MedSAM|MSA|SAM-U)[^|]*) \|", page, re.M)
+    assert rows and all("(compact)" in row or "vit" in row.casefold() for row in rows), rows
+
+
+def test_no_page_claims_an_exact_posterior_no_leaks_or_masks_exactly_as_in_use() -> None:
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8").casefold()
+        for claim in ("exact posterior", "no leak", "exactly as in use"):
+            assert claim not in text, f"{page.name} says {claim!r}"

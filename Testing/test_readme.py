@@ -160,3 +160,35 @@ def test_the_readme_says_the_commands_of_the_program() -> None:
 def test_the_readme_says_what_it_is_not() -> None:
     assert "Not a medical device" in README
     assert "zhu2025spa" in README and "CC BY 3.0" in README
+
+
+def test_the_first_screen_says_for_whom_what_for_and_the_limits() -> None:
+    first = [line for line in README.splitlines()[1:] if line][:3]
+    for line, word in zip(first, ("For whom", "What for", "Limits"), strict=True):
+        assert line.startswith(f"- **{word}:**"), line
+    assert "not a medical device" in first[2] and re.search(r"Dice 0\.\d\d", first[2])
+
+
+def test_better_and_worse_than_other_tools_stands_in_a_table_with_figures() -> None:
+    table = README.split("## Beside other tools")[1].split("\n## ")[0]
+    head = table.strip().splitlines()[0]
+    assert all(name in head for name in ("nnInteractive", "MedSAM", "Segment Editor"))
+    assert re.search(r"\| Dice, .*0\.\d{3}; 0\.\d{3}", table)
+    assert "What is worse here" in table
+
+
+def test_a_whole_object_is_shown_in_a_moving_picture() -> None:
+    above = README.split("\n## ")[0]
+    (name,) = re.findall(r"\]\((\S+\.webp)\)", above)
+    with Image.open(ROOT / name) as film:
+        assert getattr(film, "n_frames", 1) >= 5
+    assert Path(name).name in (ROOT / "Testing/viewer/test_appearance.py").read_text(encoding="utf-8")
+
+
+def test_how_to_start_usual_problems_and_the_level_sets_row_are_there() -> None:
+    assert "source .venv/bin/activate" in README and "pip install" in README
+    assert README.count('\n- *"') + README.count("\n- *The") >= 4, "usual problems"
+    rows = [
+        line.count("|") for line in README.splitlines() if line.startswith(("| `compact`", "| `level-set`"))
+    ]
+    assert len(rows) == 2 and rows[0] == rows[1], "level-set stands beside compact"

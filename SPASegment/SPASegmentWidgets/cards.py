@@ -25,6 +25,8 @@ class Cards:
             self._connect(f"pickButton{k + 1}", f"pick:{k}")
             self._connect(f"cardPicture{k + 1}", f"pick:{k}")
             self._connect(f"takeButton{k + 1}", f"take:{k}")
+            explained = _("Share of the masks the model drew that are like this one")
+            self._widget(f"cardText{k + 1}").toolTip = explained
         for name, action in (
             ("approveButton", "approve"),
             ("cardPicture0", "approve"),

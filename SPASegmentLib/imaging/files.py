@@ -157,7 +157,10 @@ def _read_picture(path: Path, name: str, kind: str, stated: Stated, limits: Limi
         array, printed = decode_picture(path, _READERS[kind], check)
     except RuntimeError as error:
         raise _refusal(path, kind, str(error)) from error
-    warnings: tuple[str, ...] = (f"A {kind} picture states no size in mm: pixels {UNSIZED}",)
+    warnings: tuple[str, ...] = (
+        f"A {kind} picture states neither what it shows (look twice if it is no medical image) nor its size "
+        f"in mm: pixels {UNSIZED}",
+    )
     if "JPEG data" in printed:
         warnings += ("The JPEG file is damaged in places: look at the picture before trusting it.",)
     if stated.is_grey and components[0] > 1:

@@ -143,7 +143,7 @@ class SliceImage:
     pixels: (H, W) grey or (H, W, 3) RGB, float32, already windowed to [0, 1]; copied and read-only, so that
     neither an image nor what was computed of it changes with the array it was made of.
     spacing: (row, col) mm per pixel.
-    modality: DICOM modality or None; only used to warn when the model never saw such input.
+    modality: DICOM modality or None; only used to warn when a model or profile never saw such input.
     neighbours: the slices around it in the same window, (H, W) grey or (H, W, 3) float32, as many before
     (farthest first) as after (nearest first), None where the volume ends; () for a single image.
     """

@@ -86,8 +86,9 @@ def looks_like_ct(volume: Volume) -> bool:
         return False
     values = without_padding(few)
     low, high = float(values.min()), float(values.max())
-    few_below = float(np.percentile(values, 1)) >= _BELOW_AIR  # phase images of MR reach as low as that
-    return -5000 <= low <= -500 and 50 <= high <= 33000 and few_below
+    if not (-5000 <= low <= -500 and 50 <= high <= 33000):
+        return False
+    return float(np.percentile(values, 1)) >= _BELOW_AIR  # phase images of MR reach as low as that
 
 
 def _shows_lung(values: np.ndarray) -> bool:
@@ -135,6 +136,7 @@ def make_slice(volume: Volume, plane: SlicePlane, window: IntensityWindow | None
     """The slice as the engine gets it: cut, windowed (see `choose_window`), with the volume's warnings.
 
     Its neighbours, `NEIGHBOURS` on either side, are cut on the same pixels and shown in the same window.
+    Where the file states no modality, values that are Hounsfield units make it a CT.
 
     Raises InputError for a slice that is constant, a line of pixels, off the volume, or flat in the window.
     """
@@ -153,7 +155,8 @@ def make_slice(volume: Volume, plane: SlicePlane, window: IntensityWindow | None
             f"The slice is flat in the window {chosen.low:g} to {chosen.high:g}; choose another window."
         )
     around = _neighbours(volume, plane, chosen)
-    return SliceImage(shown, plane.spacing, volume.modality, warnings, around)
+    modality = volume.modality or ("CT" if is_ct(volume) else None)
+    return SliceImage(shown, plane.spacing, modality, warnings, around)
 
 
 def _neighbours(volume: Volume, plane: SlicePlane, window: IntensityWindow) -> tuple[np.ndarray | None, ...]:

@@ -174,9 +174,9 @@ def test_what_the_model_was_trained_on_and_its_warnings_are_shown(run, a_model, 
     ran = run("segment", tmp_path / "photo.png", "--seed-ijk", 60, 45, 0, "--model", a_model)
     assert ran.code == 0
     assert "Model tiny, trained on nothing at all" in ran.out
-    assert "Warning: A PNG picture states no size in mm" in ran.err
+    assert "Warning: A PNG picture states neither what it shows (look twice" in ran.err
     assert "this image is in colour" in ran.err
-    assert ran.err.count("states no size in mm") == 1, "each warning once"
+    assert ran.err.count("nor its size in mm") == 1, "each warning once"
 
 
 @pytest.mark.parametrize(

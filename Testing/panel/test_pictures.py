@@ -6,6 +6,7 @@ SPASEGMENT_SCREENSHOTS=docs/images writes the pictures of the documentation anew
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -111,3 +112,24 @@ def test_all_that_a_slice_needs_fits_above_the_data_probe(
     user.ui.inputsSection.collapsed = False
     user.press("pickButton1")
     assert not user.ui.inputsSection.collapsed, "what the user opens stays open"
+
+
+def test_words_are_those_of_clinicians_and_shares_are_explained_where_they_stand(
+    a_panel_with_a_proposal: Any, application: Any
+) -> None:
+    import pythonqt
+    from PySide6 import QtWidgets
+
+    panel = pythonqt.unwrap(application._parent)
+    words = {
+        name: one.text()
+        for kind in (QtWidgets.QLabel, QtWidgets.QPushButton)
+        for one in panel.findChildren(kind)
+        if (name := one.objectName())
+    }
+    for name, text in words.items():
+        assert not re.search(r"(?i)\bsamples?\b|\biterations?\b|\bN\b", text), f"{name} says {text!r}"
+    for number in range(1, 5):
+        assert "% of masks" in words[f"cardText{number}"]
+        explained = panel.findChild(QtWidgets.QLabel, f"cardText{number}").toolTip()
+        assert explained == "Share of the masks the model drew that are like this one"

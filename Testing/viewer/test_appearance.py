@@ -86,6 +86,9 @@ def test_everything_fits_the_screen(
     page.proposed(1)
     with Image.open(photograph(page, name)) as picture:
         assert picture.size == (width, height)
+    explained = "els => els.map(e => e.title)"
+    shares = page.page.locator(".view.small .support").evaluate_all(explained)
+    assert shares and all("Share of the masks" in one for one in shares), "explained where it stands"
     large, small = (
         page.page.locator(".view.large").bounding_box(),
         page.page.locator(".view.small .canvas").first.bounding_box(),
@@ -115,6 +118,8 @@ def test_every_state_is_legible(
     page.proposed(1)
     page.page.keyboard.press("Enter")
     page.said("Approved")
+    assert page.page.locator(".view.small.ready").count() == 0, "nothing is shown twice"
+    assert page.page.locator(".view.small .awaits").all_inner_texts() == [""] * 4
     page.page.click("#toggle-3d")
     page.wait("() => { const i = document.querySelector('.solid img'); return i && i.naturalWidth > 20; }")
     photograph(page, "viewer-approved")

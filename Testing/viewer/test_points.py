@@ -13,6 +13,8 @@ from PIL import Image
 GREEN, PINK = "green", "pink"
 """Of points that belong to the object and that do not."""
 
+UNDER_THE_MOUSE = "() => getComputedStyle(document.querySelector('.view.large > .waiting + div')).cursor"
+
 
 @pytest.fixture(scope="module")
 def a_server(new_server: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
@@ -54,10 +56,13 @@ def test_a_point_is_excluded_by_key_by_ctrl_click_and_by_button_is_drawn_and_tak
     assert "px" in page.page.inner_text(".corner") and "mm" not in page.page.inner_text(".grid")
     page.page.wait_for_timeout(800)
     assert pixels_near(page, GREEN) > 5 and pixels_near(page, PINK) == 0
+    including = page.page.evaluate(UNDER_THE_MOUSE)
+    assert "crosshair" in including
 
     def by_key() -> None:
         page.page.keyboard.press("x")
         page.said("does not belong")
+        assert page.page.evaluate(UNDER_THE_MOUSE) != including, "it looks other than a seed's cross"
         page.click_at(0.6, 0.5)
 
     def by_ctrl() -> None:
