@@ -22,7 +22,6 @@ class Cards:
         self._act = act
         self._pictures: dict[int, bytes] = {}
         for k in range(CANDIDATES):
-            self._connect(f"pickButton{k + 1}", f"pick:{k}")
             self._connect(f"cardPicture{k + 1}", f"pick:{k}")
             self._connect(f"takeButton{k + 1}", f"take:{k}")
             explained = _("Share of the masks the model drew that are like this one")
@@ -46,7 +45,6 @@ class Cards:
             empty = _("Alternative {number}").format(number=k + 1)
             self._set_text(k + 1, _candidate_text(card) if card else "", empty)
             for button, action in (
-                (f"pickButton{k + 1}", f"pick:{k}"),
                 (f"cardPicture{k + 1}", f"pick:{k}"),
                 (f"takeButton{k + 1}", f"take:{k}"),
             ):

@@ -46,7 +46,7 @@ SHOWN = (
     "noneButton",
     "keepButton",
     "marksButton",
-    *(f"{what}{k + 1}" for what in ("pickButton", "takeButton") for k in range(CANDIDATES)),
+    *(f"takeButton{k + 1}" for k in range(CANDIDATES)),
     *(f"cardPicture{k}" for k in range(CANDIDATES + 1)),
 )
 """Of the module's buttons those that make sense here: the editor has volume and segment, clicks are seeds."""

@@ -114,7 +114,7 @@ class ScreenView:
             "cardPicture0": "approve",
         }
         for k in range(CANDIDATES):
-            buttons[f"pickButton{k + 1}"] = buttons[f"cardPicture{k + 1}"] = f"pick:{k}"
+            buttons[f"cardPicture{k + 1}"] = f"pick:{k}"
             buttons[f"takeButton{k + 1}"] = f"take:{k}"
         for name, action in buttons.items():
             getattr(self._ui, name).toolTip = tooltip(action, keys)

@@ -71,7 +71,7 @@ def check_one_slice(test) -> None:
         test.assertIsNotNone(user.screen.recommendation, user.status)
         test.assertEqual(user.screen.iteration, 1)
         for k in (2, 1):
-            user.press(f"pickButton{k}")
+            user.press(f"cardPicture{k}")
         test.assertEqual(user.screen.iteration, 3)
         test.assertFalse(user.voxels().any())
         user.press("approveButton")
@@ -100,7 +100,7 @@ def check_profile(test) -> None:
         ras = sample_seeds()[NODULE]
         user.look_at(ras)
         user.seed(ras)
-        user.press("pickButton1")
+        user.press("cardPicture1")
         user.press("approveButton")
         user.press("nextSliceButton")
         user.press("approveButton")
@@ -131,7 +131,7 @@ def check_saved_scene(test) -> None:
         user.seed(ras)
         user.press("approveButton")
         user.press("nextSliceButton")
-        user.press("pickButton1")
+        user.press("cardPicture1")
         voxels, area = user.voxels(), user.screen.recommendation.area_mm2
         test.assertGreater(voxels.sum(), 20)
         path = Path(folder) / "session.mrb"

@@ -196,7 +196,7 @@ class StudySection:
 
 
 def load_image(path: Path, name: str):
-    """An image of a plan as a volume node of that name, read by Slicer. Raises InputError where it cannot be."""
+    """An image of a plan as a volume node of that name. Raises InputError where Slicer can't read it."""
     from SPASegmentLib.errors import InputError
 
     for kind in ("vtkMRMLScalarVolumeNode", "vtkMRMLVectorVolumeNode"):

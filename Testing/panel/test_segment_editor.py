@@ -141,7 +141,7 @@ def test_every_sentence_names_the_keys_that_work_here(editor: EditorUser) -> Non
     editor.press(Key.Key_F, Shift)
     assert editor.status.startswith("Whole object")
     check()
-    for name, key in (("pickButton1", "Alt+1"), ("takeButton2", "Alt+Shift+2"), ("undoButton", "Backspace")):
+    for name, key in (("cardPicture1", "Alt+1"), ("takeButton2", "Alt+Shift+2"), ("undoButton", "Backspace")):
         assert key in str(editor.ui.__dict__[name].toolTip)
 
 

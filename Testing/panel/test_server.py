@@ -85,7 +85,7 @@ def test_a_server_that_is_set_computes_and_is_there_again_after_a_restart(
     set_server(user, a_server.address, a_key[1])
     user.seed(user.ras)
     assert "on server 127.0.0.1." in str(user.ui.modelStatusLabel.text), user.status
-    user.press("pickButton1")
+    user.press("cardPicture1")
     user.press("approveButton")
     assert user.voxels().any()
     user.press("wholeObjectButton")
@@ -200,12 +200,12 @@ def test_a_lost_server_is_noticed_within_ten_seconds_and_the_session_goes_on_her
     assert "on server" in str(user.ui.modelStatusLabel.text)
     a_line.close()
     started = time.monotonic()
-    user.press("pickButton1")
+    user.press("cardPicture1")
     assert 9.0 < time.monotonic() - started < 20.0
     assert user.screen.iteration == 2
     assert "does not answer, so this was computed on this computer" in str(user.ui.warningsLabel.text)
     started = time.monotonic()
-    user.press("pickButton1")
+    user.press("cardPicture1")
     assert user.screen.iteration == 3 and time.monotonic() - started < 5.0
     assert "on CPU" in str(user.ui.modelStatusLabel.text)
 
@@ -239,7 +239,7 @@ scenarios.look(user, "axial", ras)
 user.answers.answers = ["Dr. A"]
 user.press("newProfileButton")
 user.seed(ras)
-user.press("pickButton1")
+user.press("cardPicture1")
 user.press("approveButton")
 user.until(lambda: user.screen.profile_images == 1)
 user.press("wholeObjectButton")

@@ -81,7 +81,7 @@ def test_two_images_from_the_plan_to_the_records(user: Any, a_plan: Path) -> Non
     assert user.screen.iteration == 1
     user.click("excludeButton")
     assert user.status.startswith("This image is for pick alternatives") and user.panel.views.placing is None
-    user.press("pickButton2")
+    user.press("cardPicture2")
     press(user, study.start_button)  # Pause
     assert str(study.start_button.text) == "Start" and behind_views() == {None}
     user.click("approveButton")
@@ -109,7 +109,7 @@ def test_two_images_from_the_plan_to_the_records(user: Any, a_plan: Path) -> Non
     user.look_at(RAS)
     user.seed(RAS)
     assert user.screen.iteration == 1
-    assert not user.ui.pickButton1.enabled
+    assert not user.ui.cardPicture1.enabled
     assert not user.panel.controller._selection.small
     assert "or correct the mask with a click" in user.status
     user.panel.shortcuts._act("pick:0")

@@ -290,7 +290,7 @@ def test_profiles_are_made_copied_compared_and_exchanged(user: Any, tmp_path: Pa
     user.answers.answers = ["Dr. A"]
     user.press("newProfileButton")
     user.seed(user.ras)
-    user.press("pickButton1")
+    user.press("cardPicture1")
     user.press("approveButton")
     user.until(lambda: user.screen.profile_images == 1)
     user.answers.answers = ["Dr. A, strict"]
@@ -345,12 +345,12 @@ def _longest_stall(user: Any) -> float:
     timer.timeout.connect(beats.beat)
     timer.start()
     for name in (
-        "pickButton1",
+        "cardPicture1",
         "noneButton",
-        "pickButton2",
+        "cardPicture2",
         "approveButton",
         "nextSliceButton",
-        "pickButton1",
+        "cardPicture1",
     ):
         user.press(name)
     timer.stop()
@@ -430,3 +430,10 @@ def _overlay_colors() -> set[tuple[float, ...]]:
 def _nodes(scene: Any) -> list[Any]:
     found = scene.GetNodes()
     return [found.GetItemAsObject(n) for n in range(found.GetNumberOfItems())]
+
+
+@pytest.mark.parametrize("name", ["inputsSection", "advancedSection"])
+def test_a_closed_section_takes_only_the_room_of_its_title(user: Any, name: str) -> None:
+    section = getattr(user.ui, name)
+    section.collapsed = True
+    assert section.collapsedHeight == 0

@@ -315,7 +315,7 @@ class ctkCollapsibleButton(QtWidgets.QWidget):
 
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)
-        self._text, self._collapsed = "", False
+        self._text, self._collapsed, self._collapsed_height = "", False, 10
         self.setContentsMargins(0, self.HEAD, 0, 0)
 
     def _read_text(self) -> str:
@@ -338,10 +338,19 @@ class ctkCollapsibleButton(QtWidgets.QWidget):
 
     collapsed = Property(bool, _read_collapsed, _write_collapsed)
 
+    def _read_collapsed_height(self) -> int:
+        return self._collapsed_height
+
+    def _write_collapsed_height(self, value: int) -> None:
+        self._collapsed_height = value
+        self._fold()
+
+    collapsedHeight = Property(int, _read_collapsed_height, _write_collapsed_height)
+
     def _fold(self) -> None:
         for child in self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindDirectChildrenOnly):
             child.setVisible(not self._collapsed)
-        self.setMaximumHeight(self.HEAD if self._collapsed else 16777215)
+        self.setMaximumHeight(self.HEAD + self._collapsed_height if self._collapsed else 16777215)
 
     def showEvent(self, event: QtGui.QShowEvent) -> None:
         self._fold()

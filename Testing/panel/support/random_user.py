@@ -149,7 +149,7 @@ class RandomUser:
         self._press("redoButton")
 
     def any_button(self) -> None:
-        picks = [f"{kind}{k}" for kind in ("pickButton", "cardPicture") for k in range(1, 5)]
+        picks = [f"cardPicture{k}" for k in range(1, 5)]
         others = [
             "noneButton",
             "keepButton",

@@ -133,7 +133,7 @@ def _pick_nearest(user) -> None:
     """Pick the alternative closest in size to the recommendation: the others may be other objects."""
     wanted = user.screen.recommendation.area_mm2
     sizes = [abs(card.area_mm2 - wanted) for card in user.screen.cards]
-    user.press(f"pickButton{sizes.index(min(sizes)) + 1}")
+    user.press(f"cardPicture{sizes.index(min(sizes)) + 1}")
 
 
 def click_in_view(ras: tuple, view: str = "Red", *, ctrl: bool = False, shift: bool = False) -> None:
@@ -193,7 +193,7 @@ def effect_of_the_segment_editor(user, folder: Path, editor) -> None:
     assert user.screen.iteration == 1, ui.statusLabel.text
     wanted = user.screen.recommendation.area_mm2
     sizes = [abs(card.area_mm2 - wanted) for card in user.screen.cards]
-    getattr(ui, f"pickButton{sizes.index(min(sizes)) + 1}").click()
+    getattr(ui, f"cardPicture{sizes.index(min(sizes)) + 1}").click()
     user.wait()
     assert user.screen.iteration == 2, ui.statusLabel.text
     ui.approveButton.click()
