@@ -48,7 +48,9 @@ def main() -> None:
     given = parser.parse_args()
     if given.keep is not None:
         structure = dict(STRUCTURES)[given.only]
-        keep(split(set_path(given.data, given.only), structure, max(given.counts), given.limit)[0], given.keep)
+        keep(
+            split(set_path(given.data, given.only), structure, max(given.counts), given.limit)[0], given.keep
+        )
         return
     nodules = lidc_objects(given.lidc, given.nodules) if given.lidc else []
     sys.stdout.write(HEAD)
