@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
-import sys
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from SPASegmentLib.cli.main import main
 from SPASegmentLib.imaging.types import SliceImage
 from SPASegmentLib.network.registry import model_path
 from SPASegmentLib.profiles.approvals import ApprovalFolder, ApprovedObject
@@ -39,27 +38,24 @@ def a_desk(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_commands_of_the_page_work_one_after_the_other(a_desk: Path) -> None:
-    """Adapting with one step and whatever comes of it: what it learns is tested elsewhere."""
+def test_the_commands_of_the_page_work_one_after_the_other(
+    a_desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Adapting with one step, whatever comes of it: what it learns is tested elsewhere."""
     if not model_path("general").exists():
         pytest.skip("the shipped model is not in Resources/Models")
-    said = ""
+    monkeypatch.chdir(a_desk)
+    monkeypatch.setenv("SPASEGMENT_MODELS", str(a_desk / "models"))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("sys.stdin", StringIO())
     for command in ["spasegment sample chest.nrrd", *COMMANDS]:
         words = shlex.split(command)[1:]
         quick = ["--steps", "1", "--force"] if words[0] == "adapt" else []
-        ran = subprocess.run(
-            [sys.executable, "-m", "SPASegmentLib.cli.main", *words, *quick],
-            cwd=a_desk,
-            env=os.environ | {"PYTHONPATH": str(ROOT), "SPASEGMENT_MODELS": str(a_desk / "models")},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            timeout=300,
-            check=False,
-        )
-        assert ran.returncode == 0, command + ran.stdout + ran.stderr
-        said += ran.stdout + ran.stderr
-    assert "4 approved objects of 4 volumes" in " ".join(said.split())
+        with pytest.raises(SystemExit) as ended:
+            main([*words, *quick])
+        assert not ended.value.code, command
+    said = capsys.readouterr()
+    assert "4 approved objects of 4 volumes" in said.out + said.err
     assert (a_desk / "with-ours.seg.nrrd").exists()
     assert list((a_desk / "models" / "own").iterdir()) == []
 

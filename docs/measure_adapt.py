@@ -1,8 +1,10 @@
 """Measures `spasegment adapt` on structures no shipped model has seen: the tables of adapt.md.
 
 python docs/measure_adapt.py --data FOLDER --lidc ZIP
+python docs/measure_adapt.py --data FOLDER --only SET --counts 10 --keep approved
 
 FOLDER holds the sets of any structure. Objects are approved here by whoever drew the sets.
+The second command measures nothing; it keeps the objects that teach, for `spasegment adapt --from approved`.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from rich.console import Console
 
 from SPASegmentLib.network.registry import find_model
 from SPASegmentLib.research.evaluation.adapting import lidc_objects
-from SPASegmentLib.research.evaluation.adapting_measured import measure
+from SPASegmentLib.research.evaluation.adapting_measured import keep, measure, split
 from SPASegmentLib.research.training.adapting import Recipe
 
 STRUCTURES = (("symphysis-fetal-head-us", "fetal-head"), ("glioma-mr", "whole-tumour"))
@@ -23,6 +25,12 @@ HEAD = (
     "| structure | objects | Dice after the click | gain, 95% interval | LIDC val |\n"
     "| --- | --- | --- | --- | --- |\n"
 )
+
+
+def set_path(data: Path, name: str) -> Path:
+    """A set's zip, or its folder where there is none."""
+    path = data / f"{name}.zip"
+    return path if path.exists() else data / name
 
 
 def main() -> None:
@@ -36,16 +44,22 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=12, help="patients to judge")
     parser.add_argument("--nodules", type=int, default=16, help="slices of LIDC-IDRI to judge")
     parser.add_argument("--steps", type=int, default=Recipe().steps)
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep what teaches, of --only SET")
     given = parser.parse_args()
+    if given.keep is not None:
+        structure = dict(STRUCTURES)[given.only]
+        keep(
+            split(set_path(given.data, given.only), structure, max(given.counts), given.limit)[0], given.keep
+        )
+        return
     nodules = lidc_objects(given.lidc, given.nodules) if given.lidc else []
     sys.stdout.write(HEAD)
     for name, structure in STRUCTURES:
         if given.only not in (None, name):
             continue
-        path = given.data / f"{name}.zip"
         found = measure(
             find_model(given.model),
-            path if path.exists() else given.data / name,
+            set_path(given.data, name),
             structure,
             given.counts,
             given.limit,

@@ -74,6 +74,8 @@ class StepCounter:
                 if done in self._seen:
                     continue
                 self._seen.add(done)
+                if any(done in steps[1:] for steps in work.strokes):
+                    continue  # one line is one step, however many points stand for it
                 self.model = f"{session.model.name} {session.model.hash}"
                 if done.proposal is not None:
                     self._count("iterations")

@@ -156,6 +156,15 @@ def test_a_table_goes_with_no_other_start_and_needs_a_file_that_holds_it(batch, 
     )
 
 
+@pytest.mark.parametrize("option", [("--stow",), ("--keep-approved", "kept")])
+def test_storing_and_keeping_are_for_one_object(batch, tmp_path, option):
+    ran = batch(f"name,i,j,k\na,{AT}\n", *option)
+    assert ran.code == 2 and "Traceback" not in ran.err
+    said = " ".join(ran.err.replace("\N{BOX DRAWINGS LIGHT VERTICAL}", " ").split())
+    assert "--seeds writes a file only; leave --stow and --keep-approved out." in said
+    assert [path.name for path in tmp_path.iterdir()] == ["seeds.csv"]
+
+
 def test_a_row_that_cannot_be_segmented_costs_the_others_nothing(batch, tmp_path, a_small_ct):
     table = f"name,i,j,k,picks\na,{AT},\nb,{AT},{{}}\n"
     ran = batch(table.format("k k k k k k k k k k k k 1"), "--json", tmp_path / "n.json")

@@ -41,6 +41,21 @@ def test_every_step_and_every_proposal_counts_once_and_undone_ones_too(a_control
     assert counted.steps.model == ""
 
 
+def test_a_box_and_a_line_are_one_step_each(a_controller, counted):
+    bench = a_controller
+    middle = np.array(bench.nodules[0])
+    matrix = np.array([[bench.large.GetSliceToRAS().GetElement(r, c) for c in range(3)] for r in range(3)])
+    low, high = (tuple(middle + matrix @ (side, side, 0.0)) for side in (-7.0, 7.0))
+    bench.controller.box(low, high)
+    bench.settle()
+    assert dict(counted) == {"points": 1, "iterations": 1}
+    beside = [tuple(middle + matrix @ (12.0, up, 0.0)) for up in (-9.0, 0.0, 9.0)]
+    bench.controller.scribble(beside, positive=False)
+    bench.settle()
+    assert len(bench.work.session.points) > 2, "several points stand for the line"
+    assert dict(counted) == {"points": 2, "iterations": 2}
+
+
 def test_a_seed_carried_from_the_slice_before_is_no_point_of_the_user(a_controller, counted):
     bench = a_controller
     bench.click()

@@ -126,6 +126,51 @@ def test_two_images_from_the_plan_to_the_records(user: Any, a_plan: Path) -> Non
     assert study.frame.isHidden() and study.run is None
 
 
+SQUARE = [(-8.0, -8.0), (0.0, 0.0), (8.0, 8.0)]
+BESIDE = [(14.0, -8.0), (14.0, 0.0), (14.0, 8.0)]
+
+
+def drag(user: Any, path: list[tuple[float, float]], *, ctrl: bool = False) -> None:
+    import scenarios
+
+    scenarios.drag_in_view(RAS, path, ctrl=ctrl)
+    user.panel.queue.drain()
+    user.wait()
+
+
+def test_a_box_and_a_line_are_clicks_of_the_condition(user: Any, a_plan: Path) -> None:
+    study, views = user.panel.study, user.panel.views
+    user.answers.answers = [a_plan, "U01"]
+    press(user, study.open_button)
+    user.click("boxButton")
+    assert user.status == "Press Start when you are ready." and views.drawing is None
+    press(user, study.start_button)
+    user.look_at(RAS)
+    user.click("boxButton")
+    drag(user, SQUARE)
+    assert user.screen.iteration == 1
+    user.click("scribbleButton")
+    assert user.status.startswith("This image is for pick alternatives") and views.drawing is None
+    views.draw("scribble")  # as where it was announced before the proposal came
+    drag(user, BESIDE, ctrl=True)
+    assert user.status.startswith("This image is for pick alternatives") and len(user.screen.seeds) == 1
+    press(user, study.skip_button)
+    (first,) = records(a_plan)
+    assert (first["condition"], first["points"], first["iterations"]) == ("picks", 1, 1)
+    assert first["clicks"] == 4, "two buttons and two drags"
+
+    press(user, study.start_button)
+    user.look_at(RAS)
+    user.click("boxButton")
+    drag(user, SQUARE)
+    user.click("scribbleButton")
+    drag(user, BESIDE, ctrl=True)
+    assert len(user.screen.seeds) > 2, "several points stand for the line"
+    press(user, study.skip_button)
+    second = records(a_plan)[1]
+    assert (second["condition"], second["points"], second["iterations"]) == ("clicks", 2, 2)
+
+
 def test_leaving_keeps_what_is_recorded_and_a_file_that_is_no_plan_is_refused(
     user: Any, a_plan: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import time
@@ -21,7 +22,10 @@ from SPASegmentLib.study.plan import StudyCase, make_plan, write_plan
 @pytest.fixture(scope="module")
 def a_plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One user, one image, first by picks and then by clicks."""
-    folder = tmp_path_factory.mktemp("study")
+    return a_plan_in(tmp_path_factory.mktemp("study"))
+
+
+def a_plan_in(folder: Path) -> Path:
     write_sample_volume(folder / "chest.nrrd", make_sample_volume())
     case = StudyCase(id="C1", file="chest.nrrd", seed_ras=sample_seeds()[0].ras, structure="Nodule")
     write_plan(folder / "plan.json", make_plan([case], ("picks", "clicks"), 1))
@@ -128,6 +132,73 @@ def test_two_images_from_start_to_the_end_with_a_kill_between(
     assert second["attempts"] == 2 and second["gave_up"] and "mask" not in second
     assert (second["points"], second["picks"], second["iterations"]) == (2, 0, 2)
     assert a_server.errors == "" or "Traceback" not in a_server.errors
+
+
+def drag(viewer: Any, path: list[tuple[float, float]], *, ctrl: bool = False) -> None:
+    """Drag in the large view. path: mm to the right and up from the middle of the nodule."""
+    import vtk
+
+    node, to_view = viewer.large.node, vtk.vtkMatrix4x4()
+    vtk.vtkMatrix4x4.Invert(node.GetXYToRAS(), to_view)
+    across = np.array([[node.GetSliceToRAS().GetElement(r, c) for c in range(2)] for r in range(3)])
+    interactor = viewer.large.view.interactor()
+    for number, (right, up) in enumerate(path):
+        ras = np.array(sample_seeds()[0].ras) + across @ (right, up)
+        x, y = to_view.MultiplyPoint((*ras, 1.0))[:2]
+        interactor.SetEventInformation(round(x), round(y), int(ctrl), 0, "\0", 0, None)
+        interactor.InvokeEvent("MouseMoveEvent" if number else "LeftButtonPressEvent")
+    interactor.InvokeEvent("LeftButtonReleaseEvent")
+
+
+async def settled(viewer: Any) -> Any:
+    """The screen once nothing is computed any more."""
+    for _ in range(2):
+        await asyncio.sleep(0.05)
+        while viewer.controller.working:
+            await asyncio.sleep(0.02)
+    return viewer.controller.screen
+
+
+def test_a_box_and_a_line_are_clicks_of_the_condition(in_viewer: Callable[..., None], tmp_path: Path) -> None:
+    plan = a_plan_in(tmp_path)
+    square = [(-8.0, -8.0), (0.0, 0.0), (8.0, 8.0)]
+    beside = [(14.0, -8.0), (14.0, 0.0), (14.0, 8.0)]
+
+    async def use(viewer: Any) -> None:
+        state, study = viewer.server.state, viewer.study
+        viewer.input.draw("box")
+        assert not state.drawing and state.problem == "Press Start when you are ready."
+        await study.start()
+        viewer.input.draw("scribble")  # a line may begin an object, too
+        assert state.drawing == "scribble"
+        viewer.input.draw("box")
+        drag(viewer, square)
+        assert (await settled(viewer)).iteration == 1 and not state.drawing
+        viewer.input.draw("scribble")
+        assert not state.drawing and state.problem.startswith("This image is for pick alternatives")
+        viewer.complain("")
+        viewer.input._drawing.begin("scribble")  # as where it was announced before the proposal came
+        drag(viewer, beside, ctrl=True)
+        assert len((await settled(viewer)).seeds) == 1
+        assert state.problem.startswith("This image is for pick alternatives")
+        await study.next(gives_up=True)
+        await study.start()
+        viewer.input.draw("box")
+        drag(viewer, square)
+        await settled(viewer)
+        viewer.input.draw("scribble")
+        drag(viewer, beside, ctrl=True)
+        assert len((await settled(viewer)).seeds) > 2, "several points stand for the line"
+        study.pause()
+        viewer.input._drawing.begin("scribble")
+        drag(viewer, beside, ctrl=True)
+        assert state.problem == "The study is paused; press Start to go on."
+        await study.start()
+        await study.next(gives_up=True)
+
+    in_viewer(use, study=plan, user="U01")
+    counted = [(one["condition"], one["points"], one["iterations"]) for one in records(plan)]
+    assert counted == [("picks", 1, 1), ("clicks", 2, 2)]
 
 
 def test_what_cannot_be_run_is_refused_before_anything_is_shown(

@@ -12,7 +12,7 @@ from rich.console import Console
 from SPASegmentLib.errors import DatasetError
 from SPASegmentLib.imaging.types import SliceImage
 from SPASegmentLib.network.checkpoint import load_checkpoint
-from SPASegmentLib.profiles.approvals import ApprovedObject, crop_object
+from SPASegmentLib.profiles.approvals import SUFFIX, ApprovalFolder, ApprovedObject, crop_object
 from SPASegmentLib.research.datasets.any_cases import shown_window
 from SPASegmentLib.research.datasets.any_structure import AnySet, open_any
 from SPASegmentLib.research.datasets.draws import generator
@@ -54,12 +54,7 @@ def measure(
     limit: so many are judged at most, one a patient. lidc: judged at the first and the last count.
     Raises DatasetError where the set has no such structure or too few patients.
     """
-    (one,) = open_any(path)
-    most = max(counts)
-    every = list(objects_of(one, structure, most + limit))
-    teachers, judged = [_cropped(one) for one in every[:most]], every[most:]
-    if not judged:
-        raise DatasetError(f"{one.name} has {len(every)} patients with {structure}; {most} are to teach.")
+    teachers, judged = split(path, structure, max(counts), limit)
     state, header = load_checkpoint(start)
     before = dice_after_click(state, header, judged)
     rng = np.random.default_rng(0)
@@ -71,6 +66,29 @@ def measure(
         check = bool(lidc) and count in (counts[0], counts[-1])
         nodules = float(dice_after_click(taught, header, lidc).mean()) if check else None
         yield Measured(count, float(after.mean()), float(low), float(high), nodules)
+
+
+def split(
+    path: Path, structure: str, most: int, limit: int
+) -> tuple[list[ApprovedObject], list[ApprovedObject]]:
+    """Who teaches, cropped as it would have been kept, and who is judged, on whole slices.
+
+    Raises DatasetError where the set has no such structure or too few patients.
+    """
+    (one,) = open_any(path)
+    every = list(objects_of(one, structure, most + limit))
+    if len(every) <= most:
+        raise DatasetError(f"{one.name} has {len(every)} patients with {structure}; {most} are to teach.")
+    return [_cropped(one) for one in every[:most]], every[most:]
+
+
+def keep(objects: Sequence[ApprovedObject], folder: Path) -> None:
+    """Keep objects as approvals are kept, but under their numbers, so that each run adapts equally.
+
+    Raises InputError where the folder cannot be written.
+    """
+    for number, one in enumerate(objects):
+        ApprovalFolder(folder).keep(one).replace(folder / f"{number:03}{SUFFIX}")
 
 
 def objects_of(one: AnySet, structure: str, most: int) -> Iterator[ApprovedObject]:

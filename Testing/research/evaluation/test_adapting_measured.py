@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from any_sets import nested_discs
 from rich.console import Console
 
 from SPASegmentLib.errors import DatasetError
+from SPASegmentLib.profiles.approvals import ApprovalFolder
 from SPASegmentLib.research.datasets.any_structure import open_any
 from SPASegmentLib.research.evaluation import adapting_measured
 from SPASegmentLib.research.evaluation.adapting_measured import measure, objects_of
@@ -75,14 +78,33 @@ def test_nobody_is_judged_by_a_model_that_learnt_from_them(
     assert found[2].low == pytest.approx(0.1) and found[2].high == pytest.approx(0.1)
 
 
-def test_the_command_of_the_page_prints_its_table(
-    a_set: Path, a_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def the_script(monkeypatch: pytest.MonkeyPatch) -> Any:
     spec = importlib.util.spec_from_file_location("measure_adapt", ROOT / "docs" / "measure_adapt.py")
     assert spec and spec.loader
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     monkeypatch.setattr(script, "STRUCTURES", (("discs", "outer"),))
+    return script
+
+
+def test_the_objects_that_teach_are_kept_alike_each_time(
+    a_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = the_script(monkeypatch)
+    options = ["--data", a_set.parent, "--only", "discs", "--counts", 3, "--limit", 2]
+    for folder in ("one", "two"):
+        given = ["measure_adapt.py", *options, "--keep", tmp_path / folder]
+        monkeypatch.setattr(sys, "argv", list(map(str, given)))
+        script.main()
+    one, two = (ApprovalFolder(tmp_path / name).read() for name in ("one", "two"))
+    assert [kept.group for kept in one] == [kept.group for kept in two] == ["p1", "p2", "p3"]
+    assert all(np.array_equal(a.mask, b.mask) and a.click == b.click for a, b in zip(one, two, strict=True))
+
+
+def test_the_command_of_the_page_prints_its_table(
+    a_set: Path, a_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = the_script(monkeypatch)
     options = ["--data", a_set.parent, "--model", a_model, "--counts", 0, 2, "--limit", 2, "--steps", 1]
     monkeypatch.setattr(sys, "argv", ["measure_adapt.py", *map(str, options)])
     script.main()
