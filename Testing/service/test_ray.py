@@ -14,9 +14,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from processes import below, is_there, proxies, replicas
-from servers import Line, ServerProcess, wait_until
+from processes import below, is_there, replicas
+from servers import ServerProcess, wait_until
 from sessions import a_slice, apart, interact
+from users import PATIENCE
 
 from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.inference.messages import ProposalRequest
@@ -31,7 +32,6 @@ pytestmark = [
     pytest.mark.alone,
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc"),
 ]
-PATIENCE = 240.0
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +51,11 @@ def a_cluster(a_model, users) -> Iterator[ServerProcess]:
         server.stop()
 
 
-def sessions_of(
-    server: ServerProcess, users, count: int, steps: int, port: int | None = None
-) -> list[Session]:
+def sessions_of(server: ServerProcess, users, count: int, steps: int) -> list[Session]:
     """So many users' interactions, all at once."""
 
     def of(n: int) -> Session:
-        engine = connect(f"127.0.0.1:{port or server.port}", users[1][n % 8], patience=PATIENCE)
+        engine = connect(server.address, users[1][n % 8], patience=PATIENCE)
         try:
             return interact(engine, a_slice(100 + n), steps=steps, seed=n)
         finally:
@@ -157,55 +155,6 @@ def test_a_client_that_is_killed_is_forgotten(a_cluster, users, a_local_engine):
     client.kill()
     client.wait()
     assert_equal(sessions_of(a_cluster, users, 2, 1), undisturbed(a_local_engine, 2, 1))
-
-
-@pytest.mark.service
-@pytest.mark.timeout(1800)
-def test_a_replica_killed_every_ten_seconds_costs_eight_users_nothing(a_cluster, users, a_local_engine):
-    with meanwhile(lambda: kill_a_replica(a_cluster), every=10.0, most=12):
-        found = sessions_of(a_cluster, users, 8, 30)
-    assert_equal(found, undisturbed(a_local_engine, 8, 30))
-
-
-@pytest.mark.service
-@pytest.mark.timeout(1800)
-def test_a_line_cut_for_twenty_seconds_costs_eight_users_nothing(a_cluster, users, a_local_engine):
-    line = Line(a_cluster.port)
-
-    def cut() -> None:
-        line.cut = True
-        time.sleep(20)
-        line.cut = False
-
-    with meanwhile(cut, every=2.0, most=1):
-        found = sessions_of(a_cluster, users, 8, 10, line.port)
-    line.close()
-    assert_equal(found, undisturbed(a_local_engine, 8, 10))
-
-
-@pytest.mark.service
-def test_a_proxy_that_is_killed_costs_nobody_a_pick_or_another_answer(a_cluster, users, a_local_engine):
-    before = proxies(a_cluster.process.pid)
-    assert len(before) == 1
-
-    def kill() -> None:
-        os.kill(before[0], signal.SIGKILL)
-
-    with meanwhile(kill, every=1.0, most=1):
-        found = sessions_of(a_cluster, users, 8, 6)
-    assert_equal(found, undisturbed(a_local_engine, 8, 6))
-    assert not is_there(before[0]) and len(proxies(a_cluster.process.pid)) == 1
-
-
-@pytest.mark.service
-def test_the_whole_server_stopped_and_started_again_loses_nothing(a_cluster, users, a_local_engine):
-    def restart() -> None:
-        a_cluster.stop()
-        a_cluster.start()
-
-    with meanwhile(restart, every=2.0, most=1):
-        found = sessions_of(a_cluster, users, 8, 10)
-    assert_equal(found, undisturbed(a_local_engine, 8, 10))
 
 
 def test_at_its_end_a_server_leaves_no_process(a_cluster):
