@@ -43,8 +43,9 @@ def users(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
 
 @pytest.fixture(scope="module")
 def a_cluster(a_model, users) -> Iterator[ServerProcess]:
-    """Two replicas with Ray of their own."""
-    server = ServerProcess("--replicas", "2", "--model", a_model, "--device", "cpu", "--keys", users[0])
+    """Two replicas with Ray of their own, where other programs use more memory than Ray would stand."""
+    options = ("--replicas", "2", "--model", a_model, "--device", "cpu", "--keys", users[0])
+    server = ServerProcess(*options, environment={"RAY_memory_usage_threshold": "0.01"})
     try:
         yield server
     finally:
@@ -102,6 +103,12 @@ def kill_a_replica(server: ServerProcess) -> None:
 def test_users_at_once_get_the_answers_of_one_engine_alone(a_cluster, users, a_local_engine):
     assert len(replicas(a_cluster.process.pid)) == 2
     assert_equal(sessions_of(a_cluster, users, 6, 2), undisturbed(a_local_engine, 6, 2))
+
+
+def test_replicas_compute_with_the_servers_own_priority(a_cluster):
+    """Ray's own choice would let every other program of the computer go first."""
+    whole = [a_cluster.process.pid, *replicas(a_cluster.process.pid)]
+    assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in whole} == {os.getpriority(os.PRIO_PROCESS, 0)}
 
 
 def test_requests_on_a_slice_go_to_the_replica_that_has_it(a_cluster, users):
