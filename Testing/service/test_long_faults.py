@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from processes import is_there, proxies, replicas
 from servers import Line, ServerProcess, wait_until
-from users import PATIENCE, assert_undisturbed, summary, work_through
+from users import PATIENCE, Work, assert_undisturbed, summary, work_through
 
 from SPASegmentLib.service.server.keys import add_key
 
@@ -63,16 +63,23 @@ def a_cluster(a_model, users) -> Iterator[ServerProcess]:
 
 
 @pytest.fixture
-def eight_work_through(a_cluster, users, a_local_engine) -> Callable[..., None]:
+def eight_work_through(a_cluster, users, a_local_engine) -> Callable[..., list[Work]]:
     """Have eight users work while something happens, and compare."""
 
-    def work(what: str, happens: Callable[[], None], address: str | None = None, **more) -> None:
+    def work(what: str, happens: Callable[[], None], address: str | None = None, **more) -> list[Work]:
         found = work_through(happens, address or a_cluster.address, users[1][:8], **more)
         print(summary(what, found))
         more = {name: more[name] for name in ("steps", "size") if name in more}
         assert_undisturbed(found, a_local_engine, **more)
+        return found
 
     return work
+
+
+def test_two_hundred_random_requests_of_eight_users_at_once(eight_work_through):
+    """Five sessions of five requests each, without a pause between them."""
+    found = eight_work_through("no fault", lambda: None, fewest=5, think=0.0)
+    assert sum(len(work.waits) for work in found) == 200
 
 
 def test_a_replica_killed_every_ten_seconds_for_two_minutes(a_cluster, eight_work_through):
