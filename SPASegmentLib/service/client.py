@@ -200,7 +200,7 @@ def shows_life(address: str, *, insecure: bool = False, authority: str | None = 
 
 def _shows_life(transport: Transport) -> bool:
     try:
-        return run(transport.once("GET", "/healthz", seconds=BACK_SECONDS)).status < 500
+        return run(transport.once("GET", "/healthz", seconds=BACK_SECONDS)).status == 200
     except httpx.TransportError:
         return False
 
@@ -217,7 +217,10 @@ def check(reached: Reached, address: str) -> None:
         raise own(problem)
     if problem:
         raise ServerError(problem)
-    raise ServerError(f"{address} answered with status {reached.status} and is no SPASegment server.")
+    raise ServerError(
+        f"{address} answered with status {reached.status} and is no SPASegment server, or one that is just "
+        "being started."
+    )
 
 
 def _problem(reached: Reached) -> tuple[str, str]:

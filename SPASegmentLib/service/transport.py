@@ -66,6 +66,7 @@ class Transport:
         self.address, self.patience = address, patience
         self._key, self._authority = key, authority
         self._clients: dict[int, httpx.AsyncClient] = {}
+        self._has_answered = False
 
     def ask(
         self,
@@ -118,7 +119,8 @@ class Transport:
             except httpx.TransportError as error:
                 last = reason(error)
             else:
-                if reached.status not in _TRANSIENT:
+                if reached.status not in _TRANSIENT and not self._is_away(reached):
+                    self._has_answered |= reached.status < 300
                     return reached
                 last = f"it answers with status {reached.status}"
                 if reached.status == 429:  # it is there, and wants us to wait
@@ -131,6 +133,14 @@ class Transport:
                 )
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _is_away(self, reached: Reached) -> bool:
+        """Whether a proxy stands there without the server that was behind it before.
+
+        Ray's does so while the server is stopped and started; the server's own 404 is JSON.
+        """
+        own = "json" in reached.headers.get("content-type", "")
+        return self._has_answered and reached.status == 404 and not own
 
     async def _watched(
         self, method: str, path: str, content: bytes | None, headers: dict[str, str], sign: _Sign

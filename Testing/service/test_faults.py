@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from servers import Line, ServerProcess
@@ -101,6 +103,68 @@ def test_a_cut_line_is_noticed_and_the_request_sent_again(a_line, a_local_engine
     assert 1.0 <= time.monotonic() - started < 30
     alone = Session.start(image, a_local_engine.model, PointPrompt(48.0, 48.0)).advance(a_local_engine)
     assert apart(session, alone.pick(0).advance(a_local_engine)) == []
+
+
+@pytest.fixture
+def a_proxy_without_application() -> Iterator[int]:
+    """The port of what Ray's proxy is while the server behind it is being stopped or started."""
+
+    class NotFound(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            text = f"Path '{self.path}' not found. Ping http://.../-/routes for available routes.".encode()
+            self.rfile.read(int(self.headers.get("content-length") or 0))
+            self.send_response(404)
+            self.send_header("content-length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        do_GET = do_PUT = do_POST  # noqa: N815
+
+        def log_message(self, *said: object) -> None:
+            pass
+
+    proxy = ThreadingHTTPServer(("127.0.0.1", 0), NotFound)
+    threading.Thread(target=proxy.serve_forever, daemon=True).start()
+    yield proxy.server_port
+    proxy.shutdown()
+    proxy.server_close()
+
+
+def test_a_proxy_whose_application_is_away_for_a_while_is_waited_for(
+    a_server, a_line, a_proxy_without_application, a_local_engine
+):
+    engine, image = connect(f"127.0.0.1:{a_line.port}", patience=60), a_slice(8)
+    session = Session.start(image, engine.model, PointPrompt(48.0, 48.0)).advance(engine)
+
+    def lead_to(port: int) -> None:
+        a_line.target = port
+        a_line.break_all()
+
+    lead_to(a_proxy_without_application)
+    assert not engine.is_back()
+    back = threading.Timer(1.0, lead_to, [a_server.port])
+    back.start()
+    session = session.pick(0).advance(engine)
+    back.join()
+    assert engine.is_back()
+    alone = Session.start(image, a_local_engine.model, PointPrompt(48.0, 48.0)).advance(a_local_engine)
+    assert apart(session, alone.pick(0).advance(a_local_engine)) == []
+
+
+def test_an_application_that_stays_away_is_a_lost_server(a_line, a_proxy_without_application):
+    """So that the local model goes on."""
+    engine = connect(f"127.0.0.1:{a_line.port}", patience=0.5)
+    a_line.target = a_proxy_without_application
+    a_line.break_all()
+    with pytest.raises(ServerLostError, match=r"has not answered for 0 s \(it answers with status 404\)"):
+        engine.propose(ProposalRequest(a_slice(8), (PointPrompt(48.0, 48.0),)))
+
+
+def test_what_was_never_a_server_of_ours_is_named_at_once(a_proxy_without_application):
+    started = time.monotonic()
+    with pytest.raises(ServerError, match="status 404 and is no SPASegment server"):
+        connect(f"127.0.0.1:{a_proxy_without_application}", patience=60)
+    assert time.monotonic() - started < 10
 
 
 def test_a_lost_server_is_said_in_a_sentence_and_loses_no_pick(a_line):

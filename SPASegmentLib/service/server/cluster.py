@@ -28,6 +28,13 @@ DRAINING_SECONDS = 30.0
 CHECK_SECONDS = 10.0
 START_TRIES = 3
 _LOOPBACK = "127.0.0.1"
+_SETTINGS_OF_RAY = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # it would report to its makers
+    "RAY_worker_niceness": "0",  # people wait for replicas; 15 lets every other program go first
+    # It would end replicas when other programs fill the memory, again and again, the new ones too.
+    "RAY_memory_monitor_refresh_ms": "0",
+}
+"""For a cluster of our own, unless the environment says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +124,8 @@ def serve_on_ray(options: ServeOptions, cluster: Cluster, say: Callable[[str], N
     say: prints a line. Raises InputError where it cannot listen, or the cluster cannot be joined.
     """
     options.check()
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would report to its makers
+    for name, value in _SETTINGS_OF_RAY.items():
+        os.environ.setdefault(name, value)
     with listen(options.host, options.port) as probe:
         port, address = int(probe.getsockname()[1]), address_of(probe, options.scheme)
     import ray

@@ -98,10 +98,10 @@ def wait_until(true, seconds: float = 10.0) -> bool:
 
 
 class Line:
-    """A TCP line to a port. Cut, it swallows what is sent and says nothing; `broken` resets instead."""
+    """A TCP line to a port, `target`. Cut, it swallows what is sent and says nothing."""
 
     def __init__(self, port: int) -> None:
-        self._target = port
+        self.target = port
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = self._listening.getsockname()[1]
         self.cut = False
@@ -130,7 +130,7 @@ class Line:
 
     def _join(self, near: socket.socket) -> None:
         try:
-            far = socket.create_connection(("127.0.0.1", self._target), 5)
+            far = socket.create_connection(("127.0.0.1", self.target), 5)
         except OSError:
             near.close()
             return
