@@ -60,7 +60,8 @@ def steer(
     hypotheses = Hypotheses(_pools(request, fresh, others), request.image.spacing, config.harmonics)
     posterior = Posterior(hypotheses, np.random.default_rng((request.seed, 2)), DEFAULT.close_enough)
     points = [_point_test(point, hypotheses) for point in request.points[1:]]
-    posterior.update([_answer(answer, hypotheses) for answer in request.answered], points)
+    told = [answer for answer in request.answered if answer.kept or answer.proposal.candidates]
+    posterior.update([_answer(answer, hypotheses) for answer in told], points)
     if request.kept is not None:
         before = request.kept
         best = _recommended(before, hypotheses)

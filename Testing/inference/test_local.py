@@ -102,6 +102,17 @@ def test_none_of_these_never_shows_a_rejected_candidate_again(engine):
     assert len(rejected) > 4
 
 
+def test_turning_down_a_proposal_without_alternatives_is_answered_like_nothing_said(engine):
+    image = nodule(9.0, rim=5.0)
+    first = ask(engine, image)
+    told = replace(first.feedback, clusters=first.feedback.clusters[:0], cluster_regions=())
+    told = replace(told, log_shares=told.log_shares[:0])
+    bare = replace(first, candidates=(), feedback=told)
+    for answered in ((Answered(bare, None),), (Answered(first, 1), Answered(bare, None))):
+        proposal = ask(engine, image, answered=answered, seed=1)
+        assert proposal.recommendation.any() and proposal.candidates
+
+
 def test_a_negative_point_is_left_out_and_a_positive_one_taken_in(engine):
     image = nodule(12.0)
     first = ask(engine, image)
