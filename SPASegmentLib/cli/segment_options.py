@@ -79,8 +79,8 @@ ContinueOption = Annotated[
     typer.Option(
         "--continue",
         metavar="FILE[:SEGMENT]",
-        help="Go on from an existing mask on the volume's voxels: .seg.nrrd, .nrrd, .nii.gz or DICOM SEG, "
-        "and the segment's name or number. Without a seed, on the slice with most of it.",
+        help="Go on from an existing mask on the volume's voxels: .seg.nrrd, .nrrd, .nii.gz, DICOM SEG or "
+        "RTSTRUCT, and the segment's name or number. Without a seed, on the slice with most of it.",
     ),
 ]
 SeedsOption = Annotated[

@@ -41,7 +41,9 @@ def read_dicom_seg(path: str | Path, volume: Volume) -> list[Segment]:
     path = Path(path)
     header = open_header(path, OWN)
     if text_of(header, "SOPClassUID") not in _CLASSES:
-        raise InputError(f"{path} is no DICOM segmentation; give a SEG file, .seg.nrrd, .nrrd or NIfTI.")
+        raise InputError(
+            f"{path} is no DICOM segmentation; give a SEG file, RTSTRUCT, .seg.nrrd, .nrrd or NIfTI."
+        )
     frames = frames_of(path, header)
     columns, rows = frames[0].size
     check_claim(path, columns * rows * len(frames), path.stat().st_size * 8, OWN)

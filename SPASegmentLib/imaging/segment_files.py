@@ -1,4 +1,4 @@
-"""Segments from files, on the voxels of a volume: Slicer's .seg.nrrd, label files, DICOM SEG."""
+"""Segments from files, on the voxels of a volume: Slicer's .seg.nrrd, label files, DICOM SEG, RTSTRUCT."""
 
 from __future__ import annotations
 
@@ -34,8 +34,9 @@ def read_segments(path: str | Path, volume: Volume) -> list[Segment]:
         raise InputError(f"There is no file {path}; check the path.")
     if kind_of(path) == "DICOM":
         from SPASegmentLib.imaging.dicom_seg_reading import read_dicom_seg
+        from SPASegmentLib.imaging.rtstruct import is_rtstruct, read_rtstruct
 
-        return read_dicom_seg(path, volume)
+        return read_rtstruct(path, volume) if is_rtstruct(path) else read_dicom_seg(path, volume)
     keys = _nrrd_keys(path) if path.name.lower().endswith(".seg.nrrd") else {}
     layers = _layers(path, keys)
     start = first_voxel(path, layers[0], volume)

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -136,12 +137,13 @@ class Viewer:
 
     async def _go_on_from(self, path: Path) -> None:
         """Put a file's segments on the volume shown; what cannot be read is said on the page."""
-        if self.volume is None:
+        if self.shown is None:
             return
-        volume = volume_of_node(self.volume)
+        volume = volume_of_node(self.shown.node)
+        placed = replace(volume, frames=self.shown.frames or None)
         try:
             with self.job(f"Reading {path.name}…"):
-                segments = await asyncio.to_thread(read_segments, path, volume)
+                segments = await asyncio.to_thread(read_segments, path, placed)
             if not segments:
                 raise InputError(f"{path.name} is empty; it holds no segment to go on from.")
             put_segments(self.segmentation, segments, volume)

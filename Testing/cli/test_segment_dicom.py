@@ -152,6 +152,35 @@ def test_a_dicom_segmentation_is_gone_on_with(segment, a_series, tmp_path):
     np.testing.assert_array_equal(one.mask, two.mask)
 
 
+def test_contours_of_a_plan_are_gone_on_with(segment, a_series, tmp_path):
+    from made_dicom import write_structures
+
+    def box(k: int, left: int, right: int) -> np.ndarray:
+        """(4, 3) mm of a box: rows 20 to 35, columns left to right - 1, on the slice written as number k."""
+        corners = ((19.5, left), (19.5, right), (35.5, right), (35.5, left))
+        return np.array([(1.5 + 0.7 * (col - 0.5), -20 + 0.8 * row, 30 - 2.5 * k) for row, col in corners])
+
+    plan = tmp_path / "plan.dcm"
+    write_structures(plan, {"GTV": [box(k, 20, 38) for k in (2, 3, 4)], "Vessel": [box(3, 38, 46)]})
+    assert "choose one by name or number: 1 = GTV, 2 = Vessel" in segment("--continue", plan).err
+    how = ("--continue", f"{plan}:GTV", *AT)
+    ran = segment(*how, "--out", tmp_path / "kept.seg.nrrd")
+    assert (ran.code, ran.err) == (0, "") and f'Goes on from "GTV" in {plan}' in ran.out
+    ran = segment(*how, "--picks", "1", "--out", tmp_path / "x.seg.nrrd")
+    assert (ran.code, ran.err) == (0, "")
+    volume = read_volume(a_series)
+    expected = np.zeros((2, *volume.shape), bool)
+    for k in (2, 3, 4):  # the volume begins with the last slice, at the lowest place
+        expected[0, 6 - k, 20:36, 20:38] = True
+    expected[1, 3, 20:36, 38:46] = True
+    kept, vessel = read_segments(tmp_path / "kept.seg.nrrd", volume)
+    np.testing.assert_array_equal([kept.mask, vessel.mask], expected)
+    assert (kept.name, vessel.name, vessel.colour) == ("GTV", "Vessel", (0.4, 1.0, 0.0))
+    picked, _ = read_segments(tmp_path / "x.seg.nrrd", volume)
+    changed = (picked.mask != kept.mask).any(axis=(1, 2))
+    np.testing.assert_array_equal(np.flatnonzero(changed), [3])
+
+
 def test_a_label_file_keeps_the_segment_alone(segment, two, tmp_path):
     segment("--continue", f"{two}:tumour", "--out", tmp_path / "b.nii.gz")
     np.testing.assert_array_equal(voxels(tmp_path / "b.nii.gz"), voxels(two) == 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from SPASegmentLib.cli.sample import write_sample_volume
 from SPASegmentLib.imaging.masks import write_segments
 from SPASegmentLib.imaging.sample import make_sample_volume, sample_seeds
 from SPASegmentLib.imaging.segments import Segment
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "imaging" / "support"))  # made-up DICOM files
 
 
 def test_c_recommends_the_files_segment_and_enter_keeps_it(
@@ -63,4 +66,20 @@ def test_a_file_of_other_voxels_gets_one_sentence_on_the_page(
     server = new_server(str(tmp_path / "chest.nrrd"), "--continue", str(tmp_path / "other.seg.nrrd"))
     page = new_page(server.address)
     page.wait("() => trame.state.get('problem').includes('another voxel grid')")
+    assert page.state("segments") == []
+
+
+def test_contours_of_another_frame_of_reference_get_one_sentence_on_the_page(
+    new_server: Callable[..., Any], new_page: Callable[..., Any], tmp_path: Path
+) -> None:
+    from made_dicom import write_slice, write_structures
+
+    stored = np.random.default_rng(0).integers(900, 1200, (4, 40, 40), dtype=np.uint16)
+    for k in range(4):
+        write_slice(tmp_path / "series" / f"{k}.dcm", stored[k], (0, 0, 2 * k), FrameOfReferenceUID="1.2.9")
+    box = [(5, 5, 2), (20, 5, 2), (20, 20, 2), (5, 20, 2)]
+    write_structures(tmp_path / "other.dcm", {"GTV": [box]}, frame="1.2.10")
+    server = new_server(str(tmp_path / "series"), "--continue", str(tmp_path / "other.dcm"))
+    page = new_page(server.address)
+    page.wait("() => trame.state.get('problem').includes('another frame of reference')")
     assert page.state("segments") == []

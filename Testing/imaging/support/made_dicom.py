@@ -15,6 +15,7 @@ ENHANCED_CT, ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1
 NM, US = "1.2.840.10008.5.1.4.1.1.20", "1.2.840.10008.5.1.4.1.1.6.1"
 US_MULTI_FRAME = "1.2.840.10008.5.1.4.1.1.3.1"
 SEGMENTATION, PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.30"
+RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
 AXIAL = (1, 0, 0, 0, 1, 0)
 
 
@@ -121,6 +122,35 @@ def write_frames(
         made.PerFrameFunctionalGroupsSequence = Sequence(groups)
     if shared is not None:
         made.SharedFunctionalGroupsSequence = Sequence([shared])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made.save_as(path, enforce_file_format=True)
+    return made
+
+
+def write_structures(
+    path: Path, regions: dict[str, list[Any]], frame: str | None = "1.2.9", kind: str = "CLOSED_PLANAR"
+) -> FileDataset:
+    """Write an RT structure set. regions: by name, (n, 3) mm in LPS of each contour; colours as they come."""
+    made = header(RTSTRUCT, "1.2.7", Modality="RTSTRUCT", RescaleSlope=None, RescaleIntercept=None)
+    made.SpecificCharacterSet = "ISO_IR 192"
+    rois, drawn = [], []
+    for number, (name, contours) in enumerate(regions.items(), start=1):
+        about = item(ROINumber=number, ROIName=name, ROIGenerationAlgorithm="MANUAL")[0]
+        if frame is not None:
+            about.ReferencedFrameOfReferenceUID = frame
+        parts = [
+            item(
+                ContourGeometricType=kind,
+                NumberOfContourPoints=len(points),
+                ContourData=numbers(np.ravel(points)),
+            )[0]
+            for points in contours
+        ]
+        rois.append(about)
+        drawn.append(item(ReferencedROINumber=number, ROIDisplayColor=[51 * number, 255, 0])[0])
+        if parts:
+            drawn[-1].ContourSequence = Sequence(parts)
+    made.StructureSetROISequence, made.ROIContourSequence = Sequence(rois), Sequence(drawn)
     path.parent.mkdir(parents=True, exist_ok=True)
     made.save_as(path, enforce_file_format=True)
     return made
