@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -66,7 +67,8 @@ def test_users_are_served_in_turn_however_much_one_of_them_asks():
         finally:
             queue.close()
 
-    asyncio.run(ask())
+    with ThreadPoolExecutor(1) as pool:  # in this thread a browser of other tests may have a loop
+        pool.submit(lambda: asyncio.run(ask())).result(60)
     assert served[:5] == ["greedy", "modest", "late", "greedy", "modest"]
     assert served[5:] == ["greedy"] * 48
 

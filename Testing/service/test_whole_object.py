@@ -87,7 +87,7 @@ def test_cancelling_it_reaches_the_server_and_keeps_what_was_there(a_server, her
     before = a_server.metric(re.escape(hung_up))
     many = replace(carrying.CARRY, samples=1024)
     monkeypatch.setattr(carrying, "CARRY", many)  # a slice that takes long
-    threading.Timer(0.2, token.set).start()
+    threading.Timer(0.08, token.set).start()
     with pytest.raises(Cancelled):
         next(slices)
     assert wait_until(lambda: a_server.metric(re.escape(hung_up)) == before + 1)

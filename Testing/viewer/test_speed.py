@@ -80,7 +80,7 @@ def test_scrolling_is_smooth(a_server: Any, new_page: Callable[..., Any], busy: 
 
 
 def test_the_small_views_follow_when_the_wheel_rests(a_server: Any, new_page: Callable[..., Any]) -> None:
-    page = new_page(a_server.address)
+    page = new_page(a_server.address).begin()
     before = page.pictures()
     for _ in range(5):
         page.page.mouse.move(500, 400)
