@@ -12,7 +12,7 @@ from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.inference.session import Session
 from SPASegmentLib.service.client import connect
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.service]
 UPLOAD_SECONDS, PICK_SECONDS = 0.100, 0.025
 ROUNDS = 9
 
