@@ -25,7 +25,6 @@ from SPASegmentLib.imaging.segments import Segment
 from SPASegmentLib.imaging.terminology import Concept
 from SPASegmentLib.imaging.types import Volume
 
-SEG_SUFFIX = ".dcm"
 _TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _COPIED = (0x0008, 0x0010, 0x0012, 0x0020)
 """Groups of elements that say whose images these are, of which study and series."""

@@ -37,6 +37,8 @@ MOSTLY = 0.4
 """The same for "mostly", where the change lies on more than that side."""
 SLIGHT = 0.1
 """A reshaped outline differs slightly up to this share of the recommendation's area."""
+SPOT_SHARE = 0.2
+"""A candidate of at most this share of the recommendation's area is a spot of it."""
 SMOOTHER = 0.93
 """An outline is smoother, or more irregular, from this ratio of its lengths on."""
 SHIFT_GAIN = 0.5
@@ -162,6 +164,10 @@ def _name(change: _Change, added: int, removed: int) -> tuple[str, str, str]:
             return "with part", f"{with_a(part)}, +{_number(added * scale)} mm2", side
         return "larger", f"larger, {_percent(added - removed, old)}{_growth(change, side)}", side
     if shrunk:
+        if _count(change.new) <= SPOT_SHARE * old:
+            at = _side(change, change.new, MOSTLY)
+            name = f"smaller, {_percent(added - removed, old)}: keeps a small spot"
+            return "smaller", f"{name} at the {at}" if at else name, at
         side = _side(change, change.removed)
         part = _part(change.old, change.new, change.removed)
         if part:

@@ -15,7 +15,7 @@ def cards_of(image: SliceImage, proposal: Proposal) -> tuple[Card, ...]:
     cards = [recommended]
     for k, candidate in enumerate(proposal.candidates[:CANDIDATES]):
         about = candidate.description
-        name, _, meaning = about.name.partition(": ")
+        name, _, meaning = about.name.replace("mm2", "mm²").partition(": ")
         cards.append(
             Card(
                 k + 1,

@@ -146,6 +146,7 @@ def _object(shown: ObjectShown) -> str:
 def _card(card: Any, sized: bool) -> dict[str, Any]:
     assert is_dataclass(card) and not isinstance(card, type)
     told = {key: value for key, value in asdict(card).items() if key != "thumbnail"}
-    for key in ("name", "meaning"):
-        told[key] = told[key].replace("mm2", "mm²" if sized else "px")
+    if not sized:
+        for key in ("name", "meaning"):
+            told[key] = told[key].replace("mm²", "px")
     return told

@@ -47,6 +47,13 @@ def test_more_than_a_rim_all_around():
     assert name_of(a_disc(18), a_disc(12)) == ("smaller", "smaller, -56%: shrinks all around")
 
 
+def test_a_spot_that_is_left_of_an_object_is_not_the_object_without_a_part():
+    disc = a_disc(18)
+    assert name_of(disc, a_disc(3)) == ("smaller", "smaller, -97%: keeps a small spot")
+    assert name_of(disc, a_disc(3, (40, 54))) == ("smaller", "smaller, -97%: keeps a small spot at the right")
+    assert name_of(disc, a_disc(12))[1] == "smaller, -56%: shrinks all around"
+
+
 def test_a_satellite_more_and_less():
     disc, both = a_disc(12), a_disc(12) | a_disc(5.7, (40, 65))
     assert name_of(disc, both) == ("with part", "with a separate part, +25 mm2")

@@ -18,6 +18,7 @@ from slicer_volumes import add_volume_node  # noqa: E402
 
 from SPASegmentLib.imaging.sample import make_sample_volume, sample_seeds  # noqa: E402
 from SPASegmentLib.imaging.types import PointPrompt  # noqa: E402
+from SPASegmentLib.mrml.cards import cards_of
 from SPASegmentLib.mrml.layout import LARGE, SMALL, link_views  # noqa: E402
 from SPASegmentLib.mrml.overlays import OverlayColors, ProposalOverlays  # noqa: E402
 from SPASegmentLib.mrml.slicing import cut_view  # noqa: E402
@@ -280,6 +281,17 @@ def test_cards_have_the_recommendation_and_each_candidate(slicer_app, a_volume_n
     corner[0, 0] = (255, 128, 0)
     read = imread(BytesIO(png_of(corner)), format="png")
     np.testing.assert_allclose(read * 255, corner, atol=0.5)
+
+
+def test_cards_say_areas_as_people_write_them(slicer_app, a_volume_node):
+    node = slicer_app.add_slice_view("Red")
+    slicer_app.show_volume(a_volume_node)
+    cut = cut_view(a_volume_node, node)
+    proposal = made_up_proposal(cut.shape, (20, 18), 6)
+    told = replace(proposal.candidates[0].description, name="with a part, +18 mm2: grows at the left")
+    first = replace(proposal.candidates[0], description=told)
+    card = cards_of(cut.image, replace(proposal, candidates=(first, *proposal.candidates[1:])))[1]
+    assert (card.name, card.meaning) == ("with a part, +18 mm²", "grows at the left")
 
 
 @pytest.mark.slow
