@@ -46,7 +46,7 @@ class InferenceConfig:
     cuts: probabilities at which the recommendation may be cut.
     considered: masks among which candidates are chosen.
     other_regions, region_softness: regions besides the recommended one whose objects may be meant, and how
-        much worth (`Sight.worth`) makes one e times as likely.
+        much worth (`region_search._worth`) makes one e times as likely.
     same_object: Dice from which on two regions found the same.
 
     Region search, before the object's size is known:
@@ -61,7 +61,7 @@ class InferenceConfig:
     reach_depths, reach_share, reach_fade: the mask then changes within so many such depths, or this share of
         the diameter, of the point; in the outer part of that, this share of it, less and less.
     expected_share: weight of the expected Dice beside the certainty when scales are compared.
-    cut_off: what a region whose mask reaches its edge loses when scales are compared.
+    larger_share: weight of the share of regions with a smaller mask, when scales are compared.
     first_regions: tried in turn, in default ones, while what is found does not stand out.
     stands_out: contrast (means' difference over deviation) from which on a mask is an object without doubt.
     ring_pixels, least_noise: width of the ring around a mask that it is compared with, and what is added to
@@ -121,7 +121,7 @@ class InferenceConfig:
     widest_look: float = 2.0
     scale_step: float = 2.0
     expected_share: float = 0.25
-    cut_off: float = 0.1
+    larger_share: float = 0.6
     point_margin: float = 0.03
     doubtful: float = 0.6
     held_cells: float = 2.0

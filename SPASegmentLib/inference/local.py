@@ -229,11 +229,9 @@ class LocalEngine:
         found = zoom.unsample(mean, history.region, image.shape, image.spacing) >= 0.5
         likely = mean[mean > DEFAULT.likely]
         certainty = float(np.abs(2 * likely - 1).mean()) if likely.size else 0.0
-        inside = mean >= 0.5
-        cut_off = bool(inside[[0, -1]].any() or inside[:, [0, -1]].any())
         expected = self.network.expected_dice(prepared, samples[None], weights[None])
         mask = clean_mask(found, request.points)
-        return Sight(mask, certainty, expected, cut_off, to_bytes(samples.numpy()), mixture.log_weights)
+        return Sight(mask, certainty, expected, to_bytes(samples.numpy()), mixture.log_weights)
 
     def _embed(self, request: ProposalRequest, region: Region) -> ImageEmbedding:
         image = request.image

@@ -20,22 +20,15 @@ class Sight:
     """What the network sees in a region.
 
     mask: (H, W) bool, what it takes for the object. certainty: in [0, 1]. expected: the Dice it expects of
-    the mask, or None where it has no head for it. cut_off: whether the mask reaches the region's edge.
-    means: (M, G, G) uint8, probability * 255 of the components' means. log_weights: (M,) of the components.
+    the mask, or None where it has no head for it. means: (M, G, G) uint8, probability * 255 of the
+    components' means. log_weights: (M,) of the components.
     """
 
     mask: np.ndarray
     certainty: float
     expected: float | None = None
-    cut_off: bool = False
     means: np.ndarray | None = None
     log_weights: np.ndarray | None = None
-
-    @property
-    def worth(self) -> float:
-        """How good a region this is to segment the object in."""
-        expected = 0.0 if self.expected is None else self.expected
-        return self.certainty + DEFAULT.expected_share * expected - DEFAULT.cut_off * self.cut_off
 
 
 Look = Callable[[Sequence[Region]], list[Sight]]
@@ -119,7 +112,8 @@ def _at_every_scale(request: ProposalRequest, config: SPAConfig, look: Look) -> 
 
     A click says nothing of how large the object is, and one that lies off its middle leaves a region of the
     right size in the wrong place; so each look's mask is given a region of its own, and what the network
-    expects of its mask there decides. Regions with masks of their own are other objects that may be meant.
+    thinks of its mask there decides (`_worth`). Regions with masks of their own are other objects that may be
+    meant.
     """
     image, seed = request.image, seed_of(request)
     size = zoom.MIN_PIXELS * min(image.spacing)
@@ -136,7 +130,7 @@ def _at_every_scale(request: ProposalRequest, config: SPAConfig, look: Look) -> 
 
 def _distinct(regions: Sequence[Region], sights: Sequence[Sight]) -> tuple[FoundRegion, ...]:
     """The best region of each object found, the likeliest object first after the best region's own."""
-    worth = np.array([sight.worth for sight in sights])
+    worth = _worth(sights)
     share = np.exp((worth - worth.max()) / DEFAULT.region_softness)
     kept: list[int] = []
     total: list[float] = []
@@ -152,6 +146,18 @@ def _distinct(regions: Sequence[Region], sights: Sequence[Sight]) -> tuple[Found
     return tuple(
         FoundRegion(regions[k], float(weight), sights[k]) for k, weight in zip(kept, log_weights, strict=True)
     )
+
+
+def _worth(sights: Sequence[Sight]) -> np.ndarray:
+    """(n,) how good each region is to segment the object in.
+
+    The network is as sure of a spot within an organ as of the organ, and people mean the organ more often; so
+    beside certainty and expected Dice counts the share of the other regions whose masks are smaller.
+    """
+    areas = np.array([np.count_nonzero(sight.mask) for sight in sights])
+    smaller = (areas[None] < areas[:, None]).mean(axis=1)
+    own = [sight.certainty + DEFAULT.expected_share * (sight.expected or 0.0) for sight in sights]
+    return np.asarray(own + DEFAULT.larger_share * smaller)
 
 
 def _dice(a: np.ndarray, b: np.ndarray) -> float:

@@ -79,7 +79,7 @@ def sees(mask: np.ndarray):
                 np.maximum(abs(rows - region.centre[0]), abs(cols - region.centre[1])) < region.size_mm / 2
             )
             fits = 1 - abs(math.log2(extent / region.size_mm * 2.2))
-            found.append(Sight(mask & inside, 0.9, 0.5 + 0.4 * fits, bool((mask & ~inside).any())))
+            found.append(Sight(mask & inside, 0.9, 0.5 + 0.4 * fits))
         return found
 
     return look
@@ -93,9 +93,21 @@ def test_a_network_that_expects_a_dice_gets_the_region_that_fits_the_object(radi
     assert region.centre == pytest.approx(centre, abs=2)
 
 
-def test_a_mask_cut_off_by_its_region_is_worth_less():
-    whole, cut = Sight(disc(9), 0.8, 0.7), Sight(disc(9), 0.8, 0.75, cut_off=True)
-    assert whole.worth > cut.worth > Sight(disc(9), 0.8, 0.3).worth
+@pytest.mark.parametrize(("certainty", "expected", "wanted"), [(0.8, 0.7, "organ"), (0.45, 0.2, "spot")])
+def test_of_an_organ_and_a_spot_in_it_that_are_as_sure_the_organ_is_meant(certainty, expected, wanted):
+    masks = {"organ": disc(60), "spot": disc(4)}
+
+    def look(regions):
+        return [
+            Sight(masks["organ"], certainty, expected)
+            if region.size_mm > 90
+            else Sight(masks["spot"], 0.9, 0.8)
+            for region in regions
+        ]
+
+    found = find_regions(request(masks["organ"]), EXPECTS, look)
+    assert [one.sight is not None and one.sight.mask is masks[wanted] for one in found] == [True, False]
+    assert found[0].log_weight > found[1].log_weight
 
 
 def test_a_spot_hardly_brighter_than_the_tissue_around_it_gives_way_to_the_organ():

@@ -18,7 +18,7 @@ from slicer_volumes import add_volume_node  # noqa: E402
 
 from SPASegmentLib.imaging.sample import make_sample_volume, sample_seeds  # noqa: E402
 from SPASegmentLib.imaging.types import PointPrompt  # noqa: E402
-from SPASegmentLib.mrml.cards import cards_of
+from SPASegmentLib.mrml.cards import cards_of  # noqa: E402
 from SPASegmentLib.mrml.layout import LARGE, SMALL, link_views  # noqa: E402
 from SPASegmentLib.mrml.overlays import OverlayColors, ProposalOverlays  # noqa: E402
 from SPASegmentLib.mrml.slicing import cut_view  # noqa: E402
