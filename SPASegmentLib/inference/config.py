@@ -114,14 +114,14 @@ class InferenceConfig:
     cuts: tuple[float, ...] = (0.35, 0.42, 0.5, 0.58)
     considered: int = 120
     other_regions: int = 7
-    region_softness: float = 0.15
+    region_softness: float = 0.25
     same_object: float = 0.8
 
     looks: int = 4
     widest_look: float = 2.0
     scale_step: float = 2.0
     expected_share: float = 0.25
-    larger_share: float = 0.6
+    larger_share: float = 0.3
     point_margin: float = 0.03
     doubtful: float = 0.6
     held_cells: float = 2.0
