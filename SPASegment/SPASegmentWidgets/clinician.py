@@ -60,7 +60,7 @@ class Clinician:
         self.answers = Answers()
         panel = self.panel
         parts = (panel, panel.profiles, panel.advanced, panel.server, panel.study, panel.export)
-        for part in (*parts, panel.install_page):
+        for part in (*parts, panel.opening, panel.install_page):
             for name in ("dialogs", "_dialogs"):
                 if hasattr(part, name):
                     setattr(part, name, self.answers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import slicer
@@ -71,7 +71,12 @@ class DicomExport:
         segmentation = parameters.segmentation if parameters is not None else None
         if self.writing or volume is None:
             return
-        problem = self._install()
+        problem = ask_and_install(
+            NEEDED,
+            _("{names} must be installed to write DICOM SEG. Install now?"),
+            _("No DICOM SEG is written: {names} must be installed first."),
+            (self._dialogs, self._settings, self._say),
+        )
         if problem:
             self._say(problem)
             return
@@ -113,19 +118,13 @@ class DicomExport:
 
     def _work(self, write: Callable[[Path], None], path: Path, folder: tempfile.TemporaryDirectory) -> None:
         """On a thread of its own."""
-        from SPASegmentLib.errors import SPASegmentError
-
         try:
             write(path)
             said = _("Written: {path}").format(path=path)
-        except SPASegmentError as error:
-            said = str(error)
-        except OSError as error:
-            name, reason = error.filename or path, error.strerror or type(error).__name__
-            said = _("The system refused {name}: {reason}.").format(name=name, reason=reason)
-        except Exception:
-            logging.exception("SPASegment: the DICOM SEG could not be written")
-            said = _("The DICOM SEG could not be written; the Python console says why.")
+        except Exception as error:
+            said = sentence_of(
+                error, path, _("The DICOM SEG could not be written; the Python console says why.")
+            )
         finally:
             folder.cleanup()
         self._post(lambda: self._done(said))
@@ -135,26 +134,47 @@ class DicomExport:
         self.refresh()
         self._say(said)
 
-    def _install(self) -> str:
-        """Ask for what is missing and install it; why that did not work, or ""."""
-        lacking = [one for one in NEEDED if not one.satisfied]
-        if not lacking:
-            return ""
-        names = ", ".join(one.name for one in lacking)
-        question = _("{names} must be installed to write DICOM SEG. Install now?").format(names=names)
-        if not self._dialogs.confirm(_("Install Python packages"), question):
-            return _("No DICOM SEG is written: {names} must be installed first.").format(names=names)
-        server = bool(self._settings.server)
-        outcome = install.Installer(self._dialogs.confirm, server, NEEDED).install(
-            lambda _share, text: self._say(text)
-        )
-        if outcome.restart:
-            return _("Restart Slicer to use what was installed, then export again.")
-        return outcome.problem
-
     def _say(self, sentence: str) -> None:
         self._ui.exportDicomSaid.text = sentence
         self._ui.exportDicomSaid.visible = bool(sentence)
+
+
+def ask_and_install(
+    needed: Sequence[install.Requirement],
+    question: str,
+    refused: str,
+    ask: tuple[object, PanelSettings, Callable[[str], None]],
+) -> str:
+    """Ask for what is missing and install it; why that did not work, or "".
+
+    question, refused: what is asked, and what is said after No, with {names} for what is missing. ask:
+    dialogs, settings, and what says how it goes.
+    """
+    dialogs, settings, say = ask
+    lacking = [one for one in needed if not one.satisfied]
+    if not lacking:
+        return ""
+    names = ", ".join(one.name for one in lacking)
+    if not dialogs.confirm(_("Install Python packages"), question.format(names=names)):
+        return refused.format(names=names)
+    installer = install.Installer(dialogs.confirm, bool(settings.server), needed)
+    outcome = installer.install(lambda _share, text: say(text))
+    if outcome.restart:
+        return _("Restart Slicer to use what was installed, then press the button again.")
+    return outcome.problem
+
+
+def sentence_of(error: Exception, path: Path, otherwise: str) -> str:
+    """What is said of an error with a file. otherwise: of one that nobody expected, which is logged."""
+    from SPASegmentLib.errors import SPASegmentError
+
+    if isinstance(error, SPASegmentError):
+        return str(error)
+    if isinstance(error, OSError):
+        name, reason = error.filename or path, error.strerror or type(error).__name__
+        return _("The system refused {name}: {reason}.").format(name=name, reason=reason)
+    logging.error("SPASegment: %s", otherwise, exc_info=error)
+    return otherwise
 
 
 def source_files(volume) -> list[Path]:

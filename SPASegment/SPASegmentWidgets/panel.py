@@ -13,6 +13,7 @@ from .dialogs import Dialogs
 from .export import DicomExport
 from .install_page import InstallPage
 from .main_thread import MainThreadQueue
+from .open_segments import OpenSegments
 from .profiles import ProfileRow
 from .scene_link import SceneLink
 from .screen_view import BUTTONS, PLACING, ScreenView
@@ -59,6 +60,7 @@ class Panel:
             lambda: self.logic.server(self.settings),
         )
         self.export = DicomExport(ui, self.dialogs, self.settings, self.scene, self.queue.post)
+        self.opening = OpenSegments(ui, self.dialogs, self.settings, self.scene, self.queue.post, self.go_to)
         self.study = StudySection(ui, self.dialogs, lambda: self.controller, self.scene, self.on_study)
         self.install_page = InstallPage(ui, self.dialogs, self.settings, self.start)
         for selector in (ui.volumeSelector, ui.segmentationSelector, ui.segmentSelector):
@@ -96,6 +98,7 @@ class Panel:
         return (
             self.server.testing
             or self.export.writing
+            or self.opening.reading
             or (self.controller is not None and self.controller.working)
         )
 
@@ -221,9 +224,13 @@ class Panel:
         if self._entered:
             self.views.show_volume(volume)
         if ras is not None:
-            for node in self.views.chosen()[0:1]:
-                node.JumpSliceByCentering(*ras)
+            self.go_to(ras)
         self.render(self.controller.screen)
+
+    def go_to(self, ras: tuple) -> None:
+        """Show this place, world RAS in mm, in the large view."""
+        for node in self.views.chosen()[0:1]:
+            node.JumpSliceByCentering(*ras)
 
     # What the user does
 
@@ -377,6 +384,7 @@ class Panel:
         self.profiles.render(screen)
         self.advanced.show_learn(screen.learn)
         self.export.refresh()
+        self.opening.refresh()
         self.render_placing()
         self.views.show_titles([f"{card.number}  {card.name}" for card in screen.cards])
         self._fold_inputs(screen)

@@ -44,9 +44,17 @@ def own_algorithm(model: str, digest: str, version: str = __version__) -> Algori
     return Algorithm(_NAME, version, (("model", model), ("model hash", digest)))
 
 
-def algorithm_entry(model: str, digest: str) -> str:
+def algorithm_entry(model: str, digest: str, version: str = __version__) -> str:
     """What the tag `ALGORITHM_TAG` holds of this program with a model."""
-    return "^".join(re.sub(r"[|:^]", " ", part) for part in (__version__, model, digest))
+    return "^".join(re.sub(r"[|:^]", " ", part) for part in (version, model, digest))
+
+
+def entry_of(algorithm: Algorithm) -> str:
+    """What the tag `ALGORITHM_TAG` holds of an algorithm; "" of one that is not this program's."""
+    about = dict(algorithm.parameters)
+    if algorithm.name != _NAME or not {"model", "model hash"} <= about.keys():
+        return ""
+    return algorithm_entry(about["model"], about["model hash"], algorithm.version)
 
 
 def parse_algorithm(entry: str) -> Algorithm:

@@ -17,6 +17,7 @@ from typing import Any
 from SPASegmentLib.errors import InputError, SPASegmentError
 from SPASegmentLib.imaging.segment_files import read_segments
 from SPASegmentLib.imaging.terminology import name_of, parse_structure
+from SPASegmentLib.mrml.continuing import middle_of, put_segments
 from SPASegmentLib.mrml.controller import Controller
 from SPASegmentLib.mrml.keys import ALSO, KEYS
 from SPASegmentLib.mrml.labels import has_voxels
@@ -27,7 +28,6 @@ from SPASegmentLib.mrml.study import limited
 from SPASegmentLib.mrml.volumes import volume_of_node
 from SPASegmentLib.study.conditions import POINT, SEED
 from SPASegmentLib.viewer import page
-from SPASegmentLib.viewer.continuing import middle_of, put_segments
 from SPASegmentLib.viewer.keeping import Keeping
 from SPASegmentLib.viewer.keys import strokes
 from SPASegmentLib.viewer.navigation import Navigation
@@ -146,12 +146,12 @@ class Viewer:
                 segments = await asyncio.to_thread(read_segments, path, placed)
             if not segments:
                 raise InputError(f"{path.name} is empty; it holds no segment to go on from.")
-            put_segments(self.segmentation, segments, volume)
+            put_segments(self.segmentation, segments, self.shown.node)
         except SPASegmentError as error:
             self.complain(str(error))
             return
-        self.controller.set_segment(segments[0].name)
-        ras = middle_of(segments[0], volume)
+        number, ras = middle_of(segments, volume) or (0, None)
+        self.controller.set_segment(segments[number].name)
         if ras is not None:
             self.navigation.visit(ras)
         self.refresh()

@@ -2,66 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import types
 from pathlib import Path
 from typing import Any
 
+import dicom_volume
 import numpy as np
 import pytest
+from dicom_volume import MIDDLE, tell_the_files
 
 from SPASegmentLib.imaging.dicom_seg_reading import read_dicom_seg
 from SPASegmentLib.imaging.files import read_volume
 from SPASegmentLib.imaging.terminology import STRUCTURES
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "imaging" / "support"))  # made-up DICOM files
-MIDDLE = (-(1.5 + 30 * 0.7), -(-20 + 28 * 0.8), 30 - 3 * 2.5)
-"""Of the ball, in RAS."""
-
 
 @pytest.fixture
 def a_series(tmp_path: Path) -> Path:
-    """CT slices with a bright ball in the middle, last slice first."""
-    from made_dicom import write_slice
-
-    k, j, i = np.mgrid[:7, :56, :60]
-    ball = np.hypot(np.hypot((k - 3) * 2.5, (j - 28) * 0.8), (i - 30) * 0.7) < 7
-    stored = np.where(ball, 1000, 300).astype(np.uint16)
-    for index in range(7):
-        path, place = tmp_path / "series" / f"{index}.dcm", (1.5, -20, 30 - 2.5 * index)
-        write_slice(path, stored[index], place, FrameOfReferenceUID="1.2.9")
-    return tmp_path / "series"
+    return dicom_volume.write_series(tmp_path / "series")
 
 
 @pytest.fixture
 def user(application: Any, a_model: Path, a_series: Path, tmp_path: Path) -> Any:
-    """At the open panel with the series as a volume that nobody knows the files of."""
-    from PySide6 import QtCore
-
-    saved = json.dumps({"model": str(a_model), "device": "cpu"})
-    QtCore.QSettings().setValue("SPASegment/settings", saved)
-    application.open_panel()
-    import slicer
-    from SPASegmentWidgets import selftest
-
-    user = selftest.open_panel(tmp_path)
-    read = read_volume(a_series)
-    user.node = slicer.util.addVolumeFromArray(read.array.astype(np.int16), read.ijk_to_ras, "series")
-    user.choose_volume(user.node)
-    user.look_at(MIDDLE)
-    return user
-
-
-def tell_the_files(node: Any, paths: list[Path]) -> None:
-    """As where Slicer loaded the volume from them."""
-    import slicer
-
-    storage = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLVolumeArchetypeStorageNode")
-    storage.SetFileName(str(paths[0]))
-    for path in paths:
-        storage.AddFileName(str(path))
-    node.SetAndObserveStorageNodeID(storage.GetID())
+    return dicom_volume.at_the_panel(application, a_model, a_series, tmp_path)
 
 
 def written(user: Any, path: Path) -> str:

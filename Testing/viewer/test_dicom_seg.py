@@ -17,7 +17,7 @@ from SPASegmentLib.imaging.dicom_seg_reading import read_dicom_seg
 from SPASegmentLib.imaging.files import read_volume
 from SPASegmentLib.imaging.segments import Segment
 from SPASegmentLib.imaging.terminology import STRUCTURES, TISSUE
-from SPASegmentLib.viewer.continuing import put_segments
+from SPASegmentLib.mrml.continuing import put_segments
 from SPASegmentLib.viewer.server import Service
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "imaging" / "support"))  # made-up DICOM files
@@ -88,7 +88,7 @@ def test_what_cannot_be_is_said_in_a_sentence(
         with pytest.raises(InputError, match="is no structure"):
             viewer.set_structure("nothing")
         volume = read_volume(a_series)
-        put_segments(viewer.segmentation, [Segment("ball", volume.array > -500)], volume)
+        put_segments(viewer.segmentation, [Segment("ball", volume.array > -500)], viewer.volume)
         monkeypatch.setitem(sys.modules, "highdicom", None)
         service = SimpleNamespace(viewer=viewer, uploads=SimpleNamespace(folder=tmp_path))
         with pytest.raises(
