@@ -9,6 +9,8 @@ import slicer
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
+from SPASegmentLib.errors import InputError
+
 
 def has_voxels(segmentation: Any) -> bool:
     """Whether any segment of a segmentation node holds a voxel."""
@@ -16,6 +18,15 @@ def has_voxels(segmentation: Any) -> bool:
         return False
     whole = segmentation.GetSegmentation()
     return any(_extent_holds(whole.GetNthSegment(i)) for i in range(whole.GetNumberOfSegments()))
+
+
+def check_labelmaps(segmentation: Any) -> None:
+    """Make sure that a segmentation node is kept as voxels. Raises InputError where it is not."""
+    whole = segmentation.GetSegmentation()
+    if whole.GetNumberOfSegments() and not whole.IsSourceRepresentationImageData():
+        raise InputError(
+            "The segmentation is kept as contours or surfaces; make binary labelmaps its source in Segmentations."
+        )
 
 
 def _extent_holds(segment: Any) -> bool:

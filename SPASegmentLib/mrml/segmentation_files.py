@@ -14,7 +14,7 @@ import vtk
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.terminology import Structure, parse_entry
 from SPASegmentLib.imaging.types import DicomFrame, Volume
-from SPASegmentLib.mrml.labels import has_voxels
+from SPASegmentLib.mrml.labels import check_labelmaps, has_voxels
 from SPASegmentLib.mrml.volumes import volume_of_node
 
 
@@ -47,9 +47,11 @@ def dicom_writer(
     The scene is not asked any more then, so that it may be called on any thread: with the file, while
     `folder`, an empty one, is there. frames_of: the frame of each slice, asked for on that thread. Empty
     segments are left out, and what the others are is what their terminology says.
-    Raises InputError where nothing is segmented; what is returned raises it where the segmentation lies on
+    Raises InputError where nothing is segmented, or not as voxels; what is returned raises it where the segmentation lies on
     other voxels and as `check_seg_source` does, and ModuleNotFoundError without a package of the extra dicom.
     """
+    if segmentation is not None:
+        check_labelmaps(segmentation)
     if not has_voxels(segmentation):
         raise InputError("Nothing is approved yet; approve a mask first.")
     volume = volume_of_node(volume_node)

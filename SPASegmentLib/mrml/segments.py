@@ -22,6 +22,7 @@ from SPASegmentLib.mrml.grid import (
     seen_from,
     slab_of,
 )
+from SPASegmentLib.mrml.labels import check_labelmaps
 from SPASegmentLib.mrml.segment_undo import BeforeChange, Part, SegmentationUndo, SegmentChange
 from SPASegmentLib.mrml.volumes import volume_of_node
 
@@ -46,7 +47,7 @@ class SegmentWriter:
     segmentation_node, segment_id: where to. volume_node: what the slices are of. editor_node: the
     vtkMRMLSegmentEditorNode whose masking and overwrite settings hold, or None for none of them.
     before_change: called once before each write, so that Ctrl+Z elsewhere finds the state (see segment_undo).
-    Raises InputError where the segmentation, the segment or the volume is gone, or kept as surfaces.
+    Raises InputError where the segmentation, the segment or the volume is gone, or kept as contours or surfaces.
     """
 
     def __init__(
@@ -117,10 +118,7 @@ class SegmentWriter:
         segmentation = node.GetSegmentation()
         if not self._segment_id or segmentation.GetSegment(self._segment_id) is None:
             raise InputError("There is no segment; choose or make one.")
-        if not segmentation.IsSourceRepresentationImageData():
-            raise InputError(
-                "The segmentation is kept as surfaces; make binary labelmaps its source in Segmentations."
-            )
+        check_labelmaps(node)
         return Grid.of(node, self._segment_id, self._volume_node)
 
     def _editable(self, slab: Slab, grid: Grid, wanted: np.ndarray) -> np.ndarray:

@@ -85,3 +85,57 @@ def test_without_a_segment_there_is_nothing_to_go_on_from(a_small_controller):
     assert "continue_segment" not in bench.controller.screen.enabled
     bench.controller.continue_segment()
     assert "nothing on this slice" in bench.settle().status
+
+
+def of_another_module(bench, source: str):
+    """A segmentation of the volume as another module loads one, its only segment kept as `source`."""
+    import slicer
+    import vtk
+
+    node = bench.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "loaded")
+    node.GetSegmentation().SetSourceRepresentationName(source)
+    segment = slicer.vtkSegment()
+    segment.SetName("GTV")
+    sphere = vtk.vtkSphereSource()
+    sphere.SetRadius(9)
+    sphere.SetCenter(*bench.nodules[0])
+    sphere.Update()
+    segment.AddRepresentation(source, sphere.GetOutput())
+    node.GetSegmentation().AddSegment(segment)
+    return node
+
+
+@pytest.mark.parametrize("source", ["Planar contour", "Closed surface"])
+def test_contours_and_surfaces_of_other_modules_get_a_sentence(a_small_controller, source):
+    bench = a_small_controller
+    bench.controller.set_segmentation(of_another_module(bench, source))
+    bench.controller.set_segment("GTV")
+    bench.large.JumpSliceByCentering(*bench.nodules[0])
+    bench.settle()
+    bench.controller.continue_segment()
+    assert "kept as contours or surfaces; make binary labelmaps its source" in bench.settle().status
+
+
+def test_a_segment_that_another_module_loaded_is_gone_on_from(a_small_controller):
+    """As QuantitativeReporting does: voxels of the segment's surroundings alone, no word of the volume."""
+    from slicer_volumes import voxels_of
+
+    bench = a_small_controller
+    node = of_another_module(bench, "Closed surface")
+    node.SetReferenceImageGeometryParameterFromVolumeNode(bench.volume)
+    node.GetSegmentation().SetConversionParameter("Crop to reference image geometry", "0")
+    assert node.GetSegmentation().CreateRepresentation("Binary labelmap")
+    node.GetSegmentation().SetSourceRepresentationName("Binary labelmap")
+    node.GetSegmentation().RemoveRepresentation("Closed surface")
+    node.RemoveNodeReferenceIDs(node.GetReferenceImageGeometryReferenceRole())
+    bench.controller.set_segmentation(node)
+    bench.controller.set_segment("GTV")
+    bench.large.JumpSliceByCentering(*bench.nodules[0])
+    bench.settle()
+    bench.controller.continue_segment()
+    assert bench.settle().iteration == 1
+    found = bench.on_grid(bench.work.proposal.recommendation, bench.work.view)
+    there = voxels_of(node, node.GetSegmentation().GetNthSegmentID(0), bench.chest)
+    slices = np.flatnonzero(found.any(axis=(1, 2)))
+    np.testing.assert_array_equal(found[slices], there[slices])
+    assert len(slices) == 1 and there[slices].sum() > 100

@@ -108,4 +108,8 @@ def test_what_cannot_be_written_is_refused_in_a_sentence(slicer_app, nodes, seri
     other = add_volume_node(slicer_app.scene, replace(series, ijk_to_ras=shifted))
     with pytest.raises(InputError, match="The segmentation lies on another voxel grid than the volume"):
         dicom_writer(segmentation, other, lambda _: series.frames, tmp_path)(tmp_path / "a.dcm")
+    segmentation.CreateClosedSurfaceRepresentation()
+    segmentation.GetSegmentation().SetSourceRepresentationName("Closed surface")
+    with pytest.raises(InputError, match="kept as contours or surfaces; make binary labelmaps its source"):
+        dicom_writer(segmentation, volume, lambda _: series.frames, tmp_path)
     assert not (tmp_path / "a.dcm").exists()

@@ -43,8 +43,8 @@ def write_plan(path: Path, frame: str = dicom_volume.FRAME, **more: list) -> Pat
 
     r, a, s = MIDDLE
     around = np.linspace(0, 2 * np.pi, 8, endpoint=False)
-    ring = np.stack([-r + 6.3 * np.cos(around), -a + 5.1 * np.sin(around), np.zeros(8)], axis=1)
-    contours = [ring + (0, 0, s + 2.5 * k) for k in (-1, 0, 1)]
+    ring = np.stack([-r + 6.3 * np.cos(around), -a + 5.1 * np.sin(around), np.full(8, s)], axis=1)
+    contours = [ring + np.array((0, 0, 2.5 * k)) for k in (-1, 0, 1)]
     write_structures(path, {"Marker": [], "GTV": contours, **more}, frame=frame)
     return path
 
@@ -72,10 +72,10 @@ def test_the_panel_goes_on_from_a_region_of_a_plan(user: Any, a_series: Path, tm
 
 def test_a_dicom_segmentation_comes_with_all_it_says(user: Any, a_series: Path, tmp_path: Path) -> None:
     pytest.importorskip("highdicom", reason="the extra `dicom` is not installed")
+    import slicer
+
     from SPASegmentLib.imaging.dicom_seg import write_dicom_seg
     from SPASegmentLib.imaging.dicom_seg_reading import read_dicom_seg
-
-    import slicer
 
     volume = read_volume(a_series)
     masks = np.random.default_rng(0).random((2, *volume.shape)) > 0.6  # they overlap
