@@ -25,7 +25,8 @@ def check_labelmaps(segmentation: Any) -> None:
     whole = segmentation.GetSegmentation()
     if whole.GetNumberOfSegments() and not whole.IsSourceRepresentationImageData():
         raise InputError(
-            "The segmentation is kept as contours or surfaces; make binary labelmaps its source in Segmentations."
+            "The segmentation is kept as contours or surfaces; make binary labelmaps its source in"
+            " Segmentations."
         )
 
 

@@ -47,8 +47,9 @@ def dicom_writer(
     The scene is not asked any more then, so that it may be called on any thread: with the file, while
     `folder`, an empty one, is there. frames_of: the frame of each slice, asked for on that thread. Empty
     segments are left out, and what the others are is what their terminology says.
-    Raises InputError where nothing is segmented, or not as voxels; what is returned raises it where the segmentation lies on
-    other voxels and as `check_seg_source` does, and ModuleNotFoundError without a package of the extra dicom.
+    Raises InputError where nothing is segmented, or not as voxels; what is returned raises it where the
+    segmentation lies on other voxels and as `check_seg_source` does, and ModuleNotFoundError without a
+    package of the extra dicom.
     """
     if segmentation is not None:
         check_labelmaps(segmentation)

@@ -47,7 +47,8 @@ class SegmentWriter:
     segmentation_node, segment_id: where to. volume_node: what the slices are of. editor_node: the
     vtkMRMLSegmentEditorNode whose masking and overwrite settings hold, or None for none of them.
     before_change: called once before each write, so that Ctrl+Z elsewhere finds the state (see segment_undo).
-    Raises InputError where the segmentation, the segment or the volume is gone, or kept as contours or surfaces.
+    Raises InputError where the segmentation, the segment or the volume is gone, or where it is kept as
+    contours or surfaces.
     """
 
     def __init__(
