@@ -125,24 +125,22 @@ def test_what_was_written_is_read_voxel_for_voxel(a_source, tmp_path, labelmap):
     assert_same(segments, read_dicom_seg(tmp_path / "seg.dcm", a_source))
 
 
-def test_dcmqi_reads_the_same_voxels_in_the_same_place(a_source, tmp_path):
+def read_by_dcmqi(path: Path) -> Path:
+    """The folder of its images, 1.nrrd for the first segment and so on."""
     dcmqi = pytest.importorskip("dcmqi", reason="dcmqi is not installed (the extra `test` brings it)")
-    segments = two_segments(a_source)
-    write_dicom_seg(tmp_path / "seg.dcm", segments, a_source)
     program = Path(dcmqi.__file__).parent / "bin" / "segimage2itkimage"
-    out = tmp_path / "itk"
+    out = path.parent / "itk"
     out.mkdir()
-    command = [
-        program,
-        "--inputDICOM",
-        tmp_path / "seg.dcm",
-        "--outputDirectory",
-        out,
-        "--outputType",
-        "nrrd",
-    ]
+    command = [program, "--inputDICOM", path, "--outputDirectory", out, "--outputType", "nrrd"]
     ran = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=60, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
+    return out
+
+
+def test_dcmqi_reads_the_same_voxels_in_the_same_place(a_source, tmp_path):
+    segments = two_segments(a_source)
+    write_dicom_seg(tmp_path / "seg.dcm", segments, a_source)
+    out = read_by_dcmqi(tmp_path / "seg.dcm")
     to_lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ a_source.ijk_to_ras
     for number, segment in enumerate(segments, start=1):
         image = sitk.ReadImage(str(out / f"{number}.nrrd"))
@@ -151,6 +149,51 @@ def test_dcmqi_reads_the_same_voxels_in_the_same_place(a_source, tmp_path):
         its[:3, 3] = image.GetOrigin()
         found = places(sitk.GetArrayFromImage(image) != 0, its)
         np.testing.assert_allclose(found, places(segment.mask, to_lps), atol=1e-3)
+
+
+def read_by_slicer(scene, kind: str, files: list[Path]) -> tuple[np.ndarray, np.ndarray]:
+    """(K, J, I) values, and the (4, 4) matrix from (i, j, k) to mm in RAS, as Slicer's storage node reads."""
+    import slicer
+    import vtk
+
+    node, storage = scene.AddNewNodeByClass(kind), slicer.vtkMRMLVolumeArchetypeStorageNode()
+    scene.AddNode(storage)
+    for file in files:
+        storage.AddFileName(str(file))
+    storage.SetFileName(str(files[0]))
+    storage.SetSingleFile(len(files) == 1)
+    assert storage.ReadData(node) == 1
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    return slicer.util.arrayFromVolume(node), np.reshape(matrix.GetData(), (4, 4))
+
+
+@pytest.mark.parametrize("by_dcmqi", [False, True])
+@pytest.mark.parametrize("a_source", [name for name in SOURCES if "time" not in name], indirect=True)
+def test_slicer_reads_it_in_place_on_the_series_it_read(a_source, tmp_path, by_dcmqi):
+    """With its own DICOM reader, which takes all frames for one segment; else as QuantitativeReporting does."""
+    slicer = pytest.importorskip(
+        "slicer", reason="slicer-core is not installed (the extra `viewer` brings it)"
+    )
+    scene = slicer.vtkMRMLScene()
+    series = [one.path for one in a_source.frames or ()]
+    grey, grid = read_by_slicer(scene, "vtkMRMLScalarVolumeNode", list(dict.fromkeys(series)))
+    np.testing.assert_allclose(grid, a_source.ijk_to_ras, atol=1e-6)
+    np.testing.assert_array_equal(grey, a_source.array)
+    segments = two_segments(a_source)[: 2 if by_dcmqi else 1]
+    write_dicom_seg(tmp_path / "seg.dcm", segments, a_source)
+    files = [tmp_path / "seg.dcm"]
+    if by_dcmqi:
+        out = read_by_dcmqi(tmp_path / "seg.dcm")
+        files = [out / "1.nrrd", out / "2.nrrd"]
+    for file, segment in zip(files, segments, strict=True):
+        mask, matrix = read_by_slicer(scene, "vtkMRMLLabelMapVolumeNode", [file])
+        found = places(mask != 0, np.linalg.inv(grid) @ matrix)
+        voxels = np.round(found).astype(int)
+        np.testing.assert_allclose(found, voxels, atol=1e-3)
+        lies = np.zeros(grey.shape, bool)
+        lies[tuple(voxels.T[::-1])] = True
+        np.testing.assert_array_equal(lies, segment.mask)
 
 
 def test_dciodvfy_finds_no_error(a_source, tmp_path):
