@@ -17,6 +17,7 @@ from SPASegmentLib.imaging.dicom_headers import (
     warnings_off,
 )
 from SPASegmentLib.imaging.dicom_pixels import stored_values
+from SPASegmentLib.imaging.dicom_sources import check_frame_of_reference
 from SPASegmentLib.imaging.headers import OWN, check_claim, damaged
 from SPASegmentLib.imaging.segments import COLOUR, Algorithm, Colour, Segment
 from SPASegmentLib.imaging.terminology import TISSUE, Concept, Structure
@@ -36,7 +37,7 @@ def read_dicom_seg(path: str | Path, volume: Volume) -> list[Segment]:
 
     Frames are put where they state to lie; one without a position belongs to a volume of one slice. Of
     fractional ones, what is at least half in. Raises InputError with one sentence where the file is none,
-    is damaged, or lies on other voxels.
+    is damaged, lies on other voxels or in another frame of reference.
     """
     path = Path(path)
     header = open_header(path, OWN)
@@ -44,6 +45,7 @@ def read_dicom_seg(path: str | Path, volume: Volume) -> list[Segment]:
         raise InputError(
             f"{path} is no DICOM segmentation; give a SEG file, RTSTRUCT, .seg.nrrd, .nrrd or NIfTI."
         )
+    check_frame_of_reference(path, text_of(header, "FrameOfReferenceUID"), volume)
     frames = frames_of(path, header)
     columns, rows = frames[0].size
     check_claim(path, columns * rows * len(frames), path.stat().st_size * 8, OWN)

@@ -8,7 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from SPASegmentLib.errors import InputError
-from SPASegmentLib.imaging.dicom_headers import Frame, frames_of, not_an_image, open_header, warnings_off
+from SPASegmentLib.imaging.dicom_headers import (
+    Frame,
+    frames_of,
+    not_an_image,
+    open_header,
+    text_of,
+    warnings_off,
+)
 from SPASegmentLib.imaging.headers import OWN
 from SPASegmentLib.imaging.types import DicomFrame, Volume
 
@@ -44,6 +51,21 @@ def frames_of_slices(volume: Volume, paths: Sequence[Path]) -> tuple[DicomFrame,
             )
         found.append(_slice_of(placed[fits[0]][0]))
     return tuple(found)
+
+
+def check_frame_of_reference(path: Path, stated: str, volume: Volume) -> None:
+    """Make sure that what a file holds lies in the volume's frame of reference.
+
+    stated: UID of the file's own, or "". Raises InputError where both are known and are not the same.
+    """
+    if not stated or not volume.frames or not volume.frames[0].path.is_file():
+        return
+    own = text_of(open_header(volume.frames[0].path, OWN), "FrameOfReferenceUID")
+    if own and own != stated:
+        raise InputError(
+            f"{path} was drawn in another frame of reference than the volume's; open the series it was drawn"
+            " on."
+        )
 
 
 def _frames(path: Path) -> list[Frame]:

@@ -17,6 +17,7 @@ from pydicom.filereader import read_partial
 
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.dicom_headers import numbers_of, open_header, text_of, warnings_off
+from SPASegmentLib.imaging.dicom_sources import check_frame_of_reference
 from SPASegmentLib.imaging.headers import OWN, damaged
 from SPASegmentLib.imaging.segments import COLOUR, Algorithm, Colour, Segment
 from SPASegmentLib.imaging.types import Volume
@@ -80,9 +81,9 @@ def _segments(path: Path, header: Any, volume: Volume) -> Iterator[Segment]:
     drawn = {int(one.ReferencedROINumber): one for one in header.ROIContourSequence or ()}
     if max(len(rois), len(drawn)) > _MOST_ROIS:
         raise InputError(f"{path} holds more than {_MOST_ROIS} regions; export those that are needed.")
-    frame = _frame_of_reference(volume)
     to_voxel = np.linalg.inv(_TO_LPS @ volume.ijk_to_ras)
     left = _MOST_POINTS
+    known: set[str] = set()
     for roi in rois:
         item = drawn.get(int(roi.ROINumber))
         contours = [] if item is None else list(_closed(item))
@@ -92,23 +93,14 @@ def _segments(path: Path, header: Any, volume: Volume) -> Iterator[Segment]:
         if left < 0:
             raise InputError(f"{path} holds more than {_MOST_POINTS} points; export fewer regions.")
         own = text_of(roi, "ReferencedFrameOfReferenceUID") or text_of(header, "FrameOfReferenceUID")
-        if frame and own and own != frame:
-            raise InputError(
-                f"{path} was drawn in another frame of reference than the volume's; open the series it was "
-                "drawn on."
-            )
+        if own not in known:
+            check_frame_of_reference(path, own, volume)
+            known.add(own)
         name = text_of(roi, "ROIName") or f"ROI_{int(roi.ROINumber)}"
         mask = _mask(path, name, contours, to_voxel, volume.shape)
         kind = text_of(roi, "ROIGenerationAlgorithm")
         drawn_by = Algorithm(kind=kind) if kind in _KINDS else Algorithm()
         yield Segment(name, mask, colour=_colour(item), algorithm=drawn_by)
-
-
-def _frame_of_reference(volume: Volume) -> str:
-    """The UID that the volume's first file states; empty where it came from no DICOM file."""
-    if not volume.frames or not volume.frames[0].path.is_file():
-        return ""
-    return text_of(open_header(volume.frames[0].path, OWN), "FrameOfReferenceUID")
 
 
 def _closed(item: Any) -> Iterator[np.ndarray]:

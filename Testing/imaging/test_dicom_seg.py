@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -171,7 +172,7 @@ def read_by_slicer(scene, kind: str, files: list[Path]) -> tuple[np.ndarray, np.
 @pytest.mark.parametrize("by_dcmqi", [False, True])
 @pytest.mark.parametrize("a_source", [name for name in SOURCES if "time" not in name], indirect=True)
 def test_slicer_reads_it_in_place_on_the_series_it_read(a_source, tmp_path, by_dcmqi):
-    """With its own DICOM reader, which takes all frames for one segment; else as QuantitativeReporting does."""
+    """With its own DICOM reader, which takes all frames for one segment; or through dcmqi."""
     slicer = pytest.importorskip(
         "slicer", reason="slicer-core is not installed (the extra `viewer` brings it)"
     )
@@ -322,6 +323,15 @@ def test_a_segmentation_of_other_voxels_is_refused(an_axial, tmp_path):
         other = read_volume(write_series(tmp_path / name, **options))
         with pytest.raises(InputError, match="other voxels"):
             read_dicom_seg(tmp_path / "seg.dcm", other)
+
+
+def test_a_segmentation_of_another_frame_of_reference_is_refused(an_axial, tmp_path):
+    write_dicom_seg(tmp_path / "seg.dcm", two_segments(an_axial), an_axial)
+    other = read_volume(write_series(tmp_path / "other", FrameOfReferenceUID="1.2.10"))
+    with pytest.raises(InputError, match="drawn in another frame of reference than the volume's"):
+        read_dicom_seg(tmp_path / "seg.dcm", other)
+    unknown = replace(other, frames=None)  # as of a volume from NRRD
+    assert read_dicom_seg(tmp_path / "seg.dcm", unknown)[0].mask.any()
 
 
 def test_a_part_of_the_series_gets_its_part_or_a_sentence(an_axial, tmp_path):
