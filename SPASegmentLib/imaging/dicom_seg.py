@@ -7,6 +7,7 @@ and every reference is given its file's name and the frame's number afterwards.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.atomic import atomic_file
 from SPASegmentLib.imaging.dicom_headers import open_header, text_of, warnings_off
 from SPASegmentLib.imaging.headers import OWN
-from SPASegmentLib.imaging.segments import Segment
+from SPASegmentLib.imaging.segments import Segment, label_of
 from SPASegmentLib.imaging.terminology import Concept
 from SPASegmentLib.imaging.types import Volume
 
@@ -36,6 +37,8 @@ _NEEDED = (
 _MAKER = "SPASegment"
 _SERIES_NUMBER = 1000
 """Added to the number of the images' series, so that the segmentation is listed behind it."""
+_LARGEST_NUMBER = 2**31 - 1
+_LONGEST_DESCRIPTION = 1024
 
 
 def check_seg_source(volume: Volume) -> None:
@@ -95,14 +98,15 @@ def _made(masks: np.ndarray, segments: Sequence[Segment], volume: Volume, *, lab
     import highdicom as hd
 
     images, names = _images_of(volume)
-    number = text_of(images[0], "SeriesNumber")
+    stated = text_of(images[0], "SeriesNumber")
+    number = int(stated) if stated.isdigit() else 0
     made = hd.seg.Segmentation(
         source_images=images,
         pixel_array=masks,
         segmentation_type="LABELMAP" if labelmap else "BINARY",
         segment_descriptions=[_description(at, one) for at, one in enumerate(segments, start=1)],
         series_instance_uid=generate_uid(),
-        series_number=_SERIES_NUMBER + (int(number) if number.isdigit() else 0),
+        series_number=min(_SERIES_NUMBER + number, _LARGEST_NUMBER),
         sop_instance_uid=generate_uid(),
         instance_number=1,
         manufacturer=_MAKER,
@@ -124,8 +128,8 @@ def _description(number: int, segment: Segment) -> Any:
     from pydicom.sr.codedict import codes
 
     structure, algorithm = segment.structure, segment.algorithm
-    name = segment.name.replace("\\", " ").strip()[:64] or f"Segment_{number}"
-    return hd.seg.SegmentDescription(
+    name = label_of(segment.name) or f"Segment_{number}"
+    made = hd.seg.SegmentDescription(
         segment_number=number,
         segment_label=name,
         segmented_property_category=_coded(structure.category),
@@ -142,6 +146,10 @@ def _description(number: int, segment: Segment) -> Any:
         anatomic_regions=[_coded(structure.region)] if structure.region else None,
         display_color=hd.color.CIELabColor.from_rgb(*(round(255 * part) for part in segment.colour)),
     )
+    whole = re.sub(r"[\x00-\x1f\x7f]", " ", segment.name).strip()
+    if whole != name and label_of(whole):
+        made.SegmentDescription = whole[:_LONGEST_DESCRIPTION]
+    return made
 
 
 def _coded(concept: Concept) -> Any:

@@ -19,14 +19,16 @@ from SPASegmentLib.imaging.dicom_headers import (
 from SPASegmentLib.imaging.dicom_pixels import stored_values
 from SPASegmentLib.imaging.dicom_sources import check_frame_of_reference
 from SPASegmentLib.imaging.headers import OWN, check_claim, damaged
-from SPASegmentLib.imaging.segments import COLOUR, Algorithm, Colour, Segment
+from SPASegmentLib.imaging.segments import COLOUR, Algorithm, Colour, Segment, label_of
 from SPASegmentLib.imaging.terminology import TISSUE, Concept, Structure
 from SPASegmentLib.imaging.types import Volume
 
 _CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 """Segmentation storage: of binary and fractional ones, and of labelmaps."""
 _OFF = 0.1
-"""How far, in voxels, a frame may lie off the volume's."""
+"""How far, in voxels, a pixel of a frame may lie off the volume's."""
+_OFF_SLICE = 0.25
+"""How far, in slices, a frame may lie off its slice: positions are rounded, and slices made even."""
 _UNEVEN = 0.05
 """How much the stated distance of the frames may differ from the volume's slices, as a share."""
 _TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -111,7 +113,8 @@ def _put(path: Path, mask: np.ndarray, pixels: np.ndarray, frame: Frame, volume:
     found = at @ steps.T + to_voxel[:3, 3]
     voxels = np.round(found)
     whole = np.abs(np.abs(steps) - np.round(np.abs(steps))).max() * max(pixels.shape) <= _OFF
-    if not whole or (np.abs(steps).sum(axis=0).round() != 1).any() or np.abs(found - voxels).max() > _OFF:
+    off = np.where(np.abs(steps).sum(axis=1) > 0.5, _OFF, _OFF_SLICE)
+    if not whole or (np.abs(steps).sum(axis=0).round() != 1).any() or (np.abs(found - voxels) > off).any():
         raise _elsewhere(path)
     i, j, k = voxels.astype(int).T
     depth, height, width = volume.shape
@@ -144,7 +147,8 @@ def _segment(item: Any, mask: np.ndarray) -> Segment:
         parameters=tuple((name.strip(), value.strip()) for name, sign, value in pairs if sign),
         kind=text_of(item, "SegmentAlgorithmType") or "SEMIAUTOMATIC",
     )
-    name = text_of(item, "SegmentLabel") or f"Segment_{int(item.SegmentNumber)}"
+    label, whole = text_of(item, "SegmentLabel"), text_of(item, "SegmentDescription")
+    name = (whole if label and label_of(whole) == label else label) or f"Segment_{int(item.SegmentNumber)}"
     return Segment(name, mask, structure, _colour(item), algorithm)
 
 

@@ -19,8 +19,8 @@ from SPASegmentLib.imaging.dicom_headers import (
 from SPASegmentLib.imaging.headers import OWN
 from SPASegmentLib.imaging.types import DicomFrame, Volume
 
-_OFF = 0.1
-"""How far, in voxels, a corner of a frame may lie off the slice's."""
+_OFF = (0.1, 0.1, 0.25)
+"""How far, in voxels (i, j, k), a corner of a frame may lie off the slice's: positions are rounded."""
 _TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -35,14 +35,12 @@ def frames_of_slices(volume: Volume, paths: Sequence[Path]) -> tuple[DicomFrame,
     if depth == len(frames) == 1 and frames[0].position is None:
         return (_slice_of(frames[0]),)
     placed = [(frame, corners) for frame in frames if (corners := _corners(frame)) is not None]
-    at = np.array([corners for _, corners in placed]).reshape(-1, 9)
-    matrix = _TO_LPS @ volume.ijk_to_ras
-    off = _OFF * np.linalg.norm(matrix[:3, :3], axis=0).min()
+    to_voxel = np.linalg.inv(_TO_LPS @ volume.ijk_to_ras)
+    at = np.array([corners for _, corners in placed]).reshape(-1, 3, 3) @ to_voxel[:3, :3].T + to_voxel[:3, 3]
     found = []
     for k in range(depth):
-        ijk = np.array([(0, 0, k, 1), (width - 1, 0, k, 1), (0, height - 1, k, 1)])
-        corners = (ijk @ matrix.T)[:, :3].ravel()
-        fits = np.flatnonzero(np.abs(at - corners).max(axis=1, initial=0) <= off)
+        corners = np.array([(0, 0, k), (width - 1, 0, k), (0, height - 1, k)])
+        fits = np.flatnonzero((np.abs(at - corners) <= _OFF).all(axis=(1, 2)))
         if len(fits) != 1:
             what = "several" if len(fits) else "none"
             raise InputError(

@@ -74,6 +74,12 @@ class Segment:
     algorithm: Algorithm = UNKNOWN
 
 
+def label_of(name: str) -> str:
+    """A name as a DICOM label: without control characters, 64 bytes at most, as some programs count them."""
+    label = re.sub(r"[\\\x00-\x1f\x7f]", " ", name).strip()
+    return label.encode()[:64].decode(errors="ignore").strip()
+
+
 def segment_index(segments: Sequence[Segment], wanted: str | None, where: object) -> int:
     """Index of the segment with a name, or of that number from 1; of the only one where nothing is said.
 
