@@ -177,11 +177,14 @@ class DicomWebServer:
         query: Mapping[str, str] | None = None,
     ) -> Iterator[httpx.Response]:
         """One request, its answer still to be read."""
-        url = self.address + path
+        url, begun = self.address + path, False
         try:
             with self._client.stream(method, url, headers=headers, content=content, params=query) as answer:
+                begun = True
                 yield answer
         except httpx.TransportError as error:
+            if begun:
+                raise ServerError(f"The answer of the server {self.address} broke off; try again.") from error
             raise ServerError(
                 f"The server {self.address} cannot be reached: {reason(error)}; check the address."
             ) from error

@@ -93,7 +93,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        self.send_header("content-length", str(len(body)))
+        if "content-length" not in headers:
+            self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
@@ -152,6 +153,12 @@ BOMB = (200, {"content-type": PARTS, "content-encoding": "gzip"}, gzip.compress(
         (parts(ONE), "sent 1 of the 2 images"),
         (parts(), "sent 0 of the 2 images"),
         (parts(ONE, end=""), "broke off after"),
+        (
+            (200, {"content-type": PARTS, "content-length": "100000"}, parts(ONE, ONE)[2][: -len(ONE) // 2]),
+            r"The answer of the server .* broke off; try again\.",
+        ),
+        ((200, {"content-type": PARTS}, parts(ONE)[2].replace(b"--x", b"--y")), "cannot be read"),
+        ((200, {"content-type": PARTS}, b"--x\r\nX: " + b"a" * 2**19), "cannot be read"),
         ((200, {"content-type": PARTS}, b"what is this"), "cannot be read"),
         (
             (200, {"content-type": "multipart/related; boundary=" + 300 * "x"}, b""),
