@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.atomic import atomic_file
-from SPASegmentLib.imaging.segments import COLOUR, Colour, Segment
+from SPASegmentLib.imaging.segments import ALGORITHM_TAG, COLOUR, Colour, Segment, entry_of
 from SPASegmentLib.imaging.terminology import TISSUE, Structure
 from SPASegmentLib.imaging.types import NiftiForms, Volume
 
@@ -103,6 +103,8 @@ def write_segments(
         own = _slicer_keys(one.mask, volume, one.name, one.colour, one.structure)
         own |= {"Segment0_ID": f"Segment_{number + 1}", "Segment0_LabelValue": str(values[at])}
         own["Segment0_Layer"] = str(at)
+        if entry_of(one.algorithm):
+            own["Segment0_Tags"] += f"{ALGORITHM_TAG}:{entry_of(one.algorithm)}|"
         keys |= {key.replace("Segment0_", f"Segment{number}_"): text for key, text in own.items()}
     labels = layers[0] if len(layers) == 1 else np.stack(layers, axis=-1)
     _write(path, labels, volume, {**keys, **(metadata or {})})

@@ -9,7 +9,7 @@ import SimpleITK as sitk  # noqa: N813
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.masks import write_mask, write_segments
 from SPASegmentLib.imaging.segment_files import read_segments
-from SPASegmentLib.imaging.segments import Segment, segment_index
+from SPASegmentLib.imaging.segments import Segment, own_algorithm, segment_index
 from SPASegmentLib.imaging.terminology import STRUCTURES
 from SPASegmentLib.imaging.types import Volume
 
@@ -27,7 +27,9 @@ def three_segments(volume: Volume) -> list[Segment]:
     masks[0][1:3, 2:4, 2:6] = masks[1][2, 3:5, 2:6] = masks[2][0, 0, 0] = True
     return [
         Segment("Knoten, größer", masks[0], STRUCTURES["lung-nodule"], (1.0, 0.5, 0.0)),
-        Segment("b", masks[1], STRUCTURES["edema"], (0.0, 0.5, 1.0)),
+        Segment(
+            "b", masks[1], STRUCTURES["edema"], (0.0, 0.5, 1.0), own_algorithm("general", "ab" * 32, "0.1")
+        ),
         Segment("c", masks[2]),
     ]
 
@@ -36,6 +38,7 @@ def assert_same(ours, theirs):
     for one, other in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(other.mask, one.mask)
         assert (other.name, other.structure, other.colour) == (one.name, one.structure, one.colour)
+        assert other.algorithm == one.algorithm
 
 
 @pytest.mark.parametrize("which", [slice(None), slice(1, None)], ids=["in two layers", "in one"])
