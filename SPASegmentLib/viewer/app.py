@@ -144,16 +144,17 @@ class Viewer:
         try:
             with self.job(f"Reading {path.name}…"):
                 segments = await asyncio.to_thread(read_segments, path, placed)
-            if not segments:
-                raise InputError(f"{path.name} is empty; it holds no segment to go on from.")
+                first = middle_of(segments, volume)
+            if first is None:
+                raise InputError(
+                    f"{path.name} holds no segment with a voxel; there is nothing to go on from."
+                )
             put_segments(self.segmentation, segments, self.shown.node)
         except SPASegmentError as error:
             self.complain(str(error))
             return
-        number, ras = middle_of(segments, volume) or (0, None)
-        self.controller.set_segment(segments[number].name)
-        if ras is not None:
-            self.navigation.visit(ras)
+        self.controller.set_segment(segments[first[0]].name)
+        self.navigation.visit(first[1])
         self.refresh()
 
     async def close(self) -> None:

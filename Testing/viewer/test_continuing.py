@@ -13,6 +13,7 @@ from SPASegmentLib.cli.sample import write_sample_volume
 from SPASegmentLib.imaging.masks import write_segments
 from SPASegmentLib.imaging.sample import make_sample_volume, sample_seeds
 from SPASegmentLib.imaging.segments import Segment
+from SPASegmentLib.imaging.types import Volume
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "imaging" / "support"))  # made-up DICOM files
 
@@ -83,3 +84,16 @@ def test_contours_of_another_frame_of_reference_get_one_sentence_on_the_page(
     page = new_page(server.address)
     page.wait("() => trame.state.get('problem').includes('another frame of reference')")
     assert page.state("segments") == []
+
+
+def test_a_file_without_a_voxel_gets_one_sentence(in_viewer: Callable[..., None], tmp_path: Path) -> None:
+    volume = Volume(np.random.default_rng(0).integers(0, 99, (4, 40, 40), dtype=np.int16), np.eye(4))
+    write_sample_volume(tmp_path / "chest.nrrd", volume)
+    write_segments(tmp_path / "none.seg.nrrd", [Segment("x", np.zeros(volume.shape, bool))], volume)
+
+    async def use(viewer: Any) -> None:
+        said = "none.seg.nrrd holds no segment with a voxel; there is nothing to go on from."
+        assert viewer.server.state.problem == said
+        assert viewer.server.state.segments == []
+
+    in_viewer(use, volumes=(tmp_path / "chest.nrrd",), continued=tmp_path / "none.seg.nrrd")
