@@ -48,7 +48,7 @@ def test_the_commands_of_the_page_work_one_after_the_other(
     monkeypatch.setenv("SPASEGMENT_MODELS", str(a_desk / "models"))
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr("sys.stdin", StringIO())
-    for command in ["spasegment sample chest.nrrd", *COMMANDS]:
+    for command in COMMANDS:
         words = shlex.split(command)[1:]
         quick = ["--steps", "1", "--force"] if words[0] == "adapt" else []
         with pytest.raises(SystemExit) as ended:

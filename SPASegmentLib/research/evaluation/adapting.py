@@ -109,8 +109,9 @@ def adapt(
 def split_by_group(objects: Sequence[ApprovedObject]) -> tuple[list[ApprovedObject], list[ApprovedObject]]:
     """Two halves of about equal size; no group is in both. Raises InputError where that cannot be."""
     if len(objects) < LEAST_OBJECTS:
+        count = "is one approved object" if len(objects) == 1 else f"are {len(objects)} approved objects"
         raise InputError(
-            f"There are {len(objects)} approved objects; keep at least {LEAST_OBJECTS}, better 10 or 20."
+            f"There {count}; keep at least {LEAST_OBJECTS} of two volumes or more, better 10 or 20."
         )
     groups: dict[str, list[ApprovedObject]] = {}
     for one in objects:

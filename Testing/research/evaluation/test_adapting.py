@@ -41,7 +41,12 @@ def test_no_volume_is_in_both_halves() -> None:
 
 
 @pytest.mark.parametrize(
-    ("groups", "words"), [("abc", "at least 4"), ("aaaaaa", "objects of several volumes")]
+    ("groups", "words"),
+    [
+        ("a", "There is one approved object; keep at least 4"),
+        ("abc", "at least 4"),
+        ("aaaaaa", "objects of several volumes"),
+    ],
 )
 def test_too_few_objects_or_volumes_are_refused(groups: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
