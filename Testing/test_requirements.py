@@ -82,6 +82,10 @@ OF_AN_EXPORT = "SPASegmentLib.imaging.dicom_sources"
 """Imported once DICOM SEG is exported, for which the panel asks to install what export.py names."""
 
 
+OF_OPENING = "SPASegmentLib.imaging.segment_files"
+"""Imported once segments of a file are opened, for which the panel asks for the same without highdicom."""
+
+
 def modules_of_the_panel() -> list[str]:
     """Every module of the library that the Slicer module imports anywhere, without a server and exports."""
     nodes = (
@@ -90,7 +94,7 @@ def modules_of_the_panel() -> list[str]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
     )
     named = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
-    left_out = (OF_A_SERVER, OF_AN_EXPORT)
+    left_out = (OF_A_SERVER, OF_AN_EXPORT, OF_OPENING)
     return sorted(name for name in named if name.startswith("SPASegmentLib") and name not in left_out)
 
 
@@ -118,6 +122,15 @@ def test_an_export_needs_what_the_panel_asks_for() -> None:
         f"{OF_AN_EXPORT}, SPASegmentLib.imaging.segment_files, highdicom, SPASegmentLib.imaging.dicom_seg"
     )
     allowed = required() | with_all_they_need(asked)
+    result = run(f"import {modules}\nprint('imported')", allowed)
+    assert result.stdout.split()[-1:] == ["imported"], result.stderr[-2000:]
+
+
+def test_opening_segments_needs_what_the_panel_asks_for() -> None:
+    source = (ROOT / "SPASegment/SPASegmentWidgets/export.py").read_text(encoding="utf-8")
+    asked = [">=".join(pair) for pair in re.findall(r'Requirement\("([\w-]+)", "([\d.]+)"\)', source)]
+    allowed = required() | with_all_they_need([line for line in asked if "highdicom" not in line])
+    modules = f"{OF_OPENING}, SPASegmentLib.imaging.rtstruct, SPASegmentLib.imaging.dicom_seg_reading"
     result = run(f"import {modules}\nprint('imported')", allowed)
     assert result.stdout.split()[-1:] == ["imported"], result.stderr[-2000:]
 
