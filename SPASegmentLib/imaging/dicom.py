@@ -17,6 +17,7 @@ from SPASegmentLib.imaging.dicom_headers import (
     image_files,
     not_an_image,
     open_header,
+    text_of,
     warnings_off,
 )
 from SPASegmentLib.imaging.dicom_pixels import frame_values
@@ -25,6 +26,8 @@ from SPASegmentLib.imaging.resampling import resample_slices
 from SPASegmentLib.imaging.types import DicomFrame, IntensityWindow
 
 _NAMED = 3
+_SEGMENTS = tuple(f"1.2.840.10008.5.1.4.1.1.{part}" for part in ("66.4", "66.7", "481.3"))
+"""Segmentation storage, that of labelmaps, and RT structure sets."""
 
 Series = tuple[
     np.ndarray, np.ndarray, str | None, IntensityWindow | None, tuple[str, ...], tuple[DicomFrame, ...]
@@ -62,7 +65,8 @@ def read_dicom_file(path: Path, limits: Limits, wanted: Wanted) -> Series:
     with warnings_off():
         kind = not_an_image(header)
     if kind:
-        raise InputError(f"{path} holds no scan but {kind}; give the images it belongs to.")
+        also = ", and this file with --continue" if text_of(header, "SOPClassUID") in _SEGMENTS else ""
+        raise InputError(f"{path} holds no scan but {kind}; give the images it belongs to{also}.")
     return _read(path, {path: header}, limits, wanted, [])
 
 

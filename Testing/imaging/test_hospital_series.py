@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from made_dicom import PARAMETRIC_MAP, SEGMENTATION, header, numbers, write_frames, write_slice
+from made_dicom import PARAMETRIC_MAP, RTSTRUCT, SEGMENTATION, header, numbers, write_frames, write_slice
 
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.choice import Wanted
@@ -208,6 +208,15 @@ def test_what_has_no_pixels_is_left_out_and_named(name, tmp_path):
     assert "1 file without an image was left out" in said and f"{name}.dcm (" in said
     with pytest.raises(InputError, match="holds no scan but"):
         read_volume(tmp_path / f"{name}.dcm")
+
+
+@pytest.mark.parametrize("sop", [SEGMENTATION, f"{SEGMENTATION[:-1]}7", RTSTRUCT])
+def test_who_gives_segments_for_a_scan_is_told_what_they_are_for(sop, tmp_path):
+    header(sop).save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    with pytest.raises(
+        InputError, match=r"; give the images it belongs to, and this file with --continue\.$"
+    ):
+        read_volume(tmp_path / "a.dcm")
 
 
 @pytest.mark.parametrize("sop", [SEGMENTATION, PARAMETRIC_MAP])
