@@ -11,7 +11,6 @@ two windows add to each other's evidence instead of overwriting it. What a call 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
