@@ -15,6 +15,7 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import pydicom
 import SimpleITK as sitk  # noqa: N813
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -188,6 +189,12 @@ def beside(name: str, sop: str) -> Callable[[Path], object]:
     return lambda folder: header(sop).save_as(folder / name, enforce_file_format=True)
 
 
+def without_position(folder: Path) -> None:
+    header = pydicom.dcmread(folder / "5.dcm")
+    del header.ImagePositionPatient
+    header.save_as(folder / "5.dcm")
+
+
 def other_series(folder: Path) -> None:
     for k in range(3):
         write_slice(folder / f"b{k}.dcm", STORED[k], (0, 0, 5 * k), series="1.2.9", SeriesDescription="thick")
@@ -218,6 +225,7 @@ ROWS: dict[str, list[tuple[str, Maker] | Row]] = {
             "Values of MONOCHROME1 in CT (HU are not inverted)",
             series(PhotometricInterpretation="MONOCHROME1"),
         ),
+        ("A last slice without a position", series(then=without_position)),
         ("Two series", series(then=other_series)),
         ("Two series, `--series 2`", series(then=other_series), Wanted(series="2")),
         (
@@ -324,6 +332,15 @@ ROWS: dict[str, list[tuple[str, Maker] | Row]] = {
                 "a.nrrd",
                 b"NRRD0004\ntype: INT16\ndimension: 3\nsizes: 6 5 4\n"
                 b"endian: little\nencoding: raw\n\n" + VOXELS.tobytes(),
+            ),
+        ),
+        (
+            "NRRD with sizes in um",
+            text(
+                "a.nrrd",
+                b"NRRD0004\ntype: short\ndimension: 3\nsizes: 7 5 6\nendian: little\nencoding: raw\n"
+                b"space: left-posterior-superior\nspace directions: (2,0,0) (0,2,0) (0,0,5)\n"
+                b'space units: "um" "um" "um"\n\n' + VOXELS.tobytes(),
             ),
         ),
         ("4-D", itk("a.nrrd", np.stack([VOXELS] * 3))),

@@ -122,7 +122,8 @@ def _chosen(where: Path, volumes: list[list[Frame]], wanted: Wanted) -> tuple[li
     if left:
         names = named(sorted({frame.path.name for frame in left}))
         images = "1 image was" if len(left) == 1 else f"{len(left)} images were"
-        said.append(f"{images} left out, of the same series but of another size or direction: {names}.")
+        why = "of the same series but of another size or direction, or without a position"
+        said.append(f"{images} left out, {why}: {names}.")
     return frames, said
 
 
@@ -130,7 +131,8 @@ def _label(frames: list[Frame]) -> str:
     images = "1 image" if len(frames) == 1 else f"{len(frames)} images"
     columns, rows = frames[0].size
     stack = f", stack {frames[0].stack}" if frames[0].stack else ""
-    return f"{frames[0].about}, {images} of {columns} x {rows}{stack}"
+    place = " without a position" if frames[0].position is None else ""
+    return f"{frames[0].about}, {images} of {columns} x {rows}{stack}{place}"
 
 
 def _files(frames: list[Frame]) -> int:

@@ -44,6 +44,8 @@ class FrameGrid:
 def volumes_of(frames: Sequence[Frame]) -> list[list[Frame]]:
     """Frames apart by series, size, stack and direction, directions compared with a tolerance; largest first.
 
+    Those without a position are apart from those with one, which keep theirs.
+
     Each instance counts once, however many copies of its file there are.
     """
     apart: dict[tuple[Any, ...], list[list[Frame]]] = {}
@@ -53,7 +55,8 @@ def volumes_of(frames: Sequence[Frame]) -> list[list[Frame]]:
         if (frame.series, frame.instance, frame.index, place) in seen:
             continue
         seen.add((frame.series, frame.instance, frame.index, place))
-        clusters = apart.setdefault((frame.series, frame.size, frame.components, frame.stack), [])
+        kind = (frame.series, frame.size, frame.components, frame.stack, frame.position is None)
+        clusters = apart.setdefault(kind, [])
         fitting = next((one for one in clusters if _same_direction(one[0], frame)), None)
         if fitting is None:
             clusters.append([frame])

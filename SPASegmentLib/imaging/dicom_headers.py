@@ -50,6 +50,8 @@ _QUANTITIES = ("CT", "MR", "PT", "NM")
 """Modalities whose values are quantities, whatever they look like on a screen."""
 NM_VECTORS = ("EnergyWindow", "Detector", "Phase", "Rotation", "RRInterval", "TimeSlot", "AngularView")
 """What may change from frame to frame in NM beside the slice."""
+_ROUGH = 0.1
+"""Squared lengths and cosines of stated directions may be off by this much."""
 _FRAME_TIME, _FRAME_TIMES = 0x00181063, 0x00181065
 
 
@@ -243,7 +245,7 @@ def _frame(path: Path, header: Any, parts: list[Any], index: int, count: int) ->
     is_cine = count > 1 and not in_groups and _is_cine(header)
     step = _step(first, count, in_groups)
     place = np.array(position[:3]) if len(position) == 3 else None
-    directions = np.reshape(axes, (2, 3)) if len(axes) == 6 else None
+    directions = np.reshape(axes, (2, 3)) if _are_directions(axes) else None
     ordinal = int(next(iter(first("InstanceNumber")), 0)) if count == 1 else index
     times = {} if is_cine else _times(sources)
     if count > 1 and not in_groups:
@@ -274,6 +276,14 @@ def _frame(path: Path, header: Any, parts: list[Any], index: int, count: int) ->
         is_multi_frame=count > 1,
         times=times,
     )
+
+
+def _are_directions(axes: list[float]) -> bool:
+    """Whether six numbers are two directions at right angles, however roughly they are rounded."""
+    if len(axes) != 6:
+        return False
+    products = np.reshape(axes, (2, 3)) @ np.reshape(axes, (2, 3)).T
+    return bool(np.abs(products - np.eye(2)).max() < _ROUGH)
 
 
 def is_inverted(header: Any) -> bool:

@@ -63,22 +63,46 @@ def _colours(path: Path, frames: list[Frame]) -> list[np.ndarray]:
 def stored_values(header: Any) -> np.ndarray:
     """The stored values of all frames, before any scaling."""
     syntax = header.file_meta.TransferSyntaxUID
-    array = (
-        _decoded(header, syntax) if syntax.is_compressed and not syntax.is_deflated else header.pixel_array
-    )
-    unused = array.dtype.itemsize * 8 - int(header.BitsStored)
-    if unused > 0 and int(header.BitsAllocated) == array.dtype.itemsize * 8:
-        array = (array << unused) >> unused  # bits beyond those stored may hold an overlay
+    stored = int(header.BitsStored)
+    lowest = int(header.get("HighBit", stored - 1)) - stored + 1
+    if syntax.is_compressed and not syntax.is_deflated:
+        array, lowest = _decoded(header, syntax), 0
+    else:
+        array = _all_bits(header, syntax) if lowest else header.pixel_array
+    bits = array.dtype.itemsize * 8
+    unused = bits - stored
+    if unused > 0 and int(header.BitsAllocated) == bits:
+        if not 0 <= lowest <= unused:
+            raise ValueError("high bit")
+        array = (array << unused - lowest) >> unused  # bits beside those stored may hold an overlay
     return array
 
 
-def _decoded(header: Any, syntax: UID) -> np.ndarray:
-    """Compressed pixels, decoded by GDCM from a file that holds nothing else, so that nothing is scaled."""
+def _all_bits(header: Any, syntax: UID) -> np.ndarray:
+    """Pixels with all bits that are allocated; pydicom takes those stored for the lowest ones."""
+    bare = _bare(header)
+    bare.PixelData = header.PixelData
+    bare["PixelData"].VR = "OW"
+    bare.BitsStored = header.BitsAllocated
+    bare.HighBit = header.BitsAllocated - 1
+    bare.file_meta = FileMetaDataset()
+    bare.file_meta.TransferSyntaxUID = syntax
+    return np.asarray(bare.pixel_array)
+
+
+def _bare(header: Any) -> pydicom.Dataset:
+    """A data set of grey pixels that holds nothing but what describes them."""
     bare = pydicom.Dataset()
     for keyword in _DESCRIBING:
         if keyword in header:
             setattr(bare, keyword, header[keyword].value)
     bare.PhotometricInterpretation = "MONOCHROME2"
+    return bare
+
+
+def _decoded(header: Any, syntax: UID) -> np.ndarray:
+    """Compressed pixels, decoded by GDCM from a file that holds nothing else, so that nothing is scaled."""
+    bare = _bare(header)
     bare.SOPClassUID, bare.SOPInstanceUID = UID("1.2.840.10008.5.1.4.1.1.7"), UID("1.2.3")
     if int(header.get("NumberOfFrames", 1) or 1) > 1:
         bare.SOPClassUID = UID(f"1.2.840.10008.5.1.4.1.1.7.{2 if header.BitsAllocated == 8 else 3}")

@@ -102,7 +102,7 @@ def _read_file(path: Path, limits: Limits, wanted: Wanted) -> Volume:
     if kind in _PICTURES:
         return _read_picture(path, name, kind, stated, limits)
     image, reader = _decode(path, kind, stated, limits, wanted)
-    array = _one_time(path, image, wanted)
+    array = _scaled(_one_time(path, image, wanted), *stated.scaling)
     matrix = _matrix(image)
     warnings = _geometry_warnings(stated)
     return _volume(path, name, array, LPS_TO_RAS @ matrix, _meta_modality(reader), None, warnings)
@@ -130,6 +130,15 @@ def _read_nifti(path: Path, name: str, stated: Stated, limits: Limits, wanted: W
         "mask lies on that grid, not on the file's.",
     )
     return _volume(path, name, array, matrix, None, None, opened.warnings + said)
+
+
+def _scaled(array: np.ndarray, slope: float, offset: float) -> np.ndarray:
+    """Values times slope plus offset; whole ones of whole ones stay whole."""
+    if (slope, offset) == (1.0, 0.0):
+        return array
+    if array.dtype.kind in "iu" and slope.is_integer() and offset.is_integer():
+        return array.astype(np.int64) * int(slope) + int(offset)
+    return array * slope + offset
 
 
 def _one_time(path: Path, image: sitk.Image, wanted: Wanted) -> np.ndarray:
@@ -306,6 +315,8 @@ def _geometry_warnings(stated: Stated) -> tuple[str, ...]:
     warnings = []
     if not stated.has_spacing:
         warnings.append(f"The file states no voxel size: voxels {UNSIZED}")
+    if stated.unit:
+        warnings.append(f"The file states sizes in {stated.unit}: they are taken as mm, as in 3D Slicer.")
     return tuple(warnings)
 
 

@@ -51,6 +51,7 @@ _NRRD_BYTES = {
     **dict.fromkeys(("int", "int32", "float"), 4),
     **dict.fromkeys(("longlong", "longlongint", "int64", "double"), 8),
 }
+_MILLIMETRES = ("", "mm", "millimeter", "millimetre", "millimeters", "millimetres", "none", "???")
 _NIFTI_TYPES = frozenset((2, 4, 8, 16, 32, 64, 128, 256, 512, 768, 1024, 1280, 1536, 1792, 2048, 2304))
 _META_PER_AXIS = (
     *("DimSize", "ElementSpacing", "ElementSize", "TransformMatrix", "Rotation", "Orientation"),
@@ -86,6 +87,7 @@ class Stated:
     held: bytes of voxels on disk. data: the files that hold them beside the header. has_spacing: whether it
     states a voxel size. spacing: the stated sizes in mm where known, raw.
     oriented: whether it states a position in the patient. is_grey: whether a picture has grey pixels only.
+    unit: of its lengths where that is none of mm. scaling: slope and offset of its values.
     """
 
     held: int
@@ -94,6 +96,8 @@ class Stated:
     oriented: bool = True
     data: tuple[Path, ...] = ()
     is_grey: bool = False
+    unit: str = ""
+    scaling: tuple[float, float] = (1.0, 0.0)
 
 
 def damaged(path: Path, kind: str) -> InputError:
@@ -233,7 +237,14 @@ def _check_nrrd(path: Path, limits: Limits) -> Stated:
         spacing=tuple(value for value in spacing if math.isfinite(value)),
         oriented="space directions" in fields,
         data=tuple(data),
+        unit=_unit(fields.get("space units", fields.get("units", ""))),
     )
+
+
+def _unit(stated: str) -> str:
+    """The first unit of NRRD's quoted ones that is not mm; empty where there is none."""
+    units = (unit.strip() for unit in re.findall(r'"([^"]*)"', stated))
+    return next((unit for unit in units if unit.lower() not in _MILLIMETRES), "")
 
 
 def _check_tiff(path: Path, limits: Limits) -> Stated:
@@ -286,7 +297,15 @@ def _check_meta(path: Path, limits: Limits) -> Stated:
             raise ValueError("a stream of another length than stated")
     spacing = _numbers(fields.get("ElementSpacing", fields.get("ElementSize", "")))
     oriented = any(key in fields for key in ("TransformMatrix", "Orientation", "Rotation"))
-    return Stated(held, has_spacing=bool(spacing), spacing=spacing, oriented=oriented, data=tuple(data))
+    slope, offset = (fields.get(f"ElementToIntensityFunction{name}", "") for name in ("Slope", "Offset"))
+    return Stated(
+        held,
+        has_spacing=bool(spacing),
+        spacing=spacing,
+        oriented=oriented,
+        data=tuple(data),
+        scaling=(float(slope or 1) or 1.0, float(offset or 0)),
+    )
 
 
 def _inflated_bytes(path: Path, held: int, packed: int, enough: int) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 from nibabel.arrayproxy import ArrayProxy
 from nibabel.nifti1 import Nifti1Header
 from nibabel.nifti2 import Nifti2Header
+from nibabel.spatialimages import HeaderDataError
 
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.choice import Wanted, choose_time
@@ -49,7 +50,7 @@ class Nifti:
             pick += [0, choose_time(self.path, labels, wanted)]
         try:
             array = _read(self.path, self.header, shape, tuple(pick))
-        except (ValueError, OSError, EOFError) as error:
+        except (ValueError, OSError, EOFError, HeaderDataError) as error:
             raise damaged(self.path, "NIfTI") from error
         if array.dtype.names:
             array = np.stack([array[name] for name in array.dtype.names], axis=-1)

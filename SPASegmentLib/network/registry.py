@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import sys
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Literal
 import platformdirs
 
 from SPASegmentLib.errors import CheckpointError, InputError
+from SPASegmentLib.imaging import own_folders
 from SPASegmentLib.network.checkpoint import load_checkpoint
 
 MODELS_VARIABLE = "SPASEGMENT_MODELS"
@@ -116,9 +116,13 @@ class ModelStatus:
 
 
 def models_dir() -> Path:
-    """The folder of downloaded models: SPASEGMENT_MODELS, or the user's data folder of this system."""
-    named = os.environ.get(MODELS_VARIABLE)
-    return Path(named).expanduser() if named else platformdirs.user_data_path("spasegment") / "models"
+    """The folder of downloaded models: SPASEGMENT_MODELS, or the user's data folder of this system.
+
+    Raises InputError where the account has no home folder.
+    """
+    return own_folders.own_folder(
+        MODELS_VARIABLE, lambda: platformdirs.user_data_path("spasegment") / "models"
+    )
 
 
 def own_folder() -> Path:
@@ -139,7 +143,10 @@ def own_model(name: str) -> KnownModel:
 def own_models() -> tuple[KnownModel, ...]:
     """Every model that was made on this computer, by name."""
     known = {model.name for model in KNOWN_MODELS}
-    names = sorted(path.stem for path in own_folder().glob(f"*{_SUFFIX}"))
+    try:
+        names = sorted(path.stem for path in own_folder().glob(f"*{_SUFFIX}"))
+    except InputError:  # an account without a home folder has none
+        return ()
     return tuple(own_model(name) for name in names if _NAME.fullmatch(name) and name not in known)
 
 

@@ -11,15 +11,15 @@ two windows add to each other's evidence instead of overwriting it. What a call 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 
-from SPASegmentLib.errors import ProfileError
+from SPASegmentLib.errors import InputError, ProfileError
 from SPASegmentLib.imaging.atomic import sync_folder
+from SPASegmentLib.imaging.own_folders import own_folder
 from SPASegmentLib.profiles.codec import DamagedProfileError, decode, encode
 from SPASegmentLib.profiles.files import (
     LOCK_SECONDS,
@@ -39,11 +39,16 @@ _State = tuple[int, int, int, int] | None
 
 
 def default_folder() -> Path:
-    """The folder SPASEGMENT_PROFILES names, else the user's own data folder."""
-    named = os.environ.get(FOLDER_VARIABLE)
-    if named:
-        return Path(named).expanduser()
-    return platformdirs.user_data_path("SPASegment", appauthor=False) / "profiles"
+    """The folder SPASEGMENT_PROFILES names, else the user's own data folder.
+
+    Raises ProfileError where the account has no home folder.
+    """
+    try:
+        return own_folder(
+            FOLDER_VARIABLE, lambda: platformdirs.user_data_path("SPASegment", appauthor=False) / "profiles"
+        )
+    except InputError as error:
+        raise ProfileError(str(error)) from error
 
 
 @dataclass(frozen=True)

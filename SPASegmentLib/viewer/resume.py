@@ -21,6 +21,7 @@ import platformdirs
 
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.atomic import atomic_file
+from SPASegmentLib.imaging.own_folders import own_folder
 from SPASegmentLib.viewer.options import ViewerOptions
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,10 @@ class Memory:
 
     def __init__(self, options: ViewerOptions, folder: Path | None = None) -> None:
         """folder: of all states; SPASEGMENT_STATE or the user's own state folder where None."""
-        self.folder = (folder or default_folder()) / _name_of(options)
+        try:
+            self.folder = (folder or default_folder()) / _name_of(options)
+        except InputError:  # an account without a home folder: nothing is found or can be kept
+            self.folder = Path(os.devnull) / _name_of(options)
 
     def masks(self, name: str) -> Path:
         """Where the approved voxels of a volume are kept."""
@@ -91,11 +95,13 @@ class Memory:
 
 
 def default_folder() -> Path:
-    """The folder SPASEGMENT_STATE names, else the user's own state folder."""
-    named = os.environ.get(FOLDER_VARIABLE)
-    if named:
-        return Path(named).expanduser()
-    return platformdirs.user_state_path("SPASegment", appauthor=False) / "viewer"
+    """The folder SPASEGMENT_STATE names, else the user's own state folder.
+
+    Raises InputError where the account has no home folder.
+    """
+    return own_folder(
+        FOLDER_VARIABLE, lambda: platformdirs.user_state_path("SPASegment", appauthor=False) / "viewer"
+    )
 
 
 def what_is_lost(*, written: bool, on_upload: bool, unanswered: bool) -> tuple[str, str]:
@@ -121,14 +127,17 @@ def page_key(folder: Path | None = None) -> str:
 
     Readable by this account only; a new one where it cannot be kept. folder: as for `Memory`.
     """
-    path = (folder or default_folder()) / "key"
+    key = secrets.token_urlsafe(24)
+    try:
+        path = (folder or default_folder()) / "key"
+    except InputError:
+        return key
     with contextlib.suppress(OSError, UnicodeDecodeError):
         if path.stat().st_mode & 0o077 == 0 or os.name != "posix":
             kept = path.read_text(encoding="ascii").strip()
             if len(kept) >= 32:
                 return kept
         path.unlink()
-    key = secrets.token_urlsafe(24)
     with contextlib.suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import re
 import secrets
 import socket
 from collections.abc import Awaitable, Callable
@@ -22,6 +23,10 @@ POLICY = (
     "frame-ancestors 'none'; base-uri 'self'; form-action 'self'"
 )
 """The browser itself refuses whatever would leave for another place. Vue compiles its page in the browser."""
+
+_HOST = re.compile(
+    r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::(?P<port>\d{0,5}))?", re.ASCII
+)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -106,14 +111,10 @@ def _equal(given: str, expected: str) -> bool:
 
 def _host_name(host: str) -> str:
     """The name in a Host header, in lower case; nothing where it is anything else than NAME[:PORT]."""
-    if not host.isascii() or any(sign in host for sign in "@/\\?# \t"):
+    found = _HOST.fullmatch(host)
+    if found is None or int(found["port"] or 0) > 65535:
         return ""
-    try:
-        parts = urlsplit(f"//{host}")
-        _ = parts.port
-    except ValueError:
-        return ""
-    return parts.hostname or ""
+    return (found["six"] or found["name"]).lower()
 
 
 def _is_address(name: str) -> bool:

@@ -224,6 +224,18 @@ def test_files_of_one_series_with_parts_of_it_are_one_volume(tmp_path):
     np.testing.assert_array_equal(read_volume(tmp_path).array, STORED)
 
 
+def test_a_frame_without_a_position_takes_no_position_from_the_others(tmp_path):
+    groups = [frame_group((0, 0, 2 * n), scaling=(1, 0)) for n in range(6)]
+    del groups[5].PlanePositionSequence
+    write_frames(tmp_path / "a.dcm", STORED, groups, frame_group(**SHARED))
+    with pytest.raises(InputError, match="several stacks of images") as told:
+        read_volume(tmp_path / "a.dcm")
+    assert "1 image of 7 x 5 without a position" in str(told.value)
+    read = read_volume(tmp_path / "a.dcm", wanted=Wanted(series="1"))
+    np.testing.assert_array_equal(read.array, STORED[:5])
+    np.testing.assert_allclose(read.ijk_to_ras[2], (0, 0, 2, 0), atol=1e-9)
+
+
 def test_a_number_of_frames_that_is_not_there_is_damage(tmp_path):
     groups = [frame_group((0, 0, n), scaling=(1, 0)) for n in range(5)]
     write_frames(tmp_path / "a.dcm", STORED, groups, frame_group(**SHARED))

@@ -336,6 +336,44 @@ def test_a_time_of_a_series_without_times_is_refused(tmp_path):
         read_volume(tmp_path, wanted=Wanted(time=2))
 
 
+@pytest.mark.parametrize("which", [4, 8])
+def test_a_slice_without_a_position_leaves_the_others_in_their_places(which, tmp_path):
+    write_series(tmp_path)
+    lost = tmp_path / f"{which:03d}.dcm"
+    made = pydicom.dcmread(lost)
+    del made.ImagePositionPatient
+    made.save_as(lost)
+    if which == 4:
+        with pytest.raises(InputError, match="missing"):
+            read_volume(tmp_path)
+        return
+    read = read_volume(tmp_path)
+    [said] = read.warnings
+    assert "1 image was left out, of the same series" in said and lost.name in said
+    lost.unlink()
+    assert_in_place(read, by_tags(tmp_path))
+
+
+@pytest.mark.parametrize("axes", [(0, 0, 0, 0, 0, 0), (1, 0, 0, 1, 0, 0), (5, 0, 0, 0, 5, 0)])
+def test_an_orientation_that_is_none_is_no_position_and_no_time(axes, tmp_path):
+    for k in range(9):
+        more = {"axes": axes, "InstanceNumber": k + 1}
+        write_slice(tmp_path / f"{k}.dcm", STORED[k], (-10, -20, 2.5 * k), **more)
+    read = read_volume(tmp_path)
+    assert read.array.shape == STORED.shape
+    assert any("states no position" in said for said in read.warnings)
+
+
+@pytest.mark.parametrize("high", [11, 13, 15])
+def test_values_are_those_of_the_bits_that_the_file_says_hold_them(high, tmp_path):
+    made = write_slice(tmp_path / "a.dcm", STORED[0], (0, 0, 0))
+    made.BitsStored, made.HighBit = 12, high
+    beside = 0xFFFF & ~(0xFFF << (high - 11))  # overlays, as old scanners put them there
+    made.PixelData = (STORED[0] << (high - 11) | beside).astype("<u2").tobytes()
+    made.save_as(tmp_path / "a.dcm")
+    np.testing.assert_array_equal(read_volume(tmp_path / "a.dcm").array[0], STORED[0].astype(int) - 1024)
+
+
 def test_positions_are_written_as_scanners_do(tmp_path):
     """The helper itself: what it writes is what pydicom reads."""
     made = write_slice(tmp_path / "a.dcm", STORED[0], (1.25, 2, 3))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import struct
 from pathlib import Path
 
 import nibabel
@@ -134,6 +135,15 @@ def test_odd_names_of_whole_files_are_read(name, tmp_path):
     zipped = name != "a.Nii"
     (tmp_path / name).write_bytes(gzip.compress(content) if zipped else content)
     np.testing.assert_array_equal(read_volume(tmp_path / name).array.T, VOXELS)
+
+
+def test_an_intercept_that_is_no_number_is_damage(tmp_path):
+    path = save(tmp_path / "a.nii")
+    raw = bytearray(path.read_bytes())
+    struct.pack_into("<2f", raw, 112, 2, np.nan)
+    path.write_bytes(raw)
+    with pytest.raises(InputError, match="damaged"):
+        read_volume(path)
 
 
 def test_dimensions_of_length_zero_count_as_one(tmp_path):

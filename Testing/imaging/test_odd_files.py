@@ -23,6 +23,35 @@ def picture(kind: str, *channels: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, np.iinfo(kind).max, (40, 70, *channels)).astype(kind)
 
 
+HEADERS = {
+    ".nrrd": "NRRD0004\ntype: short\ndimension: 3\nsizes: 6 5 4\nencoding: raw\nendian: little\n"
+    "space: left-posterior-superior\nspace directions: (1,0,0) (0,1,0) (0,0,1)\n{0}\n",
+    ".mha": "ObjectType = Image\nNDims = 3\nDimSize = 6 5 4\nElementSpacing = 1 1 1\n{0}"
+    "ElementType = MET_SHORT\nElementDataFile = LOCAL\n",
+}
+
+
+@pytest.mark.parametrize(("unit", "said"), [("mm", False), ("um", True), ("microns", True)])
+def test_a_unit_of_length_of_nrrd_that_is_not_mm_is_said(unit, said, tmp_path, silent):
+    words = f'space units: "{unit}" "{unit}" "{unit}"\n'
+    (tmp_path / "a.nrrd").write_bytes(HEADERS[".nrrd"].format(words).encode() + VOXELS.tobytes())
+    read = read_volume(tmp_path / "a.nrrd")
+    np.testing.assert_array_equal(read.array, VOXELS)
+    assert any(f"sizes in {unit}" in one for one in read.warnings) == said
+
+
+def test_values_of_a_metaimage_are_scaled_as_its_header_says(tmp_path, silent):
+    words = "ElementToIntensityFunctionSlope = 2\nElementToIntensityFunctionOffset = -1024\n"
+    for scaling, right in (
+        (words, VOXELS * 2 - 1024),
+        ("", VOXELS),
+        (words.replace("= 2", "= 0.5"), VOXELS / 2 - 1024),
+    ):
+        text = HEADERS[".mha"].format(scaling)
+        (tmp_path / "a.mha").write_bytes(text.encode() + VOXELS.tobytes())
+        np.testing.assert_allclose(read_volume(tmp_path / "a.mha").array, right)
+
+
 @pytest.mark.parametrize("tile", [None, 16])
 def test_pixels_of_a_tiff_keep_their_values_in_strips_and_8_bits_in_tiles_too(tile, tmp_path, silent):
     for array in (picture("u1"), picture("u1", 3), *([] if tile else [picture("u2"), picture("u2", 3)])):

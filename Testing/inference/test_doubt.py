@@ -109,6 +109,16 @@ def test_a_click_in_a_photograph_is_doubted_and_one_in_a_fundus_is_not() -> None
     assert not is_doubtful(proposal)
 
 
+def test_clicks_in_a_grey_photograph_are_doubted_by_the_model_itself() -> None:
+    predictor = SPAPredictor.from_pretrained("general", device="cpu")
+    pixels = load_sample_image("china.jpg").mean(axis=-1).astype(np.uint8)[::2, ::2]
+    predictor.set_image(pixels)
+    for row, col in ((0.5, 0.5), (0.7, 0.8)):
+        proposal = predictor.click(int(row * pixels.shape[0]), int(col * pixels.shape[1]))
+        assert is_doubtful(proposal)
+        assert any("model doubts this mask" in sentence for sentence in proposal.warnings)
+
+
 def test_what_states_its_modality_is_no_photograph() -> None:
     engine = load_engine("compact", "cpu")
     for modality, said in ((None, True), ("US", False)):

@@ -48,10 +48,15 @@ def a_free_port() -> int:
 
 @dataclass
 class Server:
-    """A viewer's process. home: its profiles, states and temporary files."""
+    """A viewer's process. home: its profiles, states and temporary files.
+
+    environment: variables set otherwise, or not at all where None. within: a command that runs the command.
+    """
 
     home: Path
     arguments: tuple[str, ...]
+    environment: dict[str, str | None] = field(default_factory=dict)
+    within: tuple[str, ...] = ()
     address: str = ""
     said: list[str] = field(default_factory=list)
     process: Any = None
@@ -64,10 +69,12 @@ class Server:
             "TMPDIR": str(self.home / "tmp"),
             "SPASEGMENT_DEBUG": "1",
             "OMP_NUM_THREADS": "1",
+            **self.environment,
         }
+        environment = {name: value for name, value in environment.items() if value is not None}
         (self.home / "tmp").mkdir(exist_ok=True)
         self.process = subprocess.Popen(
-            [sys.executable, str(SERVED), str(self.truth_file), *self.arguments],
+            [*self.within, sys.executable, str(SERVED), str(self.truth_file), *self.arguments],
             cwd=self.home,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -261,9 +268,15 @@ def new_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
     """Starts a viewer with arguments; all are stopped at the end."""
     started: list[Server] = []
 
-    def start(*arguments: str, home: Path | None = None) -> Server:
+    def start(
+        *arguments: str,
+        home: Path | None = None,
+        environment: dict[str, str | None] | None = None,
+        within: tuple[str, ...] = (),
+    ) -> Server:
         home = home or tmp_path_factory.mktemp("home")
-        server = Server(home, ("--no-browser", "--port", str(a_free_port()), *arguments))
+        own = ("--no-browser", "--port", str(a_free_port()), *arguments)
+        server = Server(home, own, environment or {}, within)
         started.append(server)
         return server.start()
 

@@ -176,6 +176,36 @@ def test_an_upload_that_was_followed_by_another_wish_is_in_the_list_only(
     in_viewer(use)
 
 
+def test_an_upload_while_another_is_read_is_what_the_browser_shows(
+    a_server: Any, new_page: Callable[..., Any], tmp_path: Path
+) -> None:
+    slow = tmp_path / "slow.nii.gz"
+    noise = np.random.default_rng(0).integers(0, 300, (240, 40, 40)).astype(np.int16)
+    large = sitk.GetImageFromArray(noise.repeat(10, axis=1).repeat(10, axis=2))
+    sitk.WriteImage(large, str(slow), useCompression=True)
+    quick = a_volume(tmp_path / "quick.nrrd")
+    page = new_page(a_server.address)
+    page.page.set_input_files("#upload", str(slow))
+    page.wait("() => (trame.state.get('job') || '').includes('Reading slow')")
+    page.page.set_input_files("#upload", str(quick))
+    page.said("slow.nii.gz was read and is in the list of volumes")
+    page.wait("() => !trame.state.get('job')")
+    shown = "document.querySelector('#volume').selectedOptions[0].innerText"
+    assert page.page.evaluate(shown) == "quick.nrrd"
+    assert page.state("slice_text").split("·")[0].strip().endswith("of 9")
+    listed = [item["title"] for item in page.state("volumes")]
+    assert "slow.nii.gz" in listed and "quick.nrrd" in listed
+    page.page.select_option("#volume", label="slow.nii.gz")
+    page.wait(
+        "(title) => document.querySelector('#volume').selectedOptions[0].innerText === title "
+        "&& !trame.state.get('job')",
+        "slow.nii.gz",
+    )
+    assert page.state("slice_text").split("·")[0].strip().endswith("of 240")
+    page.page.select_option("#volume", "sample")
+    page.wait("() => trame.state.get('volume') === 'sample'")
+
+
 def test_a_volume_opens_whole_in_the_middle_as_it_was_acquired(
     in_viewer: Callable[..., None], tmp_path: Path
 ) -> None:

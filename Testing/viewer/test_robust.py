@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 import signal
 import struct
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -198,6 +200,42 @@ def status(address: str, **headers: str) -> int:
 @pytest.fixture(scope="module")
 def a_server_for_others(new_server: Callable[..., Any]) -> Any:
     return new_server("--host", "0.0.0.0")
+
+
+NOBODY = ("unshare", "--user", "--map-user=54321")
+"""Runs a command as an account that has no name and no home folder, as containers do."""
+FOLDERS = (
+    *("HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"),
+    *("SPASEGMENT_PROFILES", "SPASEGMENT_STATE"),
+)
+
+
+@pytest.mark.parametrize("kind", ["no home folder", "folders that cannot be written"])
+def test_without_folders_of_its_own_the_viewer_serves_and_says_that_nothing_is_kept(
+    new_server: Callable[..., Any], new_page: Callable[..., Any], tmp_path: Path, kind: str
+) -> None:
+    within: tuple[str, ...] = ()
+    environment: dict[str, str | None] = dict.fromkeys(FOLDERS)
+    if kind == "no home folder":
+        within = NOBODY
+        if shutil.which("unshare") is None or subprocess.run([*NOBODY, "true"], check=False).returncode:
+            pytest.skip("this system lets nobody run as an account without a name")
+    else:
+        environment |= dict.fromkeys(FOLDERS[:6], "/etc/passwd")
+    server = new_server(home=tmp_path, environment=environment, within=within)
+    page = new_page(server.address)
+    page.click_at()
+    page.proposed(1)
+    page.page.keyboard.press("Enter")
+    page.said("Approved")
+    page.wait("() => document.querySelector('.warnings').innerText.includes('cannot be kept')")
+    page.page.select_option("#profile", "+")
+    page.page.fill("#new-profile", "Dr A")
+    page.page.press("#new-profile", "Enter")
+    page.said("no home folder" if within else "could not be saved")
+    assert "Traceback" not in server.errors
+    assert server.stop() == 0
+    assert not list(tmp_path.glob("~*"))
 
 
 def test_an_address_others_can_reach_needs_the_token(

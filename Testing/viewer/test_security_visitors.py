@@ -28,6 +28,9 @@ FOREIGN = [
     "127.1.",
     "2130706433",
     "[::1",
+    "[::1]evil.example",
+    "[::1].evil.example:80",
+    "0x7f.1",
     "10.0.0.7",
     "evil.example",
     "127.0.0.1/evil",
@@ -119,6 +122,9 @@ def test_the_name_given_is_served_and_none_that_resembles_it() -> None:
     everywhere = ViewerOptions(host="0.0.0.0")
     assert answers(everywhere, "10.0.0.7:8765") and answers(everywhere, socket.gethostname())
     assert not answers(everywhere, "evil.example") and not answers(everywhere, "10.0.0.7.evil.example")
+    six = ViewerOptions(host="::1")
+    assert answers(six, "[::1]:8765") and answers(six, "[::1]")
+    assert not any(answers(six, host) for host in ("[::1]evil.example", "[::1].evil.example:80", "[::1]x:80"))
     assert not ViewerOptions(host="127.evil.example").is_local
     assert ViewerOptions(host="127.0.0.2").is_local and ViewerOptions(host="::1").is_local
 
