@@ -33,6 +33,7 @@ _SETTINGS_OF_RAY = {
     "RAY_worker_niceness": "0",  # people wait for replicas; 15 lets every other program go first
     # It would end replicas when other programs fill the memory, again and again, the new ones too.
     "RAY_memory_monitor_refresh_ms": "0",
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "SPASegmentLib.service.server.connections.guard_proxy",
 }
 """For a cluster of our own, unless the environment says otherwise."""
 
