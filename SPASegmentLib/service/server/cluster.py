@@ -28,6 +28,8 @@ DRAINING_SECONDS = 30.0
 CHECK_SECONDS = 10.0
 START_TRIES = 3
 _LOOPBACK = "127.0.0.1"
+_MEMORY = Path("/dev/shm")
+"""Linux's file system in memory. Bodies pass through Ray's object store, which is there, too."""
 _SETTINGS_OF_RAY = {
     "RAY_USAGE_STATS_ENABLED": "0",  # it would report to its makers
     "RAY_worker_niceness": "0",  # people wait for replicas; 15 lets every other program go first
@@ -173,7 +175,7 @@ def _start_ray(ray: Any, cluster: Cluster) -> None:
     """
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": NAME}
     joined = {"address": cluster.address}
-    own = {
+    own: dict[str, Any] = {
         "address": "local",
         "num_cpus": max(os.cpu_count() or 1, cluster.most),
         "include_dashboard": False,
@@ -181,6 +183,8 @@ def _start_ray(ray: Any, cluster: Cluster) -> None:
         # Whoever reaches Ray's own ports can run code; other computers shall not.
         "_node_ip_address": _LOOPBACK,
     }
+    if _MEMORY.is_dir():  # Ray's own choice for what its store has no room for is a disk
+        own["object_spilling_directory"] = str(_MEMORY)
     for left in reversed(range(START_TRIES)):
         try:
             ray.init(**(joined if cluster.address else own), **quiet)
