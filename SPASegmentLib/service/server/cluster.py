@@ -9,6 +9,7 @@ alone, and a session would depend on who else is there. A replica computes one r
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -93,7 +94,8 @@ def application(options: ServeOptions, cluster: Cluster) -> Any:
         name="replica",
         # The queue of a replica is ours, fair to users; Ray's own limit would hold requests back before it.
         max_ongoing_requests=options.waiting,
-        ray_actor_options={"num_cpus": 1, "num_gpus": cluster.gpus},
+        # Replicas on CPUs need no GPU, so that they also start where there is none.
+        ray_actor_options={"num_cpus": 1, "num_gpus": 0.0 if options.device == "cpu" else cluster.gpus},
         health_check_period_s=CHECK_SECONDS,
         health_check_timeout_s=60,
         graceful_shutdown_wait_loop_s=0.5,
@@ -133,12 +135,13 @@ def serve_on_ray(options: ServeOptions, cluster: Cluster, say: Callable[[str], N
         port, address = int(probe.getsockname()[1]), address_of(probe, options.scheme)
     import ray
     from ray import serve
+    from ray.serve.exceptions import RayServeException
 
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+    _hear_signals()
     try:
         _start_ray(ray, cluster)
+        _hear_signals()  # again: Ray has set handlers of its own, which end this process after 3 s
         serve.start(
             proxy_location="HeadOnly" if cluster.address is None else "EveryNode",
             http_options={
@@ -155,11 +158,16 @@ def serve_on_ray(options: ServeOptions, cluster: Cluster, say: Callable[[str], N
     except KeyboardInterrupt:
         say("Stopping: what has begun is answered.")
     finally:
-        if cluster.address is None:
-            serve.shutdown()
-        elif ray.is_initialized():
-            serve.delete(NAME)
-        ray.shutdown()
+        if ray.is_initialized():
+            # Not `serve.shutdown`, which ends the proxies at once: what has begun would not be answered.
+            with contextlib.suppress(RayServeException, TimeoutError):  # there is none yet; a replica hangs
+                serve.delete(NAME)
+        ray.shutdown()  # and with it a cluster of our own
+
+
+def _hear_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
 
 
 def _interrupt(number: int, frame: object) -> None:
