@@ -9,9 +9,6 @@ import sys
 from uvicorn.protocols.http import auto
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-HEAD_SECONDS = 20.0
-"""How long a request's head may take, counted from the connection or from the last answer."""
-
 
 class GuardedProtocol(H11Protocol):
     """HTTP/1.1 by h11, which refuses heads of more than 64 kB.
@@ -20,6 +17,8 @@ class GuardedProtocol(H11Protocol):
     it: one without an end keeps the process from everything else.
     """
 
+    head_seconds = 20.0
+    """How long a request's head may take, counted from the connection or from the last answer."""
     _late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -41,7 +40,7 @@ class GuardedProtocol(H11Protocol):
     def _wait_for_head(self) -> None:
         if self._late is not None:
             self._late.cancel()
-        self._late = self.loop.call_later(HEAD_SECONDS, self._hang_up)
+        self._late = self.loop.call_later(self.head_seconds, self._hang_up)
 
     def _hang_up(self) -> None:
         if self.cycle is None or self.cycle.response_complete:
