@@ -31,7 +31,7 @@ START_TRIES = 3
 _LOOPBACK = "127.0.0.1"
 _MEMORY = Path("/dev/shm")
 """Linux's file system in memory. Bodies pass through Ray's object store, which is there, too."""
-_SETTINGS_OF_RAY = {
+SETTINGS_OF_RAY = {
     "RAY_USAGE_STATS_ENABLED": "0",  # it would report to its makers
     "RAY_worker_niceness": "0",  # people wait for replicas; 15 lets every other program go first
     # It would end replicas when other programs fill the memory, again and again, the new ones too.
@@ -129,7 +129,7 @@ def serve_on_ray(options: ServeOptions, cluster: Cluster, say: Callable[[str], N
     say: prints a line. Raises InputError where it cannot listen, or the cluster cannot be joined.
     """
     options.check()
-    for name, value in _SETTINGS_OF_RAY.items():
+    for name, value in SETTINGS_OF_RAY.items():
         os.environ.setdefault(name, value)
     with listen(options.host, options.port) as probe:
         port, address = int(probe.getsockname()[1]), address_of(probe, options.scheme)
@@ -162,6 +162,8 @@ def serve_on_ray(options: ServeOptions, cluster: Cluster, say: Callable[[str], N
             # Not `serve.shutdown`, which ends the proxies at once: what has begun would not be answered.
             with contextlib.suppress(RayServeException, TimeoutError):  # there is none yet; a replica hangs
                 serve.delete(NAME)
+                if cluster.address is not None and not serve.status().applications:
+                    serve.shutdown()  # its proxies would keep the port
         ray.shutdown()  # and with it a cluster of our own
 
 
