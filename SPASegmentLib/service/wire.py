@@ -225,9 +225,9 @@ def _stored(array: np.ndarray, arrays: list[np.ndarray], crop: bool) -> dict[str
 
 def _filled(array: np.ndarray) -> tuple[slice, slice]:
     """The rows and columns between which not all bits are zero."""
-    is_set = array if array.dtype == bool else np.ascontiguousarray(array).view(np.uint32) != 0
-    rows = _ends(is_set.any(axis=1))
-    return rows, _ends(is_set[rows].any(axis=0))
+    is_set: np.ndarray = array if array.dtype == bool else np.ascontiguousarray(array).view(np.uint32) != 0
+    rows = _ends(np.any(is_set, axis=1))
+    return rows, _ends(np.any(is_set[rows], axis=0))
 
 
 def _ends(is_set: np.ndarray) -> slice:
