@@ -8,6 +8,7 @@ identity, `unsample` inverts it exactly, and masks survive a zoom of 2 bit for b
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from scipy import sparse
@@ -129,6 +130,7 @@ def between(
     return dense[0], dense[1]
 
 
+@lru_cache(maxsize=32)  # all maps of a proposal go from one region to one other
 def _between(
     from_region: Region, to_region: Region, spacing: tuple[float, float]
 ) -> tuple[sparse.csr_array, sparse.csr_array, tuple[np.ndarray, np.ndarray]]:

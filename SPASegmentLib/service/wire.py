@@ -29,7 +29,7 @@ MEDIA_TYPE = "application/vnd.spasegment"
 _LEVEL = 1
 _ENTRY = "spasegment"
 _WORTH_CROPPING = 4096
-"""Elements from which on zeros around an array are left out: a probability map is mostly zeros."""
+"""Elements from which on zeros around a map are left out: a mask or a probability map is mostly zeros."""
 _FRAME = b"\x28\xb5\x2f\xfd"
 _DTYPES = ("bool", "uint8", "int32", "int64", "float32", "float64")
 
@@ -51,7 +51,8 @@ class ArrayRecord(WireRecord):
     """Where an array of a record stands.
 
     bits: its shape where it is Boolean and packed to bits, else None. box: (row, col, H, W) where it is the
-    part from there on of an (H, W) array that is zero elsewhere, else None.
+    part from there on of an (H, W) array that is zero elsewhere, else None. Where it is both, bits is the
+    part's shape.
     """
 
     at: int = Field(ge=0, le=100_000)
@@ -87,6 +88,8 @@ class Arrays:
         if place.bits is not None:
             self._spend(math.prod(place.bits))
             array = _unpacked(array, place.bits, what)
+        if array.dtype.kind == "f" and np.isnan(array).any():
+            raise WireError(f"The array {what} has values that are no numbers.")
         if place.box is not None:
             if tuple(shape) != place.box[2:]:
                 raise WireError(f"The array {what} is a part of another shape than {tuple(shape)}.")
@@ -100,8 +103,6 @@ class Arrays:
         if not fits:
             asked = tuple("any" if length is None else length for length in shape)
             raise WireError(f"The array {what} has the shape {array.shape} where {asked} belongs.")
-        if array.dtype.kind == "f" and np.isnan(array).any():
-            raise WireError(f"The array {what} has values that are no numbers.")
         array.flags.writeable = False
         return array
 
@@ -210,23 +211,29 @@ def _stored(array: np.ndarray, arrays: list[np.ndarray], crop: bool) -> dict[str
     if array.dtype.name not in _DTYPES:
         raise TypeError(f"the protocol has no form for arrays of {array.dtype}")
     place: dict[str, Any] = {"at": len(arrays)}
-    if array.dtype == bool:
-        place["bits"] = list(array.shape)
-        array = np.packbits(array)
-    elif crop and array.ndim == 2 and array.dtype == np.float32 and array.size >= _WORTH_CROPPING:
+    is_map = array.ndim == 2 and array.dtype in (np.dtype(bool), np.dtype(np.float32))
+    if crop and is_map and array.size >= _WORTH_CROPPING:
         rows, cols = _filled(array)
         place["box"] = [rows.start, cols.start, *array.shape]
         array = array[rows, cols]
+    if array.dtype == bool:
+        place["bits"] = list(array.shape)
+        array = np.packbits(array)
     arrays.append(array)
     return place
 
 
 def _filled(array: np.ndarray) -> tuple[slice, slice]:
     """The rows and columns between which not all bits are zero."""
-    is_set = np.ascontiguousarray(array).view(np.uint32) != 0
-    found = [np.flatnonzero(is_set.any(axis=axis)) for axis in (1, 0)]
-    rows, cols = (slice(int(at[0]), int(at[-1]) + 1) if len(at) else slice(0, 0) for at in found)
-    return rows, cols
+    is_set: np.ndarray = array if array.dtype == bool else np.ascontiguousarray(array).view(np.uint32) != 0
+    rows = _ends(np.any(is_set, axis=1))
+    return rows, _ends(np.any(is_set[rows], axis=0))
+
+
+def _ends(is_set: np.ndarray) -> slice:
+    """From the first to the last that is set."""
+    at = np.flatnonzero(is_set)
+    return slice(int(at[0]), int(at[-1]) + 1) if len(at) else slice(0, 0)
 
 
 def _placed(part: np.ndarray, box: tuple[int, int, int, int], what: str) -> np.ndarray:
@@ -243,7 +250,7 @@ def _unpacked(array: np.ndarray, shape: tuple[int, ...], what: str) -> np.ndarra
     fits = array.dtype == np.uint8 and array.ndim == 1 and len(shape) > 0
     if not fits or count > 8 * array.size or len(array) != (count + 7) // 8:
         raise WireError(f"The mask {what} has not the length that it states.")
-    return np.unpackbits(array, count=count).astype(bool).reshape(shape)
+    return np.unpackbits(array, count=count).view(bool).reshape(shape)
 
 
 def _metadata(data: bytes) -> str:

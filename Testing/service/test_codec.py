@@ -243,6 +243,28 @@ def test_zeros_around_a_map_are_left_out_and_come_back(a_request, at):
     assert len(codec.encode_proposal(replace(proposal, probability=probability))) < 6000
 
 
+def test_of_a_mask_the_part_that_is_not_empty_is_sent(a_request):
+    """Six masks of a slice of 512 x 512 pixels would be 200 kB of bits, almost all of them zero."""
+    shape = (70, 80)
+    small, edge, full = np.zeros((3, *shape), bool)
+    small[30:41, 20:27] = True
+    edge[[0, -1], [-1, 3]] = True
+    full[:] = True
+    given = a_request.answered[0].proposal
+    for mask in (small, small.copy(order="F"), edge, full, np.zeros(shape, bool)):
+        proposal = replace(
+            given,
+            recommendation=mask,
+            probability=np.zeros(shape, np.float32),
+            candidates=tuple(replace(each, mask=mask) for each in given.candidates),
+        )
+        body = codec.encode_proposal(proposal)
+        assert differences(codec.decode_proposal(body, shape, COMPONENTS), proposal) == []
+    record, arrays = json_and_arrays(codec.encode_proposal(replace(proposal, recommendation=small)))
+    assert record["recommendation"]["box"] == [30, 20, *shape]
+    assert arrays[str(record["recommendation"]["at"])].nbytes == 10  # 11 x 7 bits
+
+
 @pytest.mark.parametrize("box", [[0, 0, 2**20, 2**20], [69, 0, 70, 80], [0, 0, 80, 70], [-1, 0, 70, 80]])
 def test_a_part_that_does_not_fit_its_whole_is_refused(a_request, box):
     shape = (70, 80)

@@ -84,6 +84,8 @@ def test_the_manifest_is_one_that_ray_takes(tmp_path):
         assert mounts.keys() <= volumes
         assert any(application.args["keys"].startswith(f"{path}/") for path in mounts.values())
         assert {"name": "RAY_USAGE_STATS_ENABLED", "value": "0"} in container["env"]
+        hook = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
+        assert {"name": hook, "value": cluster.SETTINGS_OF_RAY[hook]} in container["env"]
         assert set(container["resources"]["limits"]) >= {"cpu", "memory"}
     (workers,) = spec["workerGroupSpecs"]
     assert (workers["minReplicas"], workers["maxReplicas"]) == (

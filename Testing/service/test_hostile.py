@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
 import socket
+import threading
+import time
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 import safetensors.numpy
+import uvicorn
 import zstandard
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -21,6 +27,12 @@ from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.inference.messages import Answered, ProposalRequest
 from SPASegmentLib.service import codec
 from SPASegmentLib.service.client import connect
+from SPASegmentLib.service.server.app import build_app
+from SPASegmentLib.service.server.connections import GuardedProtocol
+from SPASegmentLib.service.server.core import ServerCore
+from SPASegmentLib.service.server.listening import listen
+from SPASegmentLib.service.server.options import ServeOptions
+from SPASegmentLib.service.server.standalone import load_engines
 from SPASegmentLib.service.wire import compress
 
 MEMORY = 50 * 2**20
@@ -212,3 +224,145 @@ def test_the_picked_candidate_of_another_slice_is_refused(an_attacker):
     body = an_attacker.body(larger, image=codec.identity(sent), slice_bytes=sent)
     status, problem = an_attacker.send("POST", "/v1/propose", compress(body))
     assert status == 400 and "shape" in problem["problem"]
+
+
+def raw(attacker: Attacker, data: bytes, seconds: float = 30.0) -> bytes:
+    """What comes back for bytes that are sent as they are; empty where the connection is closed."""
+    with socket.create_connection(("127.0.0.1", attacker.server.port), seconds) as line:
+        try:
+            for at in range(0, len(data), 2**16):
+                line.sendall(data[at : at + 2**16])
+            return line.recv(400)
+        except (ConnectionResetError, BrokenPipeError):
+            return b""
+
+
+HEAD = b"POST /v1/propose HTTP/1.1\r\nHost: x\r\n"
+NO_KEY = b"Authorization: Bearer \xff\xfe\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (HEAD + b"X: " + b"a" * 2**20 + b"\r\n\r\n", b" 400 "),
+        (HEAD + b"".join(b"X-%d: a\r\n" % n for n in range(20_000)) + b"\r\n", b" 400 "),
+        (HEAD + b"X: " + b"a" * 2**24, b" 400 "),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(50), b" 404 "),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500), b" 400 "),
+        (HEAD + b"Content-Length: 4\r\nContent-Length: 9\r\n\r\nabcd", b" 400 "),
+        (HEAD + b"Content-Length: -4\r\n\r\nabcd", b" 400 "),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n", b" 400 "),
+        (HEAD + NO_KEY + b"Content-Length: 4\r\n\r\nabcd", b" 401 "),
+        (HEAD + b"Expect: 100-continue\r\nContent-Length: 5\r\n\r\n", b" 401 "),
+        (b"CONNECT evil:443 HTTP/1.1\r\nHost: x\r\n\r\n", b" 404 "),
+    ],
+    ids=[
+        "header",
+        "headers",
+        "endless",
+        "http2",
+        "tls",
+        "lengths",
+        "negative",
+        "chunk",
+        "key",
+        "expect",
+        "connect",
+    ],
+)
+def test_what_is_no_request_is_refused_at_once(an_attacker, sent, status):
+    """Without a key, from anybody. A head without an end kept the server from all others for minutes."""
+    started = time.monotonic()
+    answer = raw(an_attacker, sent)
+    assert status in answer[:20] or (not answer and len(sent) > 2**16), answer
+    assert time.monotonic() - started < 20
+    assert an_attacker.send("GET", "/healthz", b"")[0] == 200
+
+
+def test_pipelined_garbage_ends_its_connection_only(an_attacker):
+    answer = raw(an_attacker, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" + b"\0\xff garbage\r\n\r\n" * 50)
+    assert answer.startswith(b"HTTP/1.1 200") or b" 400 " in answer[:20]
+    assert an_attacker.send("GET", "/healthz", b"")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        '{"__metadata__": {"spasegment": ' + "[" * 200_000,
+        '{"__metadata__": {"spasegment": ' + "9" * 10_000 + "}}",
+        json.dumps({"__metadata__": {"spasegment": "1 request\n" + "[" * 100_000}}),
+        json.dumps({"__metadata__": {"spasegment": "1 request\n" + "9" * 10_000}}),
+        '{"__metadata__": {"spasegment": "1 request\\n\\ud800"}}',
+        json.dumps(
+            {"__metadata__": {"spasegment": "1 request\n{}"}}
+            | {str(n): {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]} for n in range(20_000)}
+        ),
+    ],
+    ids=["deep", "number", "deep record", "number in record", "half a letter", "many arrays"],
+)
+def test_records_that_are_deep_long_or_many_are_refused(an_attacker, header):
+    text = header.encode()
+    status, problem = an_attacker.send(
+        "POST", "/v1/propose", compress(len(text).to_bytes(8, "little") + text)
+    )
+    assert status == 400
+    check_answer(status, problem)
+
+
+def test_a_frame_whose_window_is_huge_is_refused(an_attacker):
+    """It would have the server take the window's memory before it sees how little is in the frame."""
+    frame = b"\x28\xb5\x2f\xfd" + bytes([0b11000000, 0xFF]) + (100).to_bytes(8, "little") + bytes([1, 0, 0])
+    status, problem = an_attacker.send("POST", "/v1/propose", frame)
+    assert status == 400
+    check_answer(status, problem)
+
+
+def test_a_key_in_the_address_is_none_and_is_not_logged(an_attacker):
+    key = an_attacker._key.encode()
+    for path in (b"/v1/models?key=" + key, b"/v1/models/" + key + b"/mixture", b"/" + key):
+        answer = raw(an_attacker, b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b" 401 " in answer[:20] or b" 404 " in answer[:20]
+    assert an_attacker._key not in an_attacker.server.log
+
+
+@pytest.fixture
+def an_impatient_server(a_model) -> Iterator[int]:
+    """The port of a server in a thread, which waits one second for a head."""
+    core = ServerCore(ServeOptions(), load_engines([str(a_model)], "cpu"))
+
+    class Impatient(GuardedProtocol):
+        head_seconds = 1.0
+
+    server = uvicorn.Server(uvicorn.Config(build_app(core), http=Impatient, log_level="error"))
+    listening = listen("127.0.0.1", 0)
+    thread = threading.Thread(target=server.run, args=([listening],))
+    thread.start()
+    yield listening.getsockname()[1]
+    server.should_exit = True
+    thread.join(30)
+    core.close()
+
+
+def test_connections_that_are_no_request_in_time_are_closed(an_impatient_server):
+    """One sends nothing, one its head slowly, one goes on with a body after it was refused."""
+    lines = [socket.create_connection(("127.0.0.1", an_impatient_server), 10) for _ in range(203)]
+    silent, slow, refused = lines[:3]
+    refused.sendall(HEAD + b"Content-Length: 999999999999\r\n\r\n")
+    assert b" 413 " in refused.recv(400)
+    assert httpx.get(f"http://127.0.0.1:{an_impatient_server}/healthz", trust_env=False).status_code == 200
+    ended = dict.fromkeys((silent, slow, refused), False)
+    until = time.monotonic() + 20
+    while not all(ended.values()) and time.monotonic() < until:
+        for line, data in ((slow, b"P"), (refused, b"x" * 100)):
+            with contextlib.suppress(OSError):
+                line.sendall(data)
+        for line in ended:
+            line.settimeout(0.1)
+            with contextlib.suppress(TimeoutError):
+                try:
+                    ended[line] = ended[line] or line.recv(400) == b""
+                except ConnectionError:
+                    ended[line] = True
+    assert all(ended.values())
+    for line in lines:
+        line.close()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import torch
 from sessions import a_slice
 
 from SPASegmentLib.imaging.types import PointPrompt
@@ -30,6 +32,16 @@ def first_and_pick(engine, seed: int) -> tuple[float, float]:
     return seen - started, time.perf_counter() - picked
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As many threads of the network here as the server has."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_a_server_adds_little_to_a_first_proposal_and_to_a_pick(a_server, a_local_engine):
     remote = connect(a_server.address)
     for engine in (remote, a_local_engine):

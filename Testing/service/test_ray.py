@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import re
 import signal
+import socket
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
-from processes import below, is_there, replicas
+import zstandard
+from processes import below, is_there, proxies, replicas, session_folder
 from servers import ServerProcess, wait_until
 from sessions import a_slice, apart, interact
+from traces import holding, is_in_memory, open_on_disk, written_since
 from users import PATIENCE
 
-from SPASegmentLib.imaging.types import PointPrompt
+from SPASegmentLib.imaging.types import PointPrompt, SliceImage
 from SPASegmentLib.inference.messages import ProposalRequest
 from SPASegmentLib.inference.session import Session
 from SPASegmentLib.service.client import connect
@@ -164,10 +172,65 @@ def test_a_client_that_is_killed_is_forgotten(a_cluster, users, a_local_engine):
     assert_equal(sessions_of(a_cluster, users, 2, 1), undisturbed(a_local_engine, 2, 1))
 
 
-def test_at_its_end_a_server_leaves_no_process(a_cluster):
+def test_no_image_reaches_a_disk(a_cluster, users, tmp_path):
+    """Bodies hold their pixels as they are, so each place that holds a body is found."""
+    since, loud = time.time() - 1, zstandard.ZstdCompressor(level=-60, write_content_size=True)
+    needles = []
+    with httpx.Client(base_url=a_cluster.address, trust_env=False, timeout=120) as client:
+        for n in range(12):
+            pixels = np.random.default_rng(n).random((700, 700), dtype=np.float32)
+            sent = encode_image(SliceImage(pixels))
+            needles.append(pixels.tobytes()[1_000_000:1_000_032])
+            body, named = loud.compress(sent), identity(sent)
+            assert needles[-1] in body
+            headers = {"authorization": f"Bearer {users[1][n % 8]}", "x-session-id": named}
+            assert client.put(f"/v1/images/{named}", content=body, headers=headers).status_code == 204
+    (tmp_path / "kept").write_bytes(b"before" + needles[3] + b"after")
+    assert holding(needles, written_since(since, [tmp_path])) == [tmp_path / "kept"], "it would be found"
+    (tmp_path / "kept").unlink()
+
+    whole = below(a_cluster.process.pid)
+    session = session_folder(a_cluster.process.pid)
+    folders = [session, *map(Path, {tempfile.gettempdir(), "/tmp", "/var/tmp"})]
+    assert holding(needles, written_since(since, folders)) == []
+    assert holding(needles, open_on_disk([a_cluster.process.pid, *whole])) == []
+    (store,) = (command for command in whole.values() if "--fallback_directory=" in command)
+    for where in ("plasma", "fallback"):  # Ray's own choice for what the former cannot hold is a disk
+        assert is_in_memory(Path(re.search(rf"--{where}_directory=(\S+)", store)[1])), where
+
+
+def test_a_head_without_an_end_and_connections_without_a_head_stop_nobody(a_cluster, users):
+    """By somebody without a key. Ray ended its proxy for it, which was busy copying the head."""
+    before = proxies(a_cluster.process.pid)
+    idle = [socket.create_connection(("127.0.0.1", a_cluster.port), 10) for _ in range(200)]
+    with socket.create_connection(("127.0.0.1", a_cluster.port), 30) as line:
+        line.sendall(b"POST /v1/propose HTTP/1.1\r\nHost: x\r\nX-Long: ")
+        with contextlib.suppress(OSError):
+            for _ in range(16):
+                line.sendall(bytes([97]) * 2**20)
+            line.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):  # it may be reset before its answer is read
+            assert b" 400 " in line.recv(300)
+        engine = connect(a_cluster.address, users[1][0], patience=20)
+        assert engine.propose(ProposalRequest(a_slice(), (PointPrompt(48.0, 48.0),))).recommendation.any()
+        engine.close()
+    for each in idle:
+        each.close()
+    assert proxies(a_cluster.process.pid) == before
+
+
+def test_at_its_end_a_server_answers_what_it_has_begun_and_leaves_no_process(a_cluster, users):
     started = below(a_cluster.process.pid)
     assert len(started) > 3
-    a_cluster.stop()
+    engine = connect(a_cluster.address, users[1][1], patience=1)
+    request = ProposalRequest(a_slice(7), (PointPrompt(48.0, 48.0),), n_samples=1024)
+    waiting = functools.partial(a_cluster.metric, "spasegment_waiting", users[1][2])  # of either replica
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(engine.propose, replace(request, seed=n)) for n in range(8)]
+        assert wait_until(lambda: waiting() >= 5)
+        time.sleep(0.2)  # the last of them have come, too
+        a_cluster.stop()
+        assert all(each.result(30).recommendation.any() for each in asked)
     assert wait_until(lambda: not any(map(is_there, started)), 30), [
         started[pid] for pid in started if is_there(pid)
     ]

@@ -9,6 +9,7 @@ alone, and a session would depend on who else is there. A replica computes one r
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -28,11 +29,14 @@ DRAINING_SECONDS = 30.0
 CHECK_SECONDS = 10.0
 START_TRIES = 3
 _LOOPBACK = "127.0.0.1"
-_SETTINGS_OF_RAY = {
+_MEMORY = Path("/dev/shm")
+"""Linux's file system in memory. Bodies pass through Ray's object store, which is there, too."""
+SETTINGS_OF_RAY = {
     "RAY_USAGE_STATS_ENABLED": "0",  # it would report to its makers
     "RAY_worker_niceness": "0",  # people wait for replicas; 15 lets every other program go first
     # It would end replicas when other programs fill the memory, again and again, the new ones too.
     "RAY_memory_monitor_refresh_ms": "0",
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "SPASegmentLib.service.server.connections.guard_proxy",
 }
 """For a cluster of our own, unless the environment says otherwise."""
 
@@ -90,7 +94,8 @@ def application(options: ServeOptions, cluster: Cluster) -> Any:
         name="replica",
         # The queue of a replica is ours, fair to users; Ray's own limit would hold requests back before it.
         max_ongoing_requests=options.waiting,
-        ray_actor_options={"num_cpus": 1, "num_gpus": cluster.gpus},
+        # Replicas on CPUs need no GPU, so that they also start where there is none.
+        ray_actor_options={"num_cpus": 1, "num_gpus": 0.0 if options.device == "cpu" else cluster.gpus},
         health_check_period_s=CHECK_SECONDS,
         health_check_timeout_s=60,
         graceful_shutdown_wait_loop_s=0.5,
@@ -124,18 +129,19 @@ def serve_on_ray(options: ServeOptions, cluster: Cluster, say: Callable[[str], N
     say: prints a line. Raises InputError where it cannot listen, or the cluster cannot be joined.
     """
     options.check()
-    for name, value in _SETTINGS_OF_RAY.items():
+    for name, value in SETTINGS_OF_RAY.items():
         os.environ.setdefault(name, value)
     with listen(options.host, options.port) as probe:
         port, address = int(probe.getsockname()[1]), address_of(probe, options.scheme)
     import ray
     from ray import serve
+    from ray.serve.exceptions import RayServeException
 
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+    _hear_signals()
     try:
         _start_ray(ray, cluster)
+        _hear_signals()  # again: Ray has set handlers of its own, which end this process after 3 s
         serve.start(
             proxy_location="HeadOnly" if cluster.address is None else "EveryNode",
             http_options={
@@ -152,11 +158,18 @@ def serve_on_ray(options: ServeOptions, cluster: Cluster, say: Callable[[str], N
     except KeyboardInterrupt:
         say("Stopping: what has begun is answered.")
     finally:
-        if cluster.address is None:
-            serve.shutdown()
-        elif ray.is_initialized():
-            serve.delete(NAME)
-        ray.shutdown()
+        if ray.is_initialized():
+            # Not `serve.shutdown`, which ends the proxies at once: what has begun would not be answered.
+            with contextlib.suppress(RayServeException, TimeoutError):  # there is none yet; a replica hangs
+                serve.delete(NAME)
+                if cluster.address is not None and not serve.status().applications:
+                    serve.shutdown()  # its proxies would keep the port
+        ray.shutdown()  # and with it a cluster of our own
+
+
+def _hear_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
 
 
 def _interrupt(number: int, frame: object) -> None:
@@ -172,7 +185,7 @@ def _start_ray(ray: Any, cluster: Cluster) -> None:
     """
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": NAME}
     joined = {"address": cluster.address}
-    own = {
+    own: dict[str, Any] = {
         "address": "local",
         "num_cpus": max(os.cpu_count() or 1, cluster.most),
         "include_dashboard": False,
@@ -180,6 +193,8 @@ def _start_ray(ray: Any, cluster: Cluster) -> None:
         # Whoever reaches Ray's own ports can run code; other computers shall not.
         "_node_ip_address": _LOOPBACK,
     }
+    if _MEMORY.is_dir():  # Ray's own choice for what its store has no room for is a disk
+        own["object_spilling_directory"] = str(_MEMORY)
     for left in reversed(range(START_TRIES)):
         try:
             ray.init(**(joined if cluster.address else own), **quiet)

@@ -11,6 +11,7 @@ import uvicorn
 from SPASegmentLib.inference.local import load_engine
 from SPASegmentLib.inference.messages import Engine
 from SPASegmentLib.service.server.app import build_app
+from SPASegmentLib.service.server.connections import GuardedProtocol, allow_connections
 from SPASegmentLib.service.server.core import ServerCore
 from SPASegmentLib.service.server.listening import address_of, listen
 from SPASegmentLib.service.server.options import ServeOptions
@@ -31,6 +32,7 @@ def load_engines(models: Sequence[str], device: str) -> dict[str, Engine]:
 def serve_alone(options: ServeOptions, say: Callable[[str], None]) -> None:
     """Serve until interrupted. say: prints a line. Raises InputError where it cannot listen."""
     options.check()
+    allow_connections()
     listening = listen(options.host, options.port)
     core = ServerCore(options, load_engines(options.models, options.device))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -43,7 +45,7 @@ def serve_alone(options: ServeOptions, say: Callable[[str], None]) -> None:
         ssl_certfile=options.certificate,
         ssl_keyfile=options.private_key,
         timeout_graceful_shutdown=DRAINING_SECONDS,
-        h11_max_incomplete_event_size=64 * 1024,
+        http=GuardedProtocol,
     )
     say(f"SPASegment server: {address_of(listening, options.scheme)}")
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from pathlib import Path
 
 
@@ -32,6 +33,14 @@ def replicas(pid: int) -> list[int]:
 def proxies(pid: int) -> list[int]:
     """What of a server takes requests in and hands them to replicas."""
     return sorted(one for one, command in below(pid).items() if "ProxyActor" in command)
+
+
+def session_folder(pid: int) -> Path:
+    """Where the Ray of a server writes."""
+    (found,) = {
+        match[1] for one in below(pid).values() if (match := re.search(r"raylet .*--session_dir=(\S+)", one))
+    }
+    return Path(found)
 
 
 def is_there(pid: int) -> bool:

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 
@@ -21,8 +22,16 @@ START_SECONDS = 420.0
 class ServerProcess:
     """`spasegment serve` with these arguments, until it is stopped. log: all it has said."""
 
-    def __init__(self, *arguments: object, port: int = 0, environment: dict[str, str] | None = None) -> None:
-        self._command = [sys.executable, "-m", "SPASegmentLib.cli.main", "serve", *map(str, arguments)]
+    def __init__(
+        self,
+        *arguments: object,
+        port: int = 0,
+        environment: dict[str, str] | None = None,
+        program: Path | None = None,
+    ) -> None:
+        """program: in place of the command's own."""
+        command = ["-m", "SPASegmentLib.cli.main"] if program is None else [program]
+        self._command = [sys.executable, *map(str, command), "serve", *map(str, arguments)]
         self._environment = {**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})}
         self.port, self.address, self._lines = port, "", []
         self.start()
