@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+import warm
 
 pytest.importorskip("trame_slicer", reason="the viewer's parts are not installed")
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -66,7 +67,7 @@ class Server:
             "OMP_NUM_THREADS": "1",
         }
         (self.home / "tmp").mkdir(exist_ok=True)
-        self.process = subprocess.Popen(
+        self.process = warm.Popen(
             [sys.executable, str(SERVED), str(self.truth_file), *self.arguments],
             cwd=self.home,
             env=environment,
@@ -276,8 +277,8 @@ def new_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
 
 @pytest.fixture(scope="session")
 def a_server(new_server: Callable[..., Server]) -> Server:
-    """One for all tests that leave it as it was."""
-    return new_server("--max-upload-mb", "8")
+    """One for all tests that leave it as it was, with the model that answers soonest."""
+    return new_server("--model", "compact", "--max-upload-mb", "8")
 
 
 @pytest.fixture
