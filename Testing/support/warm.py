@@ -2,8 +2,8 @@
 
 Loading torch, VTK and Slicer takes a process many seconds. Here one process loads them, once for each process
 of pytest, and a copy of it (a fork) becomes each process a test starts, with arguments, environment, streams
-and signals of its own. `Popen` and `run` are those of `subprocess`, for Python only. Start-up itself is tested
-in processes of the ordinary kind.
+and signals of its own. `Popen` and `run` are those of `subprocess`, for Python only. Starting itself is
+tested in ordinary processes (README, streams).
 """
 
 from __future__ import annotations
@@ -159,6 +159,7 @@ def _become(about: tuple[list[str], str, dict[str, str], bool], ends: _Ends) -> 
     sys.stderr = open(  # noqa: SIM115
         2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False
     )
+    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
     try:
         if arguments[0] == "-m":
             sys.argv = arguments[1:]

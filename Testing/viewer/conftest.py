@@ -49,13 +49,14 @@ def a_free_port() -> int:
 
 @dataclass
 class Server:
-    """A viewer's process. home: its profiles, states and temporary files."""
+    """A viewer's process. home: its profiles, states and temporary files. fresh: with nothing loaded."""
 
     home: Path
     arguments: tuple[str, ...]
     address: str = ""
     said: list[str] = field(default_factory=list)
     process: Any = None
+    fresh: bool = False
 
     def start(self) -> Server:
         """Start it with the same arguments, and wait until it says where it is."""
@@ -67,7 +68,8 @@ class Server:
             "OMP_NUM_THREADS": "1",
         }
         (self.home / "tmp").mkdir(exist_ok=True)
-        self.process = warm.Popen(
+        popen = subprocess.Popen if self.fresh else warm.Popen
+        self.process = popen(
             [sys.executable, str(SERVED), str(self.truth_file), *self.arguments],
             cwd=self.home,
             env=environment,
@@ -262,9 +264,9 @@ def new_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
     """Starts a viewer with arguments; all are stopped at the end."""
     started: list[Server] = []
 
-    def start(*arguments: str, home: Path | None = None) -> Server:
+    def start(*arguments: str, home: Path | None = None, fresh: bool = False) -> Server:
         home = home or tmp_path_factory.mktemp("home")
-        server = Server(home, ("--no-browser", "--port", str(a_free_port()), *arguments))
+        server = Server(home, ("--no-browser", "--port", str(a_free_port()), *arguments), fresh=fresh)
         started.append(server)
         return server.start()
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 
 import httpx
+import warm
 
 START_SECONDS = 420.0
 
@@ -34,7 +35,9 @@ class ServerProcess:
     def start(self) -> None:
         """Start, and wait for the address."""
         command = [*self._command, "--port", str(self.port)]
-        self.process = subprocess.Popen(
+        # Ray starts processes of its own, which a fork of ours has no business with.
+        popen = warm.Popen if "local" in command else subprocess.Popen
+        self.process = popen(
             command,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
