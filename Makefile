@@ -13,7 +13,7 @@ help:
 	@echo "make setup   install everything into .venv"
 	@echo "make demo    open the browser viewer on a made-up chest CT (in a script: check it and write pictures)"
 	@echo "make pictures  segment the made-up chest CT with two picks and show where the pictures are"
-	@echo "make test    run every test (and lint)"
+	@echo "make test    run the tests (and lint); LONG=1 runs the longest, too"
 	@echo "make lint    ruff and mypy only"
 	@echo "make format  let ruff rewrite the code"
 	@echo "make lists   bring the file lists of CMakeLists.txt up to date"
@@ -38,12 +38,16 @@ demo: setup
 pictures: setup
 	@$(PICTURES)
 
+# The longest tests run where CI or LONG is set.
+LONG ?= $(CI)
+WANTED := $(if $(filter-out 0 false no,$(LONG)),,and not long)
+
 # Half of the tests in each of two processes, then those that measure time or memory, which want to be alone.
 # Networks compute on one thread each: two processes share two cores, and answers are equal, bit for bit, only
 # where as many threads made them.
 test: setup
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not alone" -n 2 --dist loadfile --no-loadscope-reorder
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m alone
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not alone $(WANTED)" -n 2 --dist loadfile --no-loadscope-reorder
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "alone $(WANTED)"
 
 lint: setup
 	@$(BIN)/ruff check .

@@ -9,18 +9,19 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPOSITORY / "Testing" / "support"))
 sys.path.insert(0, str(REPOSITORY / "Testing" / "research" / "datasets" / "support"))  # made-up sets
 
 
-LONG_FIRST = ("viewer", "panel", "mrml", "service")
-"""Folders whose files take longest: begun first, so that two processes end at about the same time."""
+LONG_FIRST = ("viewer", "panel", "mrml", "test_readme.py", "test_repository.py", "service")
+"""Folders and files that take longest: begun first, so that two processes end at about the same time."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order the files, not the tests in them."""
 
     def rank(item: pytest.Item) -> int:
-        folder = item.nodeid.split("/")[1]
+        folder = item.nodeid.split("::")[0].split("/")[1]
         return LONG_FIRST.index(folder) if folder in LONG_FIRST else len(LONG_FIRST)
 
     items.sort(key=rank)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import warm
 
 from SPASegmentLib.imaging.dicom_seg_reading import read_dicom_seg
 from SPASegmentLib.imaging.files import read_volume
@@ -44,15 +45,12 @@ def a_desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(command: str, desk: Path, **environment: str) -> None:
     """Run a command of the page there; it must succeed."""
-    ran = subprocess.run(
+    ran = warm.run(
         [sys.executable, "-m", "SPASegmentLib.cli.main", *shlex.split(command)[1:]],
         cwd=desk,
         env=os.environ | {"PYTHONPATH": str(ROOT), "SPASEGMENT_STATE": str(desk / "state")} | environment,
         stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
         timeout=200,
-        check=False,
     )
     assert ran.returncode == 0, command + ran.stdout + ran.stderr
 

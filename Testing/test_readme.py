@@ -87,7 +87,13 @@ def type_in(command: str, desk: Path) -> str:
     return result.stdout
 
 
-@pytest.mark.parametrize("command", commands("bash"))
+LONGEST = ("make demo", "spasegment benchmark --repeat 1")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(one, marks=[pytest.mark.long] * (one in LONGEST), id=one) for one in commands("bash")],
+)
 def test_the_command_works_as_it_stands_there(command: str, a_desk: Path) -> None:
     if command.startswith("make") and not IS_SET_UP:
         pytest.skip("this environment was not built by `make setup`, which the command would start")
@@ -122,6 +128,7 @@ def test_the_python_of_the_readme_gives_a_mask(a_desk: Path, monkeypatch: pytest
         assert f"`{word}" in README and hasattr(said["predictor"], word)
 
 
+@pytest.mark.long
 def test_the_demo_says_where_its_pictures_are(a_desk: Path) -> None:
     if not (IS_SET_UP and HAS_MODEL):
         pytest.skip("needs an environment built by `make setup` and the shipped model")

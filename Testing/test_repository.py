@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import struct
 import subprocess
@@ -184,6 +185,35 @@ def test_folders_of_tests_are_no_packages() -> None:
 def test_every_requirement_states_its_oldest_version() -> None:
     lines = REQUIREMENTS.read_text(encoding="utf-8").split()
     assert lines and all(re.fullmatch(r"[A-Za-z0-9_-]+>=[0-9.]+", line) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("command", "environment", "all_run"),
+    [
+        ("make test", {}, False),
+        ("make test", {"CI": "false"}, False),
+        ("make test", {"CI": "true"}, True),
+        ("make test LONG=1", {}, True),
+        ("make test", {"LONG": "1"}, True),
+        (".ci/run", {}, True),
+        (".ci/run", {"CI": "false", "LONG": "0"}, True),
+    ],
+)
+def test_the_longest_tests_run_in_continuous_integration(
+    command: str, environment: dict[str, str], all_run: bool
+) -> None:
+    usual = {name: value for name, value in os.environ.items() if name not in ("CI", "LONG", "MAKELEVEL")}
+    said = subprocess.run(
+        command.split(),
+        cwd=ROOT,
+        env={**usual, **environment, "MAKEFLAGS": "n"},
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    ).stdout
+    asked = [line for line in said.splitlines() if "pytest" in line]
+    assert len(asked) == 2 and "alone" in asked[0] and "alone" in asked[1]
+    assert ["not long" in line for line in asked] == [not all_run] * 2
 
 
 @pytest.mark.parametrize("script", [".ci/run", ".ci/setup"])

@@ -12,7 +12,13 @@ from trame_rca.schedulers import RcaImageRenderScheduler
 from trame_rca.utils import RcaViewAdapter
 from trame_server.utils.asynchronous import create_task
 from trame_slicer.rca_view.rca_view_factory import RcaWindow
-from trame_slicer.views import ScheduledRenderStrategy, SliceView, ThreeDView, ViewProps
+from trame_slicer.views import (
+    NoScheduleRendering,
+    ScheduledRenderStrategy,
+    SliceView,
+    ThreeDView,
+    ViewProps,
+)
 from vtkmodules.vtkCommonCore import vtkObject
 
 FRAMES_PER_SECOND = 30.0
@@ -123,9 +129,12 @@ def _hushed() -> Iterator[None]:
 
 
 def slice_pane(server: Any, app: Any, tag: str, stream: str, *, small: bool = False) -> Pane:
-    """A slice view with this singleton tag, streamed under this name; black around the slice."""
+    """A slice view with this singleton tag, streamed under this name; black around the slice.
+
+    Nothing is drawn while it is made: a view draws at every change until its pane says when.
+    """
     with _hushed():
-        view = SliceView(scene=app.scene, app_logic=app.app_logic, name=tag)
+        view = SliceView(app.scene, app.app_logic, tag, NoScheduleRendering())
     view.set_view_properties(ViewProps(label=tag, orientation="Axial", background_color="#000000"))
     return Pane(server, view, stream, AFTER_THE_LARGE if small else 0.0)
 
@@ -133,7 +142,7 @@ def slice_pane(server: Any, app: Any, tag: str, stream: str, *, small: bool = Fa
 def three_d_pane(server: Any, app: Any, stream: str) -> Pane:
     """A 3-D view, without box and labels."""
     with _hushed():
-        view = ThreeDView(scene=app.scene, app_logic=app.app_logic, name="SPASegment3D")
+        view = ThreeDView(app.scene, app.app_logic, "SPASegment3D", NoScheduleRendering())
     view.set_view_properties(
         ViewProps(label="3-D", background_color=("#10161c", "#232e38"), box_visible=False)
     )

@@ -7,7 +7,6 @@ import os
 import pty
 import re
 import select
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
+import warm
 
 from SPASegmentLib.imaging.sample import make_sample_volume, sample_seeds
 from SPASegmentLib.profiles.profile import new_profile
@@ -443,9 +443,7 @@ class Terminal:
         self._master, slave = pty.openpty()
         command = [sys.executable, "-m", "SPASegmentLib.cli.main", *map(str, arguments)]
         environment = {**os.environ, "TERM": "dumb", "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
-        self._process = subprocess.Popen(
-            command, stdin=slave, stdout=slave, stderr=slave, env=environment, close_fds=True
-        )
+        self._process = warm.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=environment)
         os.close(slave)
         self.text = ""
 
@@ -523,9 +521,10 @@ def test_on_a_terminal_points_are_placed_and_existing_files_asked_about(a_ct, a_
 
 
 def test_on_a_terminal_the_series_is_asked_for(a_model, tmp_path):
+    chest = make_sample_volume(0).array
     for uid, count in (("1.2.1", 3), ("1.2.2", 2)):
         for n in range(count):
-            image = sitk.GetImageFromArray(make_sample_volume(0).array[75 + n])
+            image = sitk.GetImageFromArray(chest[75 + n])
             for key, value in (
                 *(
                     ("0020|000e", uid),

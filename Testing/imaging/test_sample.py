@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import cache
 
 import numpy as np
 import pytest
@@ -14,9 +15,14 @@ from SPASegmentLib.imaging.files import read_volume
 from SPASegmentLib.imaging.sample import SHAPE, SPACING, make_sample_volume, sample_seeds
 
 
+@cache
+def made(seed: int, rotated: bool = False):
+    return make_sample_volume(seed, rotated=rotated)
+
+
 @pytest.fixture(scope="module")
 def a_volume():
-    return make_sample_volume(0)
+    return made(0)
 
 
 def at(volume, ras: tuple[float, float, float]) -> tuple[int, int, int]:
@@ -46,7 +52,7 @@ def test_equal_seeds_give_equal_volumes_and_other_seeds_other_ones(a_volume):
 @pytest.mark.parametrize("seed", [0, 1, 2, 7])
 @pytest.mark.parametrize("rotated", [False, True])
 def test_every_suggested_seed_lies_in_a_nodule_with_lung_around_it(seed: int, rotated: bool):
-    volume = make_sample_volume(seed, rotated=rotated)
+    volume = made(seed, rotated)
     seeds = sample_seeds(seed, rotated=rotated)
     assert len({s.name for s in seeds}) == len(seeds) == 5
     for place in seeds:
@@ -75,15 +81,15 @@ def test_soft_rims_leave_room_for_more_than_one_reading(a_volume):
 
 
 def test_the_rotated_sample_has_no_axis_along_ras_and_keeps_its_spacing():
-    matrix = make_sample_volume(0, rotated=True).ijk_to_ras[:3, :3]
+    matrix = made(0, True).ijk_to_ras[:3, :3]
     axes = matrix / np.linalg.norm(matrix, axis=0)
     np.testing.assert_allclose(axes.T @ axes, np.eye(3), atol=1e-12)
     assert np.abs(axes).max() < 0.99
 
 
 @pytest.mark.parametrize("rotated", [False, True])
-def test_the_written_sample_reads_back_as_it_was(a_volume, tmp_path, rotated: bool):
-    volume = make_sample_volume(0, rotated=True) if rotated else a_volume
+def test_the_written_sample_reads_back_as_it_was(tmp_path, rotated: bool):
+    volume = made(0, rotated)
     write_sample_volume(tmp_path / "chest.nrrd", volume)
     again = read_volume(tmp_path / "chest.nrrd")
     assert np.array_equal(again.array, volume.array)

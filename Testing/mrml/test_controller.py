@@ -406,7 +406,7 @@ def test_undo_goes_back_over_slices_that_rest_with_voxels_and_evidence(a_control
     assert a_store.load("Dr. A").n_images == LIVE + 3
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_interactions_do_not_fill_the_memory(a_controller, a_store):
     controller = a_controller.controller
     controller.set_samples(8)

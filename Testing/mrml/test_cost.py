@@ -43,6 +43,7 @@ def large_volume(slicer_app):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
+@pytest.mark.long
 def test_a_thousand_clicks_take_no_memory_and_little_time(slicer_app, large_volume):
     views = {}
     for name in ORIENTATIONS:

@@ -265,7 +265,7 @@ def crosses(one, other) -> bool:
     return one.view.plane.index is None and apart < 1.01 * one.view.step_mm
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [0])
 def test_five_thousand_random_actions_raise_nothing_and_lose_nothing(a_small_controller, caplog, seed):
     random_user = RandomActions(a_small_controller, seed)

@@ -52,7 +52,7 @@ def user(application: Any, tmp_path: Path) -> Any:
     return user
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_clicks_take_no_memory_and_little_of_the_interfaces_time(user: Any) -> None:
     seconds, start, rounds = [], 0.0, RoundsCounted(user)
     for click in range(FIRST + CLICKS):

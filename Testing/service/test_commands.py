@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
+import warm
 
 from SPASegmentLib.cli.sample import write_sample_volume
 from SPASegmentLib.imaging.sample import make_sample_volume, sample_seeds
@@ -26,15 +27,7 @@ def a_ct(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def spasegment(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "SPASegmentLib.cli.main", *map(str, arguments)]
-    return subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=180,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-    )
+    return warm.run(command, timeout=180, env={**os.environ, "OMP_NUM_THREADS": "1", **environment})
 
 
 def masks(ran: subprocess.CompletedProcess[str], path: Path) -> list[object]:

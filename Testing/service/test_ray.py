@@ -38,6 +38,7 @@ from SPASegmentLib.service.wire import compress
 pytest.importorskip("ray")
 pytestmark = [
     pytest.mark.alone,
+    pytest.mark.long,
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc"),
 ]
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import warm
 from servers import running
 from sessions import a_slice
 
@@ -32,7 +33,7 @@ def serve(*arguments: object) -> subprocess.CompletedProcess[str]:
         "local",
         *map(str, arguments),
     ]
-    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=90, check=False)
+    return warm.run(command, timeout=90)
 
 
 # Starting

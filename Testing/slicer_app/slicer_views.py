@@ -14,19 +14,15 @@ class OffscreenViews:
     """Slice views of the stand-in's scene, by tag, drawn by the application's displayable managers."""
 
     def __init__(self, app: Any) -> None:
-        from trame_slicer.views import DirectViewFactory
-
         self._app = app
-        self._factory = DirectViewFactory(do_render_offscreen=True)
         self._views: dict[str, Any] = {}
 
     def add(self, tag: str, orientation: str = "Axial", size: tuple[int, int] = (400, 400)) -> Any:
         """Make a view of some pixels; returns its slice node."""
-        from trame_slicer.views import ViewLayoutDefinition, ViewProps, ViewType
+        from trame_slicer.views import NoScheduleRendering, SliceView, ViewProps
 
-        definition = ViewLayoutDefinition(tag, ViewType.SLICE_VIEW, ViewProps(orientation=orientation))
-        view = self._factory.create_view(definition, self._app.scene, self._app.app_logic)
-        view.set_render_blocked(True)  # a view of this factory draws at every change otherwise
+        view = SliceView(self._app.scene, self._app.app_logic, tag, NoScheduleRendering())
+        view.set_view_properties(ViewProps(label=tag, orientation=orientation))
         view.set_background_color([0, 0, 0])
         view.render_window().SetMultiSamples(0)  # a software renderer takes its time over them
         view.render_window().SetSize(*size)

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+import warm
 
 pytest.importorskip("trame_slicer", reason="the viewer's parts are not installed")
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -48,7 +49,7 @@ def a_free_port() -> int:
 
 @dataclass
 class Server:
-    """A viewer's process. home: its profiles, states and temporary files.
+    """A viewer's process. home: its profiles, states and temporary files. fresh: with nothing loaded.
 
     environment: variables set otherwise, or not at all where None. within: a command that runs the command.
     """
@@ -60,6 +61,7 @@ class Server:
     address: str = ""
     said: list[str] = field(default_factory=list)
     process: Any = None
+    fresh: bool = False
 
     def start(self) -> Server:
         """Start it with the same arguments, and wait until it says where it is."""
@@ -73,7 +75,8 @@ class Server:
         }
         environment = {name: value for name, value in environment.items() if value is not None}
         (self.home / "tmp").mkdir(exist_ok=True)
-        self.process = subprocess.Popen(
+        popen = subprocess.Popen if self.fresh or self.within or self.environment else warm.Popen
+        self.process = popen(
             [*self.within, sys.executable, str(SERVED), str(self.truth_file), *self.arguments],
             cwd=self.home,
             env=environment,
@@ -273,10 +276,11 @@ def new_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
         home: Path | None = None,
         environment: dict[str, str | None] | None = None,
         within: tuple[str, ...] = (),
+        fresh: bool = False,
     ) -> Server:
         home = home or tmp_path_factory.mktemp("home")
         own = ("--no-browser", "--port", str(a_free_port()), *arguments)
-        server = Server(home, own, environment or {}, within)
+        server = Server(home, own, environment or {}, within, fresh=fresh)
         started.append(server)
         return server.start()
 
@@ -289,8 +293,8 @@ def new_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
 
 @pytest.fixture(scope="session")
 def a_server(new_server: Callable[..., Server]) -> Server:
-    """One for all tests that leave it as it was."""
-    return new_server("--max-upload-mb", "8")
+    """One for all tests that leave it as it was, with the model that answers soonest."""
+    return new_server("--model", "compact", "--max-upload-mb", "8")
 
 
 @pytest.fixture

@@ -149,6 +149,7 @@ class Film:
         first.save(path, save_all=True, append_images=others, duration=times, loop=0, quality=80, method=4)
 
 
+@pytest.mark.long
 def test_the_whole_object_has_its_own_place_in_3d_its_volume_and_its_doubtful_slices(
     new_server: Callable[..., Any],
     new_page: Callable[..., Any],

@@ -17,7 +17,8 @@ PROFILE = "Dr. A, nodules"
 
 @pytest.fixture(scope="module")
 def a_fresh_server(new_server: Callable[..., Any]) -> Any:
-    return new_server()
+    """As a newcomer starts it: the usual model, and no library loaded before."""
+    return new_server(fresh=True)
 
 
 def choose_new_profile(page: Any, name: str) -> None:

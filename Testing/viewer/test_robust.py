@@ -147,10 +147,11 @@ def test_a_file_can_be_dropped_on_the_page(
     page.wait("() => trame.state.get('volume') === 'sample'")
 
 
+@pytest.mark.long
 def test_a_killed_server_offers_to_go_on_or_to_start_anew(
     new_server: Callable[..., Any], new_page: Callable[..., Any]
 ) -> None:
-    server = new_server()
+    server = new_server("--model", "compact")
     page = new_page(server.address)
     page.click_at()
     page.proposed(1)

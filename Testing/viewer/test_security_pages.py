@@ -165,6 +165,7 @@ def test_what_views_cannot_draw_gets_a_sentence_and_no_flood(
     page.wait("() => trame.state.get('volume') === 'sample'")
 
 
+@pytest.mark.long
 def test_the_memory_of_uploads_is_given_back(
     new_server: Callable[..., Any], new_page: Callable[..., Any], tmp_path: Path, ball: np.ndarray
 ) -> None:

@@ -139,6 +139,7 @@ MANY = """async ([times, fewest, seconds]) => {
 }"""
 
 
+@pytest.mark.long
 def test_two_hundred_interactions_cost_little_memory(
     a_server: Any, new_page: Callable[..., Any], record_property: Callable[[str, Any], None]
 ) -> None:

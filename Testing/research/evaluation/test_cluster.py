@@ -29,7 +29,7 @@ from SPASegmentLib.research.evaluation import Options, RayCluster, evaluate
 
 pytestmark = [
     pytest.mark.alone,
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed"),
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ends processes by their group"),
 ]

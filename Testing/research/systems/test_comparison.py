@@ -74,6 +74,7 @@ def figures(path: Path) -> dict[str, list[dict[str, object]]]:
     return subsets
 
 
+@pytest.mark.long
 def test_one_command_trains_what_is_missing_and_shows_the_table_and_again_the_same(
     tmp_path, a_folder, a_models_folder, system_checkpoint, tiny_options, capsys, monkeypatch
 ):

@@ -49,6 +49,7 @@ def spasegment(*arguments: object) -> int:
     return int(ended.value.code or 0)
 
 
+@pytest.mark.long
 def test_a_trained_rival_is_evaluated_by_its_name_beside_a_model(
     tmp_path, a_folder, options_of, checkpoint_of, an_empty_models_folder
 ):

@@ -35,6 +35,7 @@ def log_of(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
+@pytest.mark.long
 def test_training_improves_the_validation_dice(tmp_path, tiny_data, tiny_options):
     options = TrainOptions(**{**tiny_options, "steps": 45, "validate_every": 15, "batch": 8})
     best = train(tiny_data, tmp_path, options, False, QUIET)
@@ -133,7 +134,7 @@ train(data, Path({out!r}), TrainOptions(**json.loads({options!r})), True, Consol
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_run_loses_at_most_the_steps_since_its_last_checkpoint(tmp_path, tiny_options):
     options = {**tiny_options, "steps": 400, "validate_every": 1000}
     script = SCRIPT.format(testing=str(Path(__file__).parent), out=str(tmp_path), options=json.dumps(options))
@@ -151,7 +152,7 @@ def test_a_killed_run_loses_at_most_the_steps_since_its_last_checkpoint(tmp_path
         seen = step
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_train_one_network_together(tmp_path, tiny_options):
     options = {**tiny_options, "devices": 2}
     script = tmp_path / "two.py"

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import warm
 
 START_SECONDS = 420.0
 
@@ -43,7 +44,9 @@ class ServerProcess:
     def start(self) -> None:
         """Start, and wait for the address."""
         command = [*self._command, "--port", str(self.port)]
-        self.process = subprocess.Popen(
+        # Ray starts processes of its own, which a fork of ours has no business with.
+        popen = warm.Popen if "local" in command else subprocess.Popen
+        self.process = popen(
             command,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
