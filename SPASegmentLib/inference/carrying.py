@@ -33,8 +33,8 @@ class CarryConfig:
     doubtful: expected Dice below which a slice is doubtful.
     unsure: presence below which the object may end there.
     fewest_crossed: an object on fewer slices is not looked at across them.
-    crossings: slices across it that are computed for each slice followed, in `passes` of which each begins
-        with what the one before found.
+    crossings: slices across it, in both orientations, that are computed for each slice followed: in passes
+        of which each begins with what the one before found.
     own_slices, most_own: of an object on n slices the slices' own logits count (own_slices / n)^2 beside
         those of the slices across, at most `most_own`.
     shift_slices: the logits of slices across are shifted as suits the approved slices, the less the more
@@ -57,8 +57,7 @@ class CarryConfig:
     doubtful: float = 0.6
     unsure: float = 0.75
     fewest_crossed: int = 3
-    crossings: float = 2.0
-    passes: int = 2
+    crossings: tuple[float, ...] = (0.5, 1.0)
     own_slices: float = 4.0
     most_own: float = 0.67
     shift_slices: float = 8.0

@@ -20,6 +20,8 @@ from SPASegmentLib.inference.messages import CancelToken, Carried, Engine, Propo
 
 _FEWEST_PIXELS = 4
 """A slice across the object that shows fewer pixels of it is not asked for."""
+_FEWEST_ACROSS = 2
+"""Slices in each orientation."""
 _SHIFTS = np.linspace(-4, 4, 33)
 """Of all logits, among which the one is chosen that suits the approved slices."""
 _SHIFT_COST = 0.005
@@ -65,7 +67,7 @@ def crossed(
     """The logits of an object's slices after a look at slices across them.
 
     masks: number of a slice -> (H, W) bool, the approved ones too. followed: number -> (H, W) logits of those
-    that are not approved and may change; about `CARRY.crossings` slices across are computed for each.
+    that are not approved and may change, for which `CARRY.crossings` slices across are computed.
     Returns number -> (H, W) logits of these; nothing for an object of too few slices. Raises what the engine
     raises.
     """
@@ -78,7 +80,6 @@ def crossed(
     anchors = [index - low for index in approved]
     own = min(CARRY.most_own, (CARRY.own_slices / len(masks)) ** 2)
     shifted = min(1.0, CARRY.shift_slices / len(masks))
-    count = max(1, round(CARRY.crossings * len(followed) / (2 * CARRY.passes)))
     now, logits = block.masks.copy(), np.zeros(0)
 
     def asked(image: SliceImage, outline: np.ndarray) -> np.ndarray:
@@ -92,8 +93,9 @@ def crossed(
         )
         return logits_of(engine.propose(request, cancel).probability)
 
-    for number in range(CARRY.passes):
-        part = (number + 0.5) / CARRY.passes
+    for number, share in enumerate(CARRY.crossings):
+        count = max(_FEWEST_ACROSS, round(share * len(followed) / 2))
+        part = (number + 0.5) / len(CARRY.crossings)
         rowwise, colwise = (_across(asked, block, now, axis, count, part) for axis in (1, 2))
         logits = (rowwise + colwise) / 2
         logits += shifted * _shift(logits[anchors], block.masks[anchors])
@@ -127,7 +129,7 @@ def _across(
     if not len(there):
         return np.moveaxis(result, 0, axis)
     low, high = int(there[0]), int(there[-1])
-    count = min(count, -(-(high - low + 1) // CARRY.passes))
+    count = min(count, -(-(high - low + 1) // len(CARRY.crossings)))
     places = low + ((np.arange(count) + part) * (high - low + 1) / count).astype(int)
     inside = tuple(one for other, one in enumerate(block.inside) if other != axis)
     before, known = low - 1, np.full(planes.shape[1:], -EDGE, np.float32)
