@@ -60,6 +60,7 @@ class CarryConfig:
     crossings: tuple[float, ...] = (0.5, 1.0)
     own_slices: float = 4.0
     most_own: float = 0.67
+    thin_cells: tuple[float, float] = (6.0, 4.0)
     shift_slices: float = 8.0
 
 

@@ -20,6 +20,8 @@ from SPASegmentLib.inference.messages import CancelToken, Carried, Engine, Propo
 
 _FEWEST_PIXELS = 4
 """A slice across the object that shows fewer pixels of it is not asked for."""
+_SEEN_CELLS = 29.0
+"""Cells of a region of 64 that an object's longest side takes."""
 _FEWEST_ACROSS = 2
 """Slices in each orientation."""
 _SHIFTS = np.linspace(-4, 4, 33)
@@ -78,7 +80,7 @@ def crossed(
     block, (rows, cols) = _cut(stack, masks, origin)
     before = {index - low: stack.moved(one, index, origin)[rows, cols] for index, one in followed.items()}
     anchors = [index - low for index in approved]
-    own = min(CARRY.most_own, (CARRY.own_slices / len(masks)) ** 2)
+    own = _own_share(block)
     shifted = min(1.0, CARRY.shift_slices / len(masks))
     now, logits = block.masks.copy(), np.zeros(0)
 
@@ -108,6 +110,16 @@ def crossed(
         whole[rows, cols] = logits[index - low]
         found[index] = stack.moved(whole, origin, index)
     return found
+
+
+def _own_share(block: _Block) -> float:
+    """How much the logits of the slices themselves count: more where slices across show the object coarsely."""
+    sizes = [float(np.count_nonzero(block.masks.any(axis=others))) for others in ((1, 2), (0, 2), (0, 1))]
+    few = (CARRY.own_slices / sizes[0]) ** 2
+    along, rows, cols = (size * step for size, step in zip(sizes, block.spacing, strict=True))
+    cells = _SEEN_CELLS * min(rows, cols) / max(along, rows, cols)
+    thin = float(np.interp(cells, CARRY.thin_cells[::-1], (CARRY.most_own, 0.0)))
+    return max(min(few, CARRY.most_own), thin)
 
 
 def _across(
