@@ -113,7 +113,7 @@ def crossed(
 
 
 def _own_share(block: _Block) -> float:
-    """How much the logits of the slices themselves count: more where slices across show the object coarsely."""
+    """How much the slices' own logits count: more where slices across show the object coarsely."""
     sizes = [float(np.count_nonzero(block.masks.any(axis=others))) for others in ((1, 2), (0, 2), (0, 1))]
     few = (CARRY.own_slices / sizes[0]) ** 2
     along, rows, cols = (size * step for size, step in zip(sizes, block.spacing, strict=True))
