@@ -115,7 +115,8 @@ def _time_object(engine: LocalEngine, slices: int, threads: int, json: Path | No
     screen.print(
         f"Model {engine.model.name}, {engine.device}, {threads} threads: {timing.slices} slices of "
         f"{SIZE} x {SIZE} in {timing.total:.1f} s; the first {timing.first:.2f} s, then "
-        f"{timing.median:.2f} s each (at most {timing.longest:.2f} s), with a picture; "
+        f"{timing.median:.2f} s each (at most {timing.longest:.2f} s), with a picture, "
+        f"and {timing.across:.1f} s to look across them; "
         f"{timing.processor / timing.slices:.2f} s of processor each{grown}"
     )
     if json is not None:

@@ -32,6 +32,13 @@ class CarryConfig:
     alike: Dice of neighbouring slices below which they differ.
     doubtful: expected Dice below which a slice is doubtful.
     unsure: presence below which the object may end there.
+    fewest_crossed: an object on fewer slices is not looked at across them.
+    crossings: slices across it, in both orientations, that are computed for each slice followed: in passes
+        of which each begins with what the one before found.
+    own_slices, most_own: of an object on n slices the slices' own logits count (own_slices / n)^2 beside
+        those of the slices across, at most `most_own`.
+    shift_slices: the logits of slices across are shifted as suits the approved slices, the less the more
+        than so many slices the object has.
     """
 
     samples: int = 16
@@ -49,6 +56,12 @@ class CarryConfig:
     alike: float = 0.75
     doubtful: float = 0.6
     unsure: float = 0.75
+    fewest_crossed: int = 3
+    crossings: tuple[float, ...] = (0.5, 1.0)
+    own_slices: float = 4.0
+    most_own: float = 0.67
+    thin_cells: tuple[float, float] = (6.0, 4.0)
+    shift_slices: float = 8.0
 
 
 CARRY = CarryConfig()
@@ -170,11 +183,17 @@ def following(mask: np.ndarray, outline: np.ndarray) -> np.ndarray:
     return result
 
 
-def _following(mask: np.ndarray, outline: np.ndarray) -> np.ndarray:
+def touching(mask: np.ndarray, outline: np.ndarray) -> np.ndarray:
+    """The mask without parts that do not touch the outline. mask, outline: (H, W) bool."""
     labels, count = ndimage.label(mask, structure=_EIGHT)
-    if count:
-        touching = np.unique(labels[ndimage.binary_dilation(outline, structure=_EIGHT)])
-        mask = np.isin(labels, touching[touching > 0])
+    if not count:
+        return mask
+    kept = np.unique(labels[ndimage.binary_dilation(outline, structure=_EIGHT)])
+    return np.isin(labels, kept[kept > 0])
+
+
+def _following(mask: np.ndarray, outline: np.ndarray) -> np.ndarray:
+    mask = touching(mask, outline)
     holes = ndimage.binary_fill_holes(mask) & ~mask
     labels, count = ndimage.label(holes)
     if not count:
@@ -215,7 +234,7 @@ def _combined(
 
     The carried outline counts for what the network is not sure of, intensities always.
     """
-    logits = _logits(probability)
+    logits = logits_of(probability)
     box = _box((probability > 0.01) | outline, 4)
     odds = np.zeros(probability.shape, np.float32)
     odds[box] = np.mean([look.odds(image, box) for look in looks], axis=0)
@@ -241,7 +260,8 @@ def _grey(image: SliceImage, box: tuple[slice, slice]) -> np.ndarray:
     return pixels.mean(axis=-1) if pixels.ndim == 3 else pixels
 
 
-def _logits(probability: np.ndarray) -> np.ndarray:
+def logits_of(probability: np.ndarray) -> np.ndarray:
+    """(H, W) logits of probabilities, within `EDGE`."""
     limit = 1 / (1 + np.exp(-EDGE))
     inside = np.clip(probability, 1 - limit, limit)
     return np.asarray(np.log(inside / (1 - inside)), dtype=np.float32)

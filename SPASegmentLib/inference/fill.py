@@ -13,7 +13,8 @@ from SPASegmentLib.errors import InputError, StepError
 from SPASegmentLib.imaging.stack import SliceStack
 from SPASegmentLib.imaging.types import SliceImage
 from SPASegmentLib.inference.candidates import clean_mask
-from SPASegmentLib.inference.carrying import CARRY, Appearance, CarriedSlice, carry, following
+from SPASegmentLib.inference.carrying import CARRY, Appearance, CarriedSlice, carry, following, touching
+from SPASegmentLib.inference.crossing import crossed
 from SPASegmentLib.inference.messages import CancelToken, Carried, Engine
 
 THIN, DIFFERS, MAY_END, UNSURE = (
@@ -92,13 +93,16 @@ class _Anchor:
 
 _Span = tuple[_Anchor | None, _Anchor | None, int | None]
 """What lies between two anchors, or beyond the lowest or the highest up to a limit."""
+_Seen = tuple[ObjectSlice, np.ndarray]
+"""A slice and the (H, W) logits it was cut from."""
 
 
 class ObjectFill:
     """Follows an object through the slices of a volume from those the user approved.
 
     From the lowest and the highest anchor it goes on until the object is absent on `CARRY.absent_slices` in
-    a row; between two anchors both sides are carried. A further anchor has only what lies between it and its
+    a row; between two anchors both sides are carried. What was found is then looked at across the slices
+    (`crossing.crossed`). A further anchor has only what lies between it and its
     neighbours computed anew. Time and memory grow with the object's slices, not with the volume's.
     """
 
@@ -117,6 +121,9 @@ class ObjectFill:
         self._lowest: int | None = None
         self._highest: int | None = None
         self._spans: dict[_Span, tuple[ObjectSlice, ...]] = {}
+        self._logits: dict[
+            _Span, dict[int, np.ndarray]
+        ] = {}  # of spans that are still to be looked at across
 
     @classmethod
     def resumed(cls, engine: Engine, stack: SliceStack, state: FillState) -> ObjectFill:
@@ -142,7 +149,7 @@ class ObjectFill:
     @property
     def state(self) -> FillState:
         """What another one can go on from. Raises StepError before all is computed."""
-        if any(span not in self._spans for span in self._wanted()):
+        if self._logits or any(span not in self._spans for span in self._wanted()):
             raise StepError("The object is still being followed.")
         return FillState(self.object, self._lowest, self._highest, self._log_prior, self._random_seed)
 
@@ -177,26 +184,70 @@ class ObjectFill:
     def run(self, cancel: CancelToken | None = None) -> Iterator[ObjectSlice]:
         """Compute what is missing, slice by slice; each comes as soon as it is there.
 
+        At the end all of them may change once more, when they are looked at across the slices.
+
         Raises StepError without an anchor, and what the engine raises; what was computed before is kept.
         """
         if not self._anchors:
             raise StepError("No slice of the object is approved yet; approve one first.")
         wanted = self._wanted()
         self._spans = {span: held for span, held in self._spans.items() if span in wanted}
+        self._logits = {span: held for span, held in self._logits.items() if span in wanted}
         for span, follow in wanted.items():
             if span in self._spans:
                 continue
             found: list[ObjectSlice] = []
-            for one in follow(cancel):
+            logits: dict[int, np.ndarray] = {}
+            for one, seen in follow(cancel):
                 found.append(one)
+                logits[one.index] = _agreeing(seen, one.mask)
                 yield one
-            self._spans[span] = tuple(found)
+            self._spans[span], self._logits[span] = tuple(found), logits
+        self._look_across(cancel)
 
     def complete(self, cancel: CancelToken | None = None) -> WholeObject:
         """Compute what is missing; the object. Raises as `run`."""
         for _ in self.run(cancel):
             pass
         return self.object
+
+    def _look_across(self, cancel: CancelToken | None) -> None:
+        """Mend what was followed and not yet looked at across the slices."""
+        fresh = {index: logits for held in self._logits.values() for index, logits in held.items()}
+        if fresh:
+            masks = {one.index: one.mask for held in self._spans.values() for one in held}
+            masks |= self.anchors
+            better = crossed(
+                self._engine, self._stack, masks, fresh, random_seed=self._random_seed, cancel=cancel
+            )
+            if better:
+                self._spans |= {span: tuple(self._mended(span, better)) for span in self._logits}
+        self._logits = {}
+
+    def _mended(self, span: _Span, better: Mapping[int, np.ndarray]) -> Iterator[ObjectSlice]:
+        """A span's slices cut from better logits; where they end the object, it ends.
+
+        Between anchors, and up to an end that the user named, it is on every slice.
+        """
+        low, high, last = span
+        number = {anchor: index for index, anchor in self._anchors.items()}
+        start = low or high
+        assert start is not None
+        outline, at, missing = start.mask, number[start], 0
+        known = last is not None or (low is not None and high is not None)
+        for one in self._spans[span]:
+            mask = following(clean_mask(better[one.index] > 0), one.mask)
+            if known:
+                mask = mask if mask.any() else one.mask
+            elif mask.any():
+                mask = touching(mask, self._stack.moved(outline, at, one.index))
+            if mask.any():
+                outline, at, missing = mask, one.index, 0
+                yield replace(one, mask=mask, area_mm2=one.area_mm2 * float(mask.sum() / one.mask.sum()))
+                continue
+            missing += 1
+            if missing == CARRY.absent_slices:
+                return
 
     @property
     def object(self) -> WholeObject:
@@ -220,11 +271,11 @@ class ObjectFill:
         outline = self._stack.moved(masks[nearest], nearest, index)
         return Carried(outline.astype(np.float32))
 
-    def _wanted(self) -> dict[_Span, Callable[[CancelToken | None], Iterator[ObjectSlice]]]:
+    def _wanted(self) -> dict[_Span, Callable[[CancelToken | None], Iterator[_Seen]]]:
         """The spans of these anchors, each with what computes it."""
         at = sorted(self._anchors)
         below, above = self._anchors[at[0]], self._anchors[at[-1]]
-        spans: dict[_Span, Callable[[CancelToken | None], Iterator[ObjectSlice]]] = {
+        spans: dict[_Span, Callable[[CancelToken | None], Iterator[_Seen]]] = {
             (None, below, self._lowest): partial(self._outward, at[0], -1, self._lowest),
             (above, None, self._highest): partial(self._outward, at[-1], 1, self._highest),
         }
@@ -234,11 +285,11 @@ class ObjectFill:
 
     def _outward(
         self, start: int, step: int, last: int | None, cancel: CancelToken | None
-    ) -> Iterator[ObjectSlice]:
+    ) -> Iterator[_Seen]:
         """From the highest anchor upward, or from the lowest downward."""
-        between: list[ObjectSlice] = []  # absent ones, which belong to the object if it comes back
+        between: list[_Seen] = []  # absent ones, which belong to the object if it comes back
         for index, image, found, present in self._followed(start, step, last, cancel):
-            one = _slice(index, image, found)
+            one = _slice(index, image, found), found.logits
             if not present:
                 between += [one] if found.mask.any() else []
                 continue
@@ -246,7 +297,7 @@ class ObjectFill:
             between = []
             yield one
 
-    def _between(self, low: int, high: int, cancel: CancelToken | None) -> Iterator[ObjectSlice]:
+    def _between(self, low: int, high: int, cancel: CancelToken | None) -> Iterator[_Seen]:
         """Both anchors are carried to every slice between them; the nearer one counts for more."""
         upward = {index: found for index, _, found, _ in self._followed(low, 1, high - 1, cancel)}
         for index, image, down, _ in self._followed(high, -1, low + 1, cancel):
@@ -256,7 +307,8 @@ class ObjectFill:
             mask = following(clean_mask(logits > 0), up.mask | down.mask)
             expected = (1 - share) * up.expected_dice + share * down.expected_dice
             if mask.any():
-                yield _slice(index, image, replace(up, mask=mask, expected_dice=expected, presence=1.0))
+                merged = replace(up, mask=mask, expected_dice=expected, presence=1.0)
+                yield _slice(index, image, merged), logits
 
     def _followed(
         self, start: int, step: int, last: int | None, cancel: CancelToken | None
@@ -311,6 +363,12 @@ def _slice(index: int, image: SliceImage, found: CarriedSlice) -> ObjectSlice:
     """A carried slice; where the object may be absent, less Dice is expected."""
     expected = found.expected_dice * found.presence
     return ObjectSlice(index, found.mask, expected, found.presence, area_mm2=_area(found.mask, image))
+
+
+def _agreeing(logits: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """(H, W) float16 logits with the sign that a mask cut from them and cleaned has."""
+    logits = logits.astype(np.float16)
+    return np.where(mask, np.maximum(logits, np.float16(0.1)), np.minimum(logits, np.float16(-0.1)))
 
 
 def _area(mask: np.ndarray, image: SliceImage) -> float:

@@ -322,10 +322,12 @@ def pack(mask: np.ndarray) -> bytes:
 def unpack(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
     """Bool of that shape. Raises InputError for what is none; never unpacks more than that."""
     count = math.prod(shape)
-    bits = b""
+    bits, stream = b"", zlib.decompressobj()
     if count <= MAX_PIXELS:
         with contextlib.suppress(zlib.error):
-            bits = zlib.decompressobj().decompress(data, count // 8 + 2)
-    if len(bits) != (count + 7) // 8:
+            bits = stream.decompress(data, count // 8 + 2)
+    if (
+        len(bits) != (count + 7) // 8 or not stream.eof
+    ):  # cut off, all pixels may be there but not the checksum
         raise InputError("its mask is damaged; what was approved is kept.")
     return np.unpackbits(np.frombuffer(bits, np.uint8), count=count).astype(bool).reshape(shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from scipy import ndimage
 
 from SPASegmentLib.errors import Cancelled, InputError, StepError
 from SPASegmentLib.imaging.types import Region, SliceImage
+from SPASegmentLib.inference import carrying
 from SPASegmentLib.inference.candidates import clean_mask
 from SPASegmentLib.inference.carrying import CARRY, Appearance, carry, following
 from SPASegmentLib.inference.fill import DIFFERS, MAY_END, ObjectFill
@@ -101,8 +103,8 @@ def test_work_grows_with_the_object_and_not_with_the_volume():
     stack = Drawn(ball(depth=200))
     engine = BrightEngine()
     filled(stack, 14, engine=engine)
-    assert engine.asked <= 12 + 2 * CARRY.absent_slices
-    assert max(stack.cut) <= 20 + CARRY.absent_slices
+    assert engine.asked <= 12 * (1 + sum(CARRY.crossings)) + 2 * CARRY.absent_slices + 2
+    assert max(stack.cut) <= 20 + (13 + 1) // 2
 
 
 def test_one_slice_that_shows_nothing_does_not_end_an_object_but_two_do():
@@ -118,10 +120,11 @@ def test_a_further_anchor_has_only_what_lies_next_to_it_computed_anew():
     stack, engine = Drawn(ball()), BrightEngine()
     fill = filled(stack, 14, engine=engine)
     below = {index: mask for index, mask in fill.object.masks.items() if index < 14}
-    engine.asked, stack.cut = 0, []
+    engine.asked = 0
     fill.approve(18, disc(9))
-    fill.complete()
-    assert min(stack.cut) == 15
+    anew = [one.index for one in fill.run()]
+    assert min(anew) == 15
+    assert engine.asked <= 8 * (1 + sum(CARRY.crossings)) + 2 + CARRY.absent_slices + 4
     after = fill.object.masks
     assert all(after[index] is mask for index, mask in below.items())
     assert np.array_equal(after[18], disc(9))
@@ -172,7 +175,7 @@ def test_parts_and_holes_follow_the_approved_slice():
 
 def test_doubtful_slices_come_first_with_a_reason_and_approved_ones_not_at_all():
     truth = ball()
-    truth[17] = disc(5, 48, 40)
+    truth[17:20], truth[20] = disc(5, 48, 40), False
     fill = filled(Drawn(truth), 14)
     found = {one.index: one.reason for one in fill.object.doubtful}
     assert found[17] == DIFFERS or found[17] == MAY_END
@@ -249,3 +252,101 @@ def test_there_is_no_state_before_all_is_computed():
     fill.approve(14, disc(20))
     with pytest.raises(StepError, match="still being followed"):
         _ = fill.state
+
+
+class CarryingEngine(BrightEngine):
+    """Sees on the slices only what was carried to them, and across them what is bright."""
+
+    def __init__(self) -> None:
+        super().__init__(expected=0.9)
+        self.across: list[ProposalRequest] = []
+        self.cancel_across: threading.Event | None = None
+
+    def propose(self, request: ProposalRequest, cancel: CancelToken | None = None) -> Proposal:
+        """The carried outline on a whole slice, the pixels above 0.5 across."""
+        shown = request.image
+        assert request.carried is not None
+        if shown.shape == (SIZE, SIZE):
+            return super().propose(
+                replace(request, image=replace(shown, pixels=request.carried.mask)), cancel
+            )
+        self.across.append(request)
+        if self.cancel_across is not None:
+            self.cancel_across.set()
+        return super().propose(request, cancel)
+
+
+class Drifting(Drawn):
+    """Slices whose pixels lie a column further on each, as those of a slanted volume do."""
+
+    def __init__(self, truth: np.ndarray) -> None:
+        super().__init__(truth)
+        self.pixels = np.stack([np.roll(one, 14 - k, axis=1) for k, one in enumerate(self.pixels)])
+
+    def moved(self, mask: np.ndarray, index: int, to_index: int) -> np.ndarray:
+        return np.roll(mask, index - to_index, axis=1)
+
+
+def followed(stack: Drawn, engine: BrightEngine, mask: np.ndarray) -> ObjectFill:
+    fill = ObjectFill(engine, stack)
+    fill.approve(14, mask)
+    return fill
+
+
+def test_ends_that_following_does_not_see_are_seen_across(monkeypatch):
+    truth = ball()
+    monkeypatch.setattr(carrying, "presence_of", lambda *_: 1.0)  # it goes on to the end of the volume
+    fill = followed(Drawn(truth), engine := CarryingEngine(), truth[14])
+    whole = fill.complete()
+    assert engine.across
+    assert abs(whole.slices[0].index - 8) <= 1 and abs(whole.slices[-1].index - 20) <= 1
+    assert overlap(fill, truth) > 0.9
+    assert np.array_equal(whole.masks[14], truth[14])
+    for one in whole.slices:
+        assert one.area_mm2 == pytest.approx(one.mask.sum())
+
+
+def test_slices_that_do_not_lie_on_each_others_pixels_are_aligned(monkeypatch):
+    monkeypatch.setattr(carrying, "presence_of", lambda *_: 1.0)
+    truth = ball()
+    straight = followed(Drawn(truth), CarryingEngine(), truth[14]).complete().masks
+    slanted = followed(Drifting(truth), CarryingEngine(), truth[14]).complete().masks
+    assert straight.keys() == slanted.keys()
+    for index, mask in slanted.items():
+        assert np.array_equal(np.roll(mask, index - 14, axis=1), straight[index])
+
+
+def test_cancelled_across_what_was_followed_is_kept_and_it_goes_on(monkeypatch):
+    monkeypatch.setattr(carrying, "presence_of", lambda *_: 1.0)
+    truth, engine = ball(), CarryingEngine()
+    fill = followed(Drawn(truth), engine, truth[14])
+    engine.cancel_across = threading.Event()
+    with pytest.raises(Cancelled):
+        fill.complete(engine.cancel_across)
+    assert set(fill.object.masks) == set(range(30))
+    with pytest.raises(StepError, match="still being followed"):
+        _ = fill.state
+    engine.cancel_across = None
+    assert list(fill.run()) == []
+    again = followed(Drawn(truth), CarryingEngine(), truth[14]).complete().masks
+    assert fill.object.masks.keys() == again.keys()
+    assert all(np.array_equal(mask, again[index]) for index, mask in fill.object.masks.items())
+
+
+def test_up_to_an_end_that_the_user_named_it_is_on_every_slice(monkeypatch):
+    monkeypatch.setattr(carrying, "presence_of", lambda *_: 1.0)
+    truth = ball()
+    fill = followed(Drawn(truth), CarryingEngine(), truth[14])
+    fill.end(24)
+    assert set(range(14, 25)) <= set(fill.complete().masks)
+    assert max(fill.object.masks) == 24
+
+
+def test_an_object_on_two_slices_is_not_looked_at_across():
+    truth = np.zeros((30, SIZE, SIZE), bool)
+    truth[14:16] = disc(12)
+    fill = followed(Drawn(truth), engine := CarryingEngine(), truth[14])
+    fill.end(14)
+    fill.end(15)
+    assert set(fill.complete().masks) == {14, 15}
+    assert not engine.across

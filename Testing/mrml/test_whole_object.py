@@ -8,7 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from SPASegmentLib.errors import InputError
 from SPASegmentLib.mrml.segments import SegmentWriter
+from SPASegmentLib.mrml.work import pack, unpack
 
 
 def filled_nodule(bench) -> np.ndarray:
@@ -287,6 +289,15 @@ def test_killed_while_it_is_followed_it_is_followed_again(a_small_controller):
     screen = bench.settle()
     assert "Whole object" in screen.status and len(screen.object.slices) >= 6
     np.testing.assert_array_equal(bench.voxels(), on_all_slices(bench))
+
+
+def test_a_packed_mask_that_was_cut_off_is_refused_wherever_the_cut_lies():
+    mask = np.random.default_rng(0).random((30, 41)) < 0.5
+    packed = pack(mask)
+    np.testing.assert_array_equal(unpack(packed, mask.shape), mask)
+    for kept in range(len(packed)):
+        with pytest.raises(InputError, match="damaged"):
+            unpack(packed[:kept], mask.shape)
 
 
 @pytest.mark.parametrize("damage", ["mask", "anchor", "order"])
