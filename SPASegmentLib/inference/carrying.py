@@ -33,6 +33,7 @@ class CarryConfig:
     doubtful: expected Dice below which a slice is doubtful.
     unsure: presence below which the object may end there.
     fewest_crossed: an object on fewer slices is not looked at across them.
+    coarsest_crossed: nor one whose slices lie more pixels apart than this, across which little is to be seen.
     crossings: slices across it, in both orientations, that are computed for each slice followed: in passes
         of which each begins with what the one before found.
     own_slices, most_own: of an object on n slices the slices' own logits count (own_slices / n)^2 beside
@@ -57,6 +58,7 @@ class CarryConfig:
     doubtful: float = 0.6
     unsure: float = 0.75
     fewest_crossed: int = 3
+    coarsest_crossed: float = 2.0
     crossings: tuple[float, ...] = (0.5, 1.0)
     own_slices: float = 4.0
     most_own: float = 0.67

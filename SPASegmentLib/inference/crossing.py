@@ -70,13 +70,16 @@ def crossed(
 
     masks: number of a slice -> (H, W) bool, the approved ones too. followed: number -> (H, W) logits of those
     that are not approved and may change, for which `CARRY.crossings` slices across are computed.
-    Returns number -> (H, W) logits of these; nothing for an object of too few slices. Raises what the engine
-    raises.
+    Returns number -> (H, W) logits of these; nothing for an object of too few slices, or of slices too far
+    apart. Raises what the engine raises.
     """
-    if len(masks) < CARRY.fewest_crossed:
-        return {}
     approved = sorted(masks.keys() - followed.keys())
     origin, low = approved[0], min(masks)
+    image = stack.image(origin)
+    assert image is not None  # a mask was approved on it
+    coarse = stack.step_mm > CARRY.coarsest_crossed * min(image.spacing)
+    if coarse or len(masks) < CARRY.fewest_crossed:
+        return {}
     block, (rows, cols) = _cut(stack, masks, origin)
     before = {index - low: stack.moved(one, index, origin)[rows, cols] for index, one in followed.items()}
     anchors = [index - low for index in approved]

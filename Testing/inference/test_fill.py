@@ -350,3 +350,11 @@ def test_an_object_on_two_slices_is_not_looked_at_across():
     fill.end(15)
     assert set(fill.complete().masks) == {14, 15}
     assert not engine.across
+
+
+@pytest.mark.parametrize(("step_mm", "looked"), [(2.0, True), (2.5, False)])
+def test_slices_far_apart_are_not_looked_at_across(monkeypatch, step_mm, looked):
+    monkeypatch.setattr(Drawn, "step_mm", step_mm)
+    fill = followed(Drawn(ball()), engine := CarryingEngine(), ball()[14])
+    assert len(fill.complete().masks) > CARRY.fewest_crossed
+    assert bool(engine.across) == looked
