@@ -49,6 +49,16 @@ class ScreenView:
     def __init__(self, ui, cards: Cards) -> None:
         self._ui, self._cards = ui, cards
         self._keys: Mapping[str, str] | None = None
+        for section in (ui.inputsSection, ui.advancedSection):
+            section.connect("contentsCollapsed(bool)", lambda _collapsed: self.fit_width())
+
+    def fit_width(self) -> None:
+        """Keep what scrolls as wide as it and its scroll bar need to be: it scrolls up and down only."""
+        scroll = self._ui.workScroll
+        bar = scroll.verticalScrollBar().sizeHint.width()
+        needed = self._ui.workScrolled.minimumSizeHint.width() + bar
+        if scroll.minimumWidth != needed:
+            scroll.minimumWidth = needed
 
     def render(self, screen, sentence: str, keys: Mapping[str, str]) -> None:
         """sentence: for the status line. keys: action -> key, for tooltips."""
@@ -81,6 +91,7 @@ class ScreenView:
         if keys != self._keys:
             self._keys = keys
             self._render_keys(keys)
+        self.fit_width()
 
     def render_placing(
         self, placing: bool | None, drawing: str | None, has_volume: bool, has_proposal: bool

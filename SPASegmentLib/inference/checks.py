@@ -18,6 +18,7 @@ NOISE = 0.15
 """Correlation of neighbouring pixels below which they are noise; that of images lies far above."""
 NEAR = 24
 """... and so many pixels to each side of the seed are looked at."""
+MODEL_DOUBTS = "The model doubts this mask: pick another, correct it with a point, or click elsewhere in it."
 LOOKS_LIKE_NOISE = (
     "Neighbouring pixels here have nothing in common, as in noise; there may be no object at all."
 )
@@ -89,7 +90,7 @@ def doubts(expected_dice: float | None) -> tuple[str, ...]:
     """What to say of a mask the model itself expects little of; nothing where it does not judge itself."""
     if expected_dice is None or expected_dice >= DEFAULT.doubtful:
         return ()
-    return ("The model doubts this mask: pick another, correct it with a point, or click elsewhere in it.",)
+    return (MODEL_DOUBTS,)
 
 
 def is_doubtful(proposal: Proposal) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from SPASegmentLib.inference.checks import is_doubtful
+from SPASegmentLib.inference.checks import MODEL_DOUBTS, is_doubtful
 from SPASegmentLib.mrml.engine_holder import EngineHolder
 from SPASegmentLib.mrml.interaction import SceneInteraction
 from SPASegmentLib.mrml.keys import PICKS, TAKES
@@ -22,7 +22,7 @@ FEWEST = 8
 LOADING = "Loading the model; this takes a few seconds, Esc cancels."
 COMPUTING = "Computing; Esc cancels."
 QUEUED = "{name} comes after this one; Esc drops it."
-DOUBTFUL = "Look twice: pick another mask, or correct this one with a point; Enter approves it as it is."
+DOUBTFUL = "Doubtful mask: pick another, or correct it with a point; Enter approves it as it is."
 APPROVED = "{how}; Up carries the object to the next slice, Backspace takes it back."
 
 
@@ -154,11 +154,12 @@ def _box(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def _warnings(current: Work | None, target: Target) -> tuple[str, ...]:
+    """What is off; that the model doubts its mask stands in the status line already."""
     said = [target.doubt] if target.doubt else []
     if current is not None:
         proposal = current.proposal
         said += [*current.doubts, *current.view.image.warnings, *(proposal.warnings if proposal else ())]
-    return tuple(dict.fromkeys(said))
+    return tuple(one for one in dict.fromkeys(said) if one != MODEL_DOUBTS)
 
 
 def _enabled(work: SceneInteraction, current: Work | None) -> frozenset[str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from SPASegmentLib.errors import InputError
+from SPASegmentLib.inference.checks import doubts
 
 
 def test_removing_the_volume_ends_what_was_open_on_it_and_keeps_what_was_approved(a_controller):
@@ -119,6 +121,14 @@ def test_a_choice_that_changes_nothing_leaves_the_sentence_on_the_screen(a_contr
     a_controller.controller.set_segment(None)
     a_controller.controller.set_views(a_controller.large, a_controller.small)
     assert a_controller.controller.screen.status == said == "Click a seed on the object first."
+
+
+def test_that_the_model_doubts_its_mask_is_said_once(a_controller, an_engine):
+    a_controller.controller.close()
+    a_controller.controller = a_controller.open(engine=Doubting(an_engine))
+    screen = a_controller.click()
+    assert screen.doubtful and screen.status.startswith("Doubtful mask: pick another")
+    assert not [one for one in screen.warnings if "doubt" in one.lower()]
 
 
 def test_an_engine_that_fails_is_a_sentence_and_the_next_step_works(a_controller, an_engine):
@@ -261,3 +271,11 @@ class Moody:
         if self.error is not None:
             raise self.error
         return self.engine.propose(request, cancel)
+
+
+class Doubting(Moody):
+    """The real engine, which expects little of its masks."""
+
+    def propose(self, request, cancel=None):
+        found = super().propose(request, cancel)
+        return replace(found, expected_dice=0.3, warnings=(*found.warnings, *doubts(0.3)))

@@ -114,6 +114,37 @@ def test_all_that_a_slice_needs_fits_above_the_data_probe(
     assert not user.ui.inputsSection.collapsed, "what the user opens stays open"
 
 
+def test_the_status_stays_where_it_is_when_the_rest_is_scrolled(
+    a_panel_with_a_proposal: Any, application: Any
+) -> None:
+    import pythonqt
+    from PySide6 import QtWidgets
+
+    user = a_panel_with_a_proposal
+    panel = pythonqt.unwrap(application._parent)
+    area = application._window.centralWidget()
+    area.setFixedSize(WIDTH, 420)
+    user.ui.advancedSection.collapsed = False
+    for _ in range(5):
+        application.processEvents()
+    inner = panel.findChild(QtWidgets.QScrollArea, "workScroll")
+    assert area.verticalScrollBar().maximum() == 0, "the panel scrolls by itself, Slicer need not"
+    assert inner.verticalScrollBar().maximum() > 100
+    status = panel.findChild(QtWidgets.QLabel, "statusLabel")
+
+    def place() -> tuple[int, bool]:
+        return status.mapTo(area, status.rect().topLeft()).y(), not status.visibleRegion().isEmpty()
+
+    before = place()
+    inner.verticalScrollBar().setValue(inner.verticalScrollBar().maximum())
+    application.processEvents()
+    assert place() == before and before[1]
+    last = panel.findChild(QtWidgets.QPushButton, "exportDicomButton")
+    assert not last.visibleRegion().isEmpty()
+    assert inner.viewport().width() >= inner.widget().minimumSizeHint().width(), "clipped at the right"
+    user.ui.advancedSection.collapsed = True
+
+
 def test_words_are_those_of_clinicians_and_shares_are_explained_where_they_stand(
     a_panel_with_a_proposal: Any, application: Any
 ) -> None:

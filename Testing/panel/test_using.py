@@ -117,7 +117,7 @@ def test_a_doubtful_mask_has_no_green_button(user: Any, application: Any) -> Non
     user.seed(user.ras)
     assert user.screen.doubtful and user.ui.approveButton.enabled
     assert user.ui.approveButton.styleSheet == ""
-    assert user.status.startswith("Look twice")
+    assert user.status.startswith("Doubtful mask")
 
 
 def test_c_and_its_button_go_on_from_what_the_segment_has(user: Any, application: Any) -> None:

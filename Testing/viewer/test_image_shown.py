@@ -447,7 +447,7 @@ def test_a_mask_on_noise_is_doubted_and_no_button_invites_to_approve_it(
                 break
         shown = viewer.server.state.screen
         assert shown["doubtful"] and "approve" in shown["enabled"]
-        assert shown["status"].startswith("Look twice")
+        assert shown["status"].startswith("Doubtful mask")
 
     in_viewer(use, volumes=(tmp_path / "noise.nrrd",), model="compact")
     page = (Path(page_module.__file__).parent / "assets" / "page.html").read_text(encoding="utf-8")
