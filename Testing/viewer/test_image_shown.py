@@ -196,12 +196,8 @@ def test_an_upload_while_another_is_read_is_what_the_browser_shows(
     listed = [item["title"] for item in page.state("volumes")]
     assert "slow.nii.gz" in listed and "quick.nrrd" in listed
     page.page.select_option("#volume", label="slow.nii.gz")
-    page.wait(
-        "(title) => document.querySelector('#volume').selectedOptions[0].innerText === title "
-        "&& !trame.state.get('job')",
-        "slow.nii.gz",
-    )
-    assert page.state("slice_text").split("·")[0].strip().endswith("of 240")
+    page.wait("() => trame.state.get('slice_text').split('·')[0].trim().endsWith('of 240')")
+    assert page.page.evaluate(shown) == "slow.nii.gz"
     page.page.select_option("#volume", "sample")
     page.wait("() => trame.state.get('volume') === 'sample'")
 
