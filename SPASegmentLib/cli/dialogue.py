@@ -188,6 +188,6 @@ def proposal_lines(proposal: Proposal, iteration: int) -> list[str]:
     for number, candidate in enumerate(proposal.candidates, start=1):
         d = candidate.description
         lines.append(
-            f"  {number}  {d.name:<{width}}  {areas_in_words(d):>16}  {100 * d.support:3.0f}% of samples"
+            f"  {number}  {d.name:<{width}}  {areas_in_words(d):>16}  {100 * d.support:3.0f}% of masks"
         )
     return [*lines, f"  {proposal.fewer_reason}"] if proposal.fewer_reason else lines

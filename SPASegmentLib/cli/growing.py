@@ -46,7 +46,7 @@ class Growing(Dialogue["PartialSession"]):
             lines.append(
                 f"  {number or ' '}  {name:<38}  +{growth.foreground_mm2:.1f} mm2 object, "
                 f"+{growth.background_mm2:.1f} mm2 background"
-                + (f"  {100 * growth.support:3.0f}% of samples" if number else "")
+                + (f"  {100 * growth.support:3.0f}% of masks" if number else "")
             )
         if proposal.complete:
             lines.append("  Nothing more can be labelled with certainty; approve, or correct it by hand.")

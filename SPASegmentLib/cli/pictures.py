@@ -180,7 +180,7 @@ def _name(figure: Figure, candidate: Candidate, slot: int, left: float, bottom: 
     for line in textwrap.wrap(description.name.replace(" mm2", "\u00a0mm2"), 28):
         _write(figure, left + 0.25, top, line, 12, weight="bold")
         top -= 0.21
-    support = f"{100 * description.support:.0f}% of samples"
+    support = f"{100 * description.support:.0f}% of masks"
     _write(figure, left + 0.25, top, f"{areas_in_words(description)}  ·  {support}", 10.5, _QUIET)
 
 
