@@ -1,6 +1,7 @@
 """The small views' titles: which candidate each one shows, written over its picture.
 
-They take the place of the bars above the slice views, which are wider than a small view on a small screen.
+They take the place of the bars above the slice views, which are wider than a small view on a small screen,
+and of what Slicer's Data Probe writes into their corners, which overlaps there; the large view has both.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class Titles:
             if widget is None or tag in self._actors:
                 continue
             widget.sliceController().setVisible(False)
+            widget.sliceView().cornerAnnotation().VisibilityOff()
             actor = _actor()
             renderer = widget.sliceView().renderWindow().GetRenderers().GetFirstRenderer()
             renderer.AddViewProp(actor)
@@ -53,6 +55,7 @@ class Titles:
             widget = manager.sliceWidget(tag) if manager is not None else None
             if widget is not None:
                 renderer.RemoveViewProp(actor)
+                widget.sliceView().cornerAnnotation().VisibilityOn()
                 widget.sliceController().setVisible(True)
         self._actors = {}
 

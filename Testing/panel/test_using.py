@@ -437,3 +437,20 @@ def test_a_closed_section_takes_only_the_room_of_its_title(user: Any, name: str)
     section = getattr(user.ui, name)
     section.collapsed = True
     assert section.collapsedHeight == 0
+
+
+def test_small_views_have_our_titles_and_not_the_data_probes_texts(user: Any, application: Any) -> None:
+    from SPASegmentLib.mrml.layout import LARGE, SMALL
+
+    manager = application.layoutManager()
+
+    def corners(name: str) -> Any:
+        return manager.sliceWidget(name).sliceView().cornerAnnotation()
+
+    if not user.panel.views.own_layout:
+        user.click("layoutButton")
+    user.seed(user.ras)
+    assert [bool(corners(name).GetVisibility()) for name in (LARGE, *SMALL)] == [True] + [False] * 4
+    small = [corners(name) for name in SMALL]
+    user.panel.views.close()
+    assert all(one.GetVisibility() for one in small)

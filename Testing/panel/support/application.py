@@ -254,10 +254,13 @@ class LayoutManager:
             window.SetInteractor(interactor)
             interactor.SetRenderWindow(window)
             interactor.SetInteractorStyle(None)  # Slicer has its own
-            self._windows[name] = window
-        window = self._windows[name]
+            self._windows[name] = window, vtk.vtkCornerAnnotation()
+        window, corners = self._windows[name]
         return SimpleNamespace(
-            renderWindow=lambda: window, interactor=window.GetInteractor, scheduleRender=lambda: None
+            renderWindow=lambda: window,
+            interactor=window.GetInteractor,
+            scheduleRender=lambda: None,
+            cornerAnnotation=lambda: corners,
         )
 
     def _make_views(self) -> dict[str, Any]:
