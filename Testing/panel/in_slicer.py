@@ -140,6 +140,7 @@ def main():
             )
             for plane in scenarios.PLANES
         },
+        "whole object": with_panel(scenarios.whole_object),
         "two volumes": with_panel(scenarios.two_volumes),
         "random_user": with_panel(
             lambda user, folder: scenarios.random_user(user, folder, actions=actions, seed=7)

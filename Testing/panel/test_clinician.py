@@ -24,3 +24,9 @@ def test_a_clinicians_session_puts_every_voxel_where_it_belongs(
     import scenarios
 
     scenarios.clinician(user, tmp_path, plane)
+
+
+def test_a_whole_object_is_followed_reviewed_and_taken_back(user: Any, tmp_path: Path) -> None:
+    import scenarios
+
+    scenarios.whole_object(user, tmp_path)

@@ -64,7 +64,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str, 
 
 def test_every_scenario_ran_and_passed(run: tuple[dict[str, Any], str, Path]) -> None:
     found, output, _folder = run
-    assert len(found["ran"]) >= 12, f"only {found['ran']} ran:\n{found['failed']}\n{output[-4000:]}"
+    assert len(found["ran"]) >= 13, f"only {found['ran']} ran:\n{found['failed']}\n{output[-4000:]}"
     assert found["failed"] == {}, "\n\n".join(f"{name}:\n{text}" for name, text in found["failed"].items())
 
 

@@ -129,6 +129,39 @@ def clinician(user, folder: Path, plane: str) -> None:
     assert (user.voxels() == first).all(), user.status
 
 
+def whole_object(user, folder: Path) -> None:
+    """Seed, one pick, the whole object, review its most doubtful slice, approve; then take all of it back."""
+    volume, ras = rotated_volume()
+    values = slicer.util.arrayFromVolume(volume)
+    truth = values > -390
+    truth[:, :8] = False  # the wall
+    user.choose_volume(volume)
+    user.panel.advanced.on_model(user.ui.modelSelector.findText("compact"))
+    look(user, "axial", ras)
+    user.seed(ras)
+    _pick_nearest(user)
+    user.press("wholeObjectButton")
+    user.until(lambda: user.screen.object is not None and not user.screen.busy)
+    followed = user.voxels()
+    assert _dice(followed, truth) > 0.8, f"{_dice(followed, truth):.2f} after following"
+    assert user.screen.object.doubtful, user.status
+    user.press("nextDoubtfulButton")
+    assert user.screen.recommendation is not None, user.status
+    user.press("approveButton")
+    user.until(lambda: not user.screen.busy)
+    kinds = [one.kind for one in user.screen.object.slices]
+    assert kinds.count("anchor") == 2, kinds
+    assert _dice(user.voxels(), truth) > 0.8
+    for _ in range(8):
+        if user.ui.undoButton.enabled:
+            user.press("undoButton")
+    assert not user.voxels().any() and user.screen.object is None, user.status
+
+
+def _dice(one: np.ndarray, other: np.ndarray) -> float:
+    return float(2 * (one & other).sum() / max(1, one.sum() + other.sum()))
+
+
 def _pick_nearest(user) -> None:
     """Pick the alternative closest in size to the recommendation: the others may be other objects."""
     wanted = user.screen.recommendation.area_mm2
