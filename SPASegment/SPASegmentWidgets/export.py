@@ -58,11 +58,8 @@ class DicomExport:
                 "Write the segmentation of this volume as a DICOM SEG file for the archive. What each segment"
                 " is, is the terminology it has in Segmentations."
             )
-            if "DICOMSegmentationPlugin" in getattr(slicer.modules, "dicomPlugins", {}):
-                tip += " " + _(
-                    "QuantitativeReporting is installed: Export to DICOM in Data puts the segmentation into"
-                    " Slicer's DICOM database."
-                )
+            if _reading_database() is not None:
+                tip += " " + _("It is put into Slicer's DICOM database, too.")
         self._ui.exportDicomButton.toolTip = tip
 
     def on_export(self) -> None:
@@ -118,18 +115,23 @@ class DicomExport:
 
     def _work(self, write: Callable[[Path], None], path: Path, folder: tempfile.TemporaryDirectory) -> None:
         """On a thread of its own."""
+        written = False
         try:
             write(path)
-            said = _("Written: {path}").format(path=path)
+            said, written = _("Written: {path}").format(path=path), True
         except Exception as error:
             said = sentence_of(
                 error, path, _("The DICOM SEG could not be written; the Python console says why.")
             )
         finally:
             folder.cleanup()
-        self._post(lambda: self._done(said))
+        self._post(lambda: self._done(said, path if written else None))
 
-    def _done(self, said: str) -> None:
+    def _done(self, said: str, written: Path | None) -> None:
+        database = _reading_database() if written is not None else None
+        if database is not None:
+            database.insert(str(written), True, False)  # a copy, without a thumbnail
+            said = _("{said} It is in Slicer's DICOM database, too.").format(said=f"{said}.")
         self.writing = False
         self.refresh()
         self._say(said)
@@ -190,6 +192,13 @@ def source_files(volume) -> list[Path]:
         names = [storage.GetFullNameFromFileName(), *(storage.GetFullNameFromNthFileName(n) for n in listed)]
     paths = [Path(name) for name in dict.fromkeys(names) if name]
     return paths if paths and all(_is_dicom(path) for path in (paths[0], paths[-1])) else []
+
+
+def _reading_database():
+    """Slicer's DICOM database where QuantitativeReporting reads segmentations from it, else None."""
+    database = getattr(slicer, "dicomDatabase", None)
+    plugins = getattr(slicer.modules, "dicomPlugins", {})
+    return database if "DICOMSegmentationPlugin" in plugins and database and database.isOpen else None
 
 
 def _is_dicom(path: Path) -> bool:

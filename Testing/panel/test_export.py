@@ -66,13 +66,22 @@ def test_the_files_are_found_in_slicers_database(
     import slicer
 
     files = {f"1.{n}": str(path) for n, path in enumerate(sorted(a_series.iterdir()))}
-    database = types.SimpleNamespace(fileForInstance=lambda uid: files.get(uid, ""))
+    held: list[tuple[str, bool, bool]] = []
+    database = types.SimpleNamespace(
+        fileForInstance=lambda uid: files.get(uid, ""),
+        isOpen=True,
+        insert=lambda path, copy, thumbnail: held.append((path, copy, thumbnail)),
+    )
     monkeypatch.setattr(slicer, "dicomDatabase", database, raising=False)
     monkeypatch.setattr(slicer.modules, "dicomPlugins", {"DICOMSegmentationPlugin": object}, raising=False)
     user.node.SetAttribute("DICOM.instanceUIDs", " ".join(files))
     approve(user)
-    assert "QuantitativeReporting is installed" in str(user.ui.exportDicomButton.toolTip)
-    assert written(user, tmp_path / "a.dcm").startswith("Written")
+    assert "into Slicer's DICOM database" in str(user.ui.exportDicomButton.toolTip)
+    assert written(user, tmp_path / "a.dcm").endswith("a.dcm. It is in Slicer's DICOM database, too.")
+    assert held == [(str(tmp_path / "a.dcm"), True, False)]
+    assert "choose another name" in written(user, Path(files["1.0"])) and len(held) == 1
+    monkeypatch.setattr(slicer.modules, "dicomPlugins", {})
+    assert written(user, tmp_path / "b.dcm") == f"Written: {tmp_path / 'b.dcm'}" and len(held) == 1
     files.clear()
     user.node.SetAttribute("DICOM.instanceUIDs", "1.0 1.1")
     user.press("nextSliceButton")
