@@ -235,7 +235,7 @@ def test_without_folders_of_its_own_the_viewer_serves_and_says_that_nothing_is_k
     page.proposed(1)
     page.page.keyboard.press("Enter")
     page.said("Approved")
-    page.wait("() => document.querySelector('.warnings').innerText.includes('cannot be kept')")
+    page.wait("() => (document.querySelector('.warnings')?.innerText || '').includes('cannot be kept')")
     page.page.select_option("#profile", "+")
     page.page.fill("#new-profile", "Dr A")
     page.page.press("#new-profile", "Enter")
