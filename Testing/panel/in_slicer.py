@@ -82,6 +82,9 @@ def main():
         user.choose_volume(node)
         scenarios.look(user, "axial", ras)
         user.seed(ras)
+        if not user.panel.views.own_layout:  # as the scenario before left it
+            user.click("layoutButton")
+            user.wait()
         results["views"] = {"own-layout": screenshot("own-layout")}
         results["width"] = slicer.util.mainWindow().width
         user.click("layoutButton")
