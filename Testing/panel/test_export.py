@@ -80,6 +80,10 @@ def test_the_files_are_found_in_slicers_database(
     assert written(user, tmp_path / "a.dcm").endswith("a.dcm. It is in Slicer's DICOM database, too.")
     assert held == [(str(tmp_path / "a.dcm"), True, False)]
     assert "choose another name" in written(user, Path(files["1.0"])) and len(held) == 1
+    assert "does not exist; make it" in written(user, tmp_path / "nowhere" / "a.dcm") and len(held) == 1
+    database.isOpen = False
+    assert written(user, tmp_path / "c.dcm") == f"Written: {tmp_path / 'c.dcm'}" and len(held) == 1
+    database.isOpen = True
     monkeypatch.setattr(slicer.modules, "dicomPlugins", {})
     assert written(user, tmp_path / "b.dcm") == f"Written: {tmp_path / 'b.dcm'}" and len(held) == 1
     files.clear()
