@@ -39,6 +39,10 @@ ARGUMENTS = [
 ]
 PATIENCE = 90_000
 """ms a page may take on a busy computer."""
+DRAWN = "() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
+"""Vue brings what it shows up to date only after the state has changed."""
+CHOSEN_VOLUME = """(title) => { const chosen = document.querySelector('#volume').selectedOptions[0];
+    return chosen && chosen.innerText === title; }"""
 
 
 def a_free_port() -> int:
@@ -175,12 +179,17 @@ class Page:
         return self
 
     def wait(self, condition: str, argument: Any = None) -> None:
-        """Until a condition in the page's own language holds."""
+        """Until a condition in the page's own language holds, and the page has drawn what followed from it."""
         try:
             self.page.wait_for_function(condition, arg=argument, timeout=PATIENCE, polling=25)
+            self.page.evaluate(DRAWN)
         except sync_api.TimeoutError as error:
             shown = {key: value for key, value in self.screen.items() if key != "warnings"}
             raise AssertionError(f"{condition} never came true; {self.complaints}; {shown}") from error
+
+    def shows_volume(self, title: str) -> None:
+        """The list of volumes shows this one as the chosen one."""
+        self.wait(CHOSEN_VOLUME, title)
 
     def state(self, name: str) -> Any:
         return self.page.evaluate("(name) => trame.state.get(name)", name)

@@ -190,14 +190,13 @@ def test_an_upload_while_another_is_read_is_what_the_browser_shows(
     page.page.set_input_files("#upload", str(quick))
     page.said("slow.nii.gz was read and is in the list of volumes")
     page.wait("() => !trame.state.get('job')")
-    shown = "document.querySelector('#volume').selectedOptions[0].innerText"
-    assert page.page.evaluate(shown) == "quick.nrrd"
+    page.shows_volume("quick.nrrd")
     assert page.state("slice_text").split("·")[0].strip().endswith("of 9")
     listed = [item["title"] for item in page.state("volumes")]
     assert "slow.nii.gz" in listed and "quick.nrrd" in listed
     page.page.select_option("#volume", label="slow.nii.gz")
     page.wait("() => trame.state.get('slice_text').split('·')[0].trim().endsWith('of 240')")
-    assert page.page.evaluate(shown) == "slow.nii.gz"
+    page.shows_volume("slow.nii.gz")
     page.page.select_option("#volume", "sample")
     page.wait("() => trame.state.get('volume') === 'sample'")
 

@@ -121,14 +121,13 @@ def test_a_folder_of_dicom_slices_can_be_sent(
     opened = "() => trame.state.get('volume').startsWith('upload:') && !trame.state.get('job')"
     page.page.set_input_files("#upload-folder", str(series))
     page.wait(opened)
-    title = "document.querySelector('#volume').selectedOptions[0].innerText"
-    assert page.page.evaluate(title) == "thorax"
+    page.shows_volume("thorax")
     assert page.state("is_ct") and page.state("slice_text").split("·")[0].strip().endswith("of 12")
     page.page.select_option("#volume", "sample")
     page.wait("() => trame.state.get('volume') === 'sample'")
     page.page.set_input_files("#upload", sorted((series / "first").iterdir()))
     page.wait(opened)
-    assert page.page.evaluate(title) == "6 files"
+    page.shows_volume("6 files")
     assert page.state("slice_text").split("·")[0].strip().endswith("of 6")
     page.page.select_option("#volume", "sample")
     page.wait("() => trame.state.get('volume') === 'sample'")
