@@ -221,10 +221,22 @@ def same_mask(
     *,
     distinct_pixels: int = DEFAULT.distinct_pixels,
     distinct_share: float = DEFAULT.distinct_share,
+    piece_share: float = 0.0,
 ) -> bool:
-    """Whether a user would call two (H, W) masks the same: they differ by less than both thresholds allow."""
+    """Whether a user would call two (H, W) masks the same: they differ by less than both thresholds allow.
+
+    piece_share: connected pieces of what differs count from this share of the larger mask's area on.
+    """
     area = max(np.count_nonzero(a), np.count_nonzero(b))
-    return bool(np.count_nonzero(a != b) < max(distinct_pixels, distinct_share * area))
+    least = max(distinct_pixels, distinct_share * area)
+    differ = np.not_equal(a, b)
+    if np.count_nonzero(differ) < least:
+        return True
+    box = bounding_box(differ)
+    if not piece_share or box is None:
+        return False
+    pieces = np.bincount(ndimage.label(differ[box], structure=_EIGHT)[0].ravel())[1:]
+    return bool(pieces[pieces >= max(distinct_pixels, piece_share * area)].sum() < least)
 
 
 def select(
@@ -236,6 +248,7 @@ def select(
     limit: int = K,
     distinct_pixels: int = DEFAULT.distinct_pixels,
     distinct_share: float = DEFAULT.distinct_share,
+    piece_share: float = 0.0,
 ) -> Selection:
     """Choose which masks to show, the better supported first where two are the same.
 
@@ -245,7 +258,9 @@ def select(
     """
 
     def same(a: np.ndarray, b: np.ndarray) -> bool:
-        return same_mask(a, b, distinct_pixels=distinct_pixels, distinct_share=distinct_share)
+        return same_mask(
+            a, b, distinct_pixels=distinct_pixels, distinct_share=distinct_share, piece_share=piece_share
+        )
 
     support = {i: float(s) for i, s in enumerate(supports)}
     kept: list[int] = []

@@ -119,6 +119,7 @@ def _with_candidates(
         rejected=rejected,
         limit=limit,
         distinct_share=DEFAULT.visible_share,
+        piece_share=DEFAULT.piece_share,
     )
     kept = [maps[index] for index in selection.kept]
     backing = supports(posterior, _masks([*kept, best], hypotheses))[: len(kept)] if kept else ()

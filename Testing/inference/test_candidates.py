@@ -167,6 +167,20 @@ def test_the_same_mask_is_told_by_pixels_and_by_share():
     assert not same_mask(dot, np.roll(dot, 1))
 
 
+def test_scattered_specks_are_no_difference_but_a_thin_ring_or_one_corner_is():
+    disc = a_disc(20)
+    specks = disc.copy()
+    specks[3::6, 3::6] ^= True
+    specks[4::6, 3::6] ^= True
+    share = np.count_nonzero(disc != specks) / np.count_nonzero(disc)
+    assert share > 0.05 and not same_mask(disc, specks, distinct_share=0.03)
+    assert same_mask(disc, specks, distinct_share=0.03, piece_share=0.01)
+    assert not same_mask(disc, a_disc(21), distinct_share=0.03, piece_share=0.01)
+    corner = disc | a_disc(8, centre=(32, 50))
+    assert not same_mask(disc, corner, distinct_share=0.03, piece_share=0.01)
+    assert select(disc, [specks, corner], [0.9, 0.1], distinct_share=0.03, piece_share=0.01).kept == (1,)
+
+
 def test_candidates_that_are_empty_or_no_news_are_left_out():
     recommendation = a_disc(10)
     nearly = recommendation.copy()

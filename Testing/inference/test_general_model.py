@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from SPASegmentLib import SPAPredictor
 from SPASegmentLib.imaging.types import Volume
@@ -49,6 +50,22 @@ def test_a_large_plain_object_is_found_or_the_mask_is_doubted(
     proposal, dice = disc_clicked(a_predictor, radius, off)
     assert dice > 0.7 or any(DOUBT in sentence for sentence in proposal.warnings)
     assert len(proposal.candidates) >= 2
+
+
+def test_every_alternative_changes_something_that_can_be_seen(a_predictor: SPAPredictor) -> None:
+    """After picks, too, where what is left to change is little: no alternative of scattered pixels."""
+    rows, cols = np.mgrid[:120, :120]
+    halo = np.hypot(rows - 60, (cols - 60) / 1.2)
+    pixels = 60 + 60 * (halo < 16) + 25 * (halo < 24) + np.random.default_rng(2).normal(0, 12, halo.shape)
+    proposal = clicked(a_predictor, pixels, 60, 60)
+    for iteration in range(5):
+        shown = proposal.recommendation
+        for candidate in proposal.candidates:
+            differs = shown ^ candidate.mask
+            pieces = np.bincount(ndimage.label(differs, np.ones((3, 3)))[0].ravel())[1:]
+            area = max(shown.sum(), candidate.mask.sum())
+            assert pieces[pieces >= 0.01 * area].sum() >= 0.03 * area
+        proposal = a_predictor.pick(iteration % len(proposal.candidates) + 1)
 
 
 def test_noise_is_doubted_in_a_sentence_said_once(a_predictor: SPAPredictor) -> None:

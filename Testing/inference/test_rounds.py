@@ -74,7 +74,7 @@ def test_a_later_pick_speaks_of_components_as_the_first_samples_were_drawn(engin
     other = (first.feedback.components + 1) % components
     renamed = replace(first, feedback=replace(first.feedback, components=other))
     shares, moved = (
-        ask(engine, answered=(Answered(proposal, 0),), seed=1).feedback.log_shares
+        ask(engine, answered=(Answered(proposal, 1),), seed=1).feedback.log_shares
         for proposal in (first, renamed)
     )
     assert np.ptp(shares, axis=1).max() > 0.5
