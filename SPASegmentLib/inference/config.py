@@ -47,7 +47,7 @@ class InferenceConfig:
     cuts: probabilities at which the recommendation may be cut.
     considered: masks among which candidates are chosen.
     other_regions, region_softness: regions besides the recommended one whose objects may be meant, and how
-        much worth (`region_search._worth`) makes one e times as likely.
+        much worth (`region_search._distinct`) makes one e times as likely.
     same_object: Dice from which on two regions found the same.
 
     Region search, before the object's size is known:

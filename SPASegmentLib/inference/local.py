@@ -187,7 +187,7 @@ class LocalEngine:
         found = self._found(alone, cancel)
         best = found[0].region
         if len(found) > 1 and len(request.points) > 1:
-            pools = [self._samples_of(one, alone) for one in found]
+            pools = [self._samples_of(replace(f, log_weight=f.log_certainty), alone) for f in found]
             best = found[likeliest_region(request, pools, self.config)].region
         return room_for_points(best, request, self.config)
 

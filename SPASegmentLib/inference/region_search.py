@@ -36,10 +36,15 @@ Look = Callable[[Sequence[Region]], list[Sight]]
 
 @dataclass(frozen=True, eq=False)
 class FoundRegion:
-    """Where an object was found. log_weight: log-probability that it is the one meant, beside the others."""
+    """Where an object was found.
+
+    log_weight: log-probability that it is the one meant, beside the others. log_certainty: the same from what
+    the network thinks of its masks alone, for those whose further points say what is meant.
+    """
 
     region: Region
     log_weight: float = 0.0
+    log_certainty: float = 0.0
     sight: Sight | None = None
 
 
@@ -112,7 +117,7 @@ def _at_every_scale(request: ProposalRequest, config: SPAConfig, look: Look) -> 
 
     A click says nothing of how large the object is, and one that lies off its middle leaves a region of the
     right size in the wrong place; so each look's mask is given a region of its own, and what the network
-    thinks of its mask there decides (`_worth`). Regions with masks of their own are other objects that may be
+    thinks of its mask there decides, and how many are smaller (`_distinct`). Regions with masks of their own are other objects that may be
     meant.
     """
     image, seed = request.image, seed_of(request)
@@ -130,34 +135,38 @@ def _at_every_scale(request: ProposalRequest, config: SPAConfig, look: Look) -> 
 
 def _distinct(regions: Sequence[Region], sights: Sequence[Sight]) -> tuple[FoundRegion, ...]:
     """The best region of each object found, the likeliest object first after the best region's own."""
-    worth = _worth(sights)
-    share = np.exp((worth - worth.max()) / DEFAULT.region_softness)
+    certainty = _certainty(sights)
+    worth = certainty + DEFAULT.larger_share * _smaller(sights)
+    share = np.exp((np.stack([worth, certainty]) - worth.max()) / DEFAULT.region_softness)
     kept: list[int] = []
-    total: list[float] = []
+    total: list[np.ndarray] = []
     for index in np.argsort(-worth, kind="stable"):
         mask = sights[index].mask
         same = [n for n, k in enumerate(kept) if _dice(mask, sights[k].mask) > DEFAULT.same_object]
         if same:
-            total[same[0]] += share[index]
+            total[same[0]] += share[:, index]
         elif len(kept) <= DEFAULT.other_regions and (mask.any() or not kept):
             kept.append(int(index))
-            total.append(float(share[index]))
-    log_weights = np.log(np.array(total) / sum(total))
+            total.append(share[:, index].copy())
+    logs = np.log(total / np.sum(total, axis=0))
     return tuple(
-        FoundRegion(regions[k], float(weight), sights[k]) for k, weight in zip(kept, log_weights, strict=True)
+        FoundRegion(regions[k], float(weight), float(certain), sights[k])
+        for k, (weight, certain) in zip(kept, logs, strict=True)
     )
 
 
-def _worth(sights: Sequence[Sight]) -> np.ndarray:
-    """(n,) how good each region is to segment the object in.
+def _certainty(sights: Sequence[Sight]) -> np.ndarray:
+    """(n,) what the network thinks of its mask in each region: how sure it is, and the Dice it expects."""
+    return np.array([sight.certainty + DEFAULT.expected_share * (sight.expected or 0.0) for sight in sights])
 
-    The network is as sure of a spot within an organ as of the organ, and people mean the organ more often; so
-    beside certainty and expected Dice counts the share of the other regions whose masks are smaller.
+
+def _smaller(sights: Sequence[Sight]) -> np.ndarray:
+    """(n,) share of the regions whose masks are smaller than a region's.
+
+    The network is as sure of a spot within an organ as of the organ, and people mean the organ more often.
     """
     areas = np.array([np.count_nonzero(sight.mask) for sight in sights])
-    smaller = (areas[None] < areas[:, None]).mean(axis=1)
-    own = [sight.certainty + DEFAULT.expected_share * (sight.expected or 0.0) for sight in sights]
-    return np.asarray(own + DEFAULT.larger_share * smaller)
+    return np.asarray((areas[None] < areas[:, None]).mean(axis=1))
 
 
 def _dice(a: np.ndarray, b: np.ndarray) -> float:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from scipy import ndimage
 
 from SPASegmentLib import SPAPredictor
-from SPASegmentLib.imaging.types import Volume
-from SPASegmentLib.inference.messages import Proposal
+from SPASegmentLib.imaging.types import PointPrompt, SliceImage, Volume
+from SPASegmentLib.inference import local
+from SPASegmentLib.inference.local import load_engine
+from SPASegmentLib.inference.messages import Proposal, ProposalRequest, RegionSamples
+from SPASegmentLib.inference.steering import likeliest_region
 from SPASegmentLib.network.checkpoint import read_header
+from SPASegmentLib.network.config import SPAConfig
 from SPASegmentLib.network.registry import model_path
 
 DOUBT = "doubts this mask"
@@ -50,6 +55,29 @@ def test_a_large_plain_object_is_found_or_the_mask_is_doubted(
     proposal, dice = disc_clicked(a_predictor, radius, off)
     assert dice > 0.7 or any(DOUBT in sentence for sentence in proposal.warnings)
     assert len(proposal.candidates) >= 2
+
+
+def test_points_choose_among_regions_by_what_the_network_thinks_whatever_their_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """That larger objects are meant more often is said of a click alone; points say themselves what is meant."""
+    engine = load_engine("general", "cpu")
+    rows, cols = np.mgrid[:120, :120]
+    away = np.hypot(rows - 60, cols - 60)
+    pixels = (0.2 + 0.3 * (away < 40) + 0.3 * (away < 10)).astype(np.float32)
+    image, seed = SliceImage(pixels), PointPrompt(60, 60)
+    with torch.inference_mode():
+        found = engine._found(ProposalRequest(image, (seed,)))
+    asked: list[list[float]] = []
+
+    def noted(request: ProposalRequest, pools: list[RegionSamples], config: SPAConfig) -> int:
+        asked.append([float(np.logaddexp.reduce(pool.log_weights)) for pool in pools])
+        return likeliest_region(request, pools, config)
+
+    monkeypatch.setattr(local, "likeliest_region", noted)
+    engine.propose(ProposalRequest(image, (seed, PointPrompt(60, 85))))
+    assert asked == [pytest.approx([one.log_certainty for one in found], abs=1e-5)]
+    assert asked != [pytest.approx([one.log_weight for one in found], abs=1e-2)]
 
 
 def test_every_alternative_changes_something_that_can_be_seen(a_predictor: SPAPredictor) -> None:

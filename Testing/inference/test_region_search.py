@@ -108,6 +108,9 @@ def test_of_an_organ_and_a_spot_in_it_that_are_as_sure_the_organ_is_meant(certai
     found = find_regions(request(masks["organ"]), EXPECTS, look)
     assert [one.sight is not None and one.sight.mask is masks[wanted] for one in found] == [True, False]
     assert found[0].log_weight > found[1].log_weight
+    organ, spot = (found[0], found[1]) if wanted == "organ" else (found[1], found[0])
+    assert organ.log_certainty < spot.log_certainty, "of which the network is surer, whatever its size"
+    assert np.exp([one.log_certainty for one in found]).sum() == pytest.approx(1)
 
 
 def test_a_spot_hardly_brighter_than_the_tissue_around_it_gives_way_to_the_organ():
