@@ -84,7 +84,11 @@ def fill_object(
 def follow_on(screen: Console, found: ObjectSession) -> None:
     """Compute what is missing of an object, with its progress on the terminal."""
     with screen.status("Following the object...") as status:
-        for number, one in enumerate(found.run(), start=1):
+
+        def across(done: int, of: int) -> None:
+            status.update(f"Looking at the object across its slices: {min(done, of)} of {of}")
+
+        for number, one in enumerate(found.run(across=across), start=1):
             status.update(f"Following the object: slice {one.index}, {count_of(number, 'slice')} so far")
 
 

@@ -6,6 +6,7 @@ and how the object narrows towards them.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -18,6 +19,8 @@ from SPASegmentLib.inference.carried import carried_seed
 from SPASegmentLib.inference.carrying import CARRY, EDGE, logits_of
 from SPASegmentLib.inference.messages import CancelToken, Carried, Engine, ProposalRequest
 
+Progress = Callable[[int, int], object]
+"""Told how many are done, of how many."""
 _FEWEST_PIXELS = 4
 """A slice across the object that shows fewer pixels of it is not asked for."""
 _SEEN_CELLS = 29.0
@@ -65,11 +68,13 @@ def crossed(
     *,
     random_seed: int = 0,
     cancel: CancelToken | None = None,
+    progress: Progress | None = None,
 ) -> dict[int, np.ndarray]:
     """The logits of an object's slices after a look at slices across them.
 
     masks: number of a slice -> (H, W) bool, the approved ones too. followed: number -> (H, W) logits of those
-    that are not approved and may change, for which `CARRY.crossings` slices across are computed.
+    that are not approved and may change, for which `CARRY.crossings` slices across are computed. progress:
+    told how many of about how many slices across are computed.
     Returns number -> (H, W) logits of these; nothing for an object of too few slices, or of slices too far
     apart. Raises what the engine raises.
     """
@@ -86,6 +91,8 @@ def crossed(
     own = _own_share(block)
     shifted = min(1.0, CARRY.shift_slices / len(masks))
     now, logits = block.masks.copy(), np.zeros(0)
+    counts = [max(_FEWEST_ACROSS, round(share * len(followed) / 2)) for share in CARRY.crossings]
+    done = itertools.count(1)
 
     def asked(image: SliceImage, outline: np.ndarray) -> np.ndarray:
         request = ProposalRequest(
@@ -96,11 +103,13 @@ def crossed(
             carried=Carried(outline.astype(np.float32)),
             alternatives=False,
         )
-        return logits_of(engine.propose(request, cancel).probability)
+        found = logits_of(engine.propose(request, cancel).probability)
+        if progress is not None:
+            progress(next(done), 2 * sum(counts))
+        return found
 
-    for number, share in enumerate(CARRY.crossings):
-        count = max(_FEWEST_ACROSS, round(share * len(followed) / 2))
-        part = (number + 0.5) / len(CARRY.crossings)
+    for number, count in enumerate(counts):
+        part = (number + 0.5) / len(counts)
         rowwise, colwise = (_across(asked, block, now, axis, count, part) for axis in (1, 2))
         logits = (rowwise + colwise) / 2
         logits += shifted * _shift(logits[anchors], block.masks[anchors])

@@ -14,7 +14,7 @@ from SPASegmentLib.imaging.stack import SliceStack
 from SPASegmentLib.imaging.types import SliceImage
 from SPASegmentLib.inference.candidates import clean_mask
 from SPASegmentLib.inference.carrying import CARRY, Appearance, CarriedSlice, carry, following, touching
-from SPASegmentLib.inference.crossing import crossed
+from SPASegmentLib.inference.crossing import Progress, crossed
 from SPASegmentLib.inference.messages import CancelToken, Carried, Engine
 
 THIN, DIFFERS, MAY_END, UNSURE = (
@@ -181,10 +181,11 @@ class ObjectFill:
         if index <= middle:
             self._lowest = min(index, *self._anchors)
 
-    def run(self, cancel: CancelToken | None = None) -> Iterator[ObjectSlice]:
+    def run(self, cancel: CancelToken | None = None, across: Progress | None = None) -> Iterator[ObjectSlice]:
         """Compute what is missing, slice by slice; each comes as soon as it is there.
 
-        At the end all of them may change once more, when they are looked at across the slices.
+        At the end all of them may change once more, when they are looked at across the slices; `across` is
+        told how many of about how many of those looks are done.
 
         Raises StepError without an anchor, and what the engine raises; what was computed before is kept.
         """
@@ -203,7 +204,7 @@ class ObjectFill:
                 logits[one.index] = _agreeing(seen, one.mask)
                 yield one
             self._spans[span], self._logits[span] = tuple(found), logits
-        self._look_across(cancel)
+        self._look_across(cancel, across)
 
     def complete(self, cancel: CancelToken | None = None) -> WholeObject:
         """Compute what is missing; the object. Raises as `run`."""
@@ -211,14 +212,20 @@ class ObjectFill:
             pass
         return self.object
 
-    def _look_across(self, cancel: CancelToken | None) -> None:
+    def _look_across(self, cancel: CancelToken | None, across: Progress | None) -> None:
         """Mend what was followed and not yet looked at across the slices."""
         fresh = {index: logits for held in self._logits.values() for index, logits in held.items()}
         if fresh:
             masks = {one.index: one.mask for held in self._spans.values() for one in held}
             masks |= self.anchors
             better = crossed(
-                self._engine, self._stack, masks, fresh, random_seed=self._random_seed, cancel=cancel
+                self._engine,
+                self._stack,
+                masks,
+                fresh,
+                random_seed=self._random_seed,
+                cancel=cancel,
+                progress=across,
             )
             if better:
                 self._spans |= {span: tuple(self._mended(span, better)) for span in self._logits}

@@ -10,6 +10,7 @@ from SPASegmentLib.errors import StepError
 from SPASegmentLib.imaging.slicing import OpenedSlice
 from SPASegmentLib.imaging.stack import VolumeStack
 from SPASegmentLib.inference.carried import carried_seed
+from SPASegmentLib.inference.crossing import Progress
 from SPASegmentLib.inference.fill import ObjectFill, ObjectSlice, WholeObject
 from SPASegmentLib.inference.messages import CancelToken, Engine
 from SPASegmentLib.inference.session import Session
@@ -54,9 +55,9 @@ class ObjectSession:
         """Say that the object's last slice on this side is `index`."""
         self._fill.end(index)
 
-    def run(self, cancel: CancelToken | None = None) -> Iterator[ObjectSlice]:
-        """Compute what is missing, slice by slice. Raises what the engine raises."""
-        return self._fill.run(cancel)
+    def run(self, cancel: CancelToken | None = None, across: Progress | None = None) -> Iterator[ObjectSlice]:
+        """Compute what is missing, slice by slice; see `ObjectFill.run`. Raises what the engine raises."""
+        return self._fill.run(cancel, across)
 
     def complete(self, cancel: CancelToken | None = None) -> WholeObject:
         """Compute what is missing; the object. Raises what the engine raises."""

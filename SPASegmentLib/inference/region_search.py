@@ -117,8 +117,8 @@ def _at_every_scale(request: ProposalRequest, config: SPAConfig, look: Look) -> 
 
     A click says nothing of how large the object is, and one that lies off its middle leaves a region of the
     right size in the wrong place; so each look's mask is given a region of its own, and what the network
-    thinks of its mask there decides, and how many are smaller (`_distinct`). Regions with masks of their own are other objects that may be
-    meant.
+    thinks of its mask there decides, and how many masks are smaller (`_distinct`). Regions with masks of
+    their own are other objects that may be meant.
     """
     image, seed = request.image, seed_of(request)
     size = zoom.MIN_PIXELS * min(image.spacing)

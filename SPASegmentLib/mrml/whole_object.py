@@ -235,8 +235,15 @@ class ObjectFilling:
                     state = replace(state, log_prior=log_prior)
                 fill = ObjectFill.resumed(engine, stack, state)
             fill.approve(number or 0, mask)
-            for count, _ in enumerate(fill.run(token), start=1):
-                self._worker.report(lambda count=count: self._progress(ticket, count))  # type: ignore[misc]
+
+            def say(done: str) -> None:
+                self._worker.report(lambda: self._progress(ticket, done))
+
+            def across(done: int, of: int) -> None:
+                say(f"Looking at the object across its slices, {min(done, of)} of {of}")
+
+            for count, _ in enumerate(fill.run(token, across), start=1):
+                say(f"Following the object, {count_of(count, 'slice')} so far")
             return _followed(work, fill.state, engine.model.hash, stack, before)
 
         ticket = self._worker.request(job, lambda outcome: self._done(ticket, before, then, outcome))
@@ -247,9 +254,9 @@ class ObjectFilling:
     def _same_target(before: FollowedObject, work: Work) -> bool:
         return before.work.target == work.target
 
-    def _progress(self, ticket: Ticket, number: int) -> None:
+    def _progress(self, ticket: Ticket, done: str) -> None:
         if ticket is self._ticket:
-            self._say(f"Following the object, {count_of(number, 'slice')} so far; Esc cancels.", "busy")
+            self._say(f"{done}; Esc cancels.", "busy")
 
     def _done(
         self,

@@ -306,6 +306,17 @@ def test_ends_that_following_does_not_see_are_seen_across(monkeypatch):
         assert one.area_mm2 == pytest.approx(one.mask.sum())
 
 
+def test_of_each_look_across_is_told_how_many_are_done(monkeypatch):
+    monkeypatch.setattr(carrying, "presence_of", lambda *_: 1.0)
+    fill = followed(Drawn(ball()), engine := CarryingEngine(), ball()[14])
+    told: list[tuple[int, int]] = []
+    for _ in fill.run(across=lambda done, of: told.append((done, of))):
+        assert not told, "first it is followed"
+    assert [done for done, _ in told] == list(range(1, len(engine.across) + 1))
+    assert {of for _, of in told} == {told[0][1]}
+    assert 0.5 * told[0][1] < len(told) <= told[0][1]
+
+
 def test_slices_that_do_not_lie_on_each_others_pixels_are_aligned(monkeypatch):
     monkeypatch.setattr(carrying, "presence_of", lambda *_: 1.0)
     truth = ball()

@@ -60,7 +60,7 @@ def test_a_large_plain_object_is_found_or_the_mask_is_doubted(
 def test_points_choose_among_regions_by_what_the_network_thinks_whatever_their_size(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """That larger objects are meant more often is said of a click alone; points say themselves what is meant."""
+    """That larger objects are meant more often holds after a click; points say themselves what is meant."""
     engine = load_engine("general", "cpu")
     rows, cols = np.mgrid[:120, :120]
     away = np.hypot(rows - 60, cols - 60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -48,6 +49,19 @@ def test_f_writes_the_object_on_all_its_slices_and_one_undo_takes_it_all_back(a_
     bench.controller.redo()
     bench.settle()
     np.testing.assert_array_equal(bench.voxels(), voxels)
+
+
+def test_while_an_object_is_followed_and_looked_at_across_the_status_says_how_far_it_is(a_small_controller):
+    bench = a_small_controller
+    filled_nodule(bench)
+    said = list(dict.fromkeys(screen.status for screen in bench.screens))
+    follows = [
+        n for n, status in enumerate(said) if re.fullmatch(r"Following .* so far; Esc cancels\.", status)
+    ]
+    across = [n for n, status in enumerate(said) if "across its slices" in status]
+    assert len(follows) > 3 and len(across) > 3 and max(follows) < min(across)
+    done = [re.fullmatch(r"Looking .*, (\d+) of (\d+); Esc cancels\.", said[n]) for n in across]
+    assert [int(one[1]) for one in done if one] == list(range(1, len(across) + 1))
 
 
 def test_cancelling_leaves_the_approved_slice_and_writes_nothing_else(a_small_controller):

@@ -179,7 +179,7 @@ class Page:
         return self
 
     def wait(self, condition: str, argument: Any = None) -> None:
-        """Until a condition in the page's own language holds, and the page has drawn what followed from it."""
+        """Until a condition in the page's own language holds, and the page has drawn what followed."""
         try:
             self.page.wait_for_function(condition, arg=argument, timeout=PATIENCE, polling=25)
             self.page.evaluate(DRAWN)
