@@ -239,6 +239,26 @@ def same_mask(
     return bool(pieces[pieces >= max(distinct_pixels, piece_share * area)].sum() < least)
 
 
+def without_specks_of_change(recommendation: np.ndarray, mask: np.ndarray, piece_share: float) -> np.ndarray:
+    """The mask as the recommendation is wherever they differ by a small connected piece.
+
+    recommendation, mask: (H, W) bool. piece_share: of the larger one's area, below which a piece is small, as
+    one of a single pixel is.
+    """
+    differ = np.not_equal(recommendation, mask)
+    box = bounding_box(differ)
+    if box is None:
+        return mask
+    labels, _ = ndimage.label(differ[box], structure=_EIGHT)
+    sizes = np.bincount(labels.ravel())
+    area = max(np.count_nonzero(recommendation), np.count_nonzero(mask))
+    small = sizes < max(DEFAULT.distinct_pixels, piece_share * area)
+    small[0] = False
+    result = np.array(mask)
+    result[box] ^= small[labels]
+    return result
+
+
 def select(
     recommendation: np.ndarray,
     masks: Sequence[np.ndarray],
