@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from SPASegmentLib.cli.sample import write_sample_volume
 from SPASegmentLib.errors import InputError
+from SPASegmentLib.imaging import sample
 from SPASegmentLib.imaging.files import read_volume
 from SPASegmentLib.imaging.sample import SHAPE, SPACING, make_sample_volume, sample_seeds
 
@@ -32,6 +33,7 @@ def at(volume, ras: tuple[float, float, float]) -> tuple[int, int, int]:
 
 
 def test_it_is_an_anisotropic_ct_in_hounsfield_units_made_in_seconds(a_volume):
+    sample._voxels.cache_clear()
     start = time.perf_counter()
     make_sample_volume(1)
     assert time.perf_counter() - start < 6
@@ -45,8 +47,14 @@ def test_it_is_an_anisotropic_ct_in_hounsfield_units_made_in_seconds(a_volume):
 
 
 def test_equal_seeds_give_equal_volumes_and_other_seeds_other_ones(a_volume):
+    sample._voxels.cache_clear()
     assert np.array_equal(make_sample_volume(0).array, a_volume.array)
     assert not np.array_equal(make_sample_volume(5).array, a_volume.array)
+
+
+def test_what_is_done_to_one_volume_is_not_done_to_the_next(a_volume):
+    make_sample_volume(0).array[:] = 0
+    assert np.array_equal(make_sample_volume(0, rotated=True).array, a_volume.array)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 7])
