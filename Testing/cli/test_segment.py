@@ -115,6 +115,7 @@ def test_negative_numbers_are_seeds_not_options(run, a_ct, a_model):
     assert "window -160 to 240" in ran.out
 
 
+@pytest.mark.long
 def test_the_same_command_twice_gives_the_same_files(segment, tmp_path):
     for name in ("one", "two"):
         out = tmp_path / name

@@ -76,7 +76,11 @@ def photograph(tmp_path: Path) -> Callable[[Any, str], Path]:
 
 @pytest.mark.parametrize(
     ("name", "width", "height"),
-    [("viewer-small", 1024, 700), ("viewer", 1280, 800), ("viewer-large", 1920, 1080)],
+    [
+        pytest.param("viewer-small", 1024, 700, marks=pytest.mark.long),
+        ("viewer", 1280, 800),
+        pytest.param("viewer-large", 1920, 1080, marks=pytest.mark.long),
+    ],
 )
 def test_everything_fits_the_screen(
     a_server: Any,
@@ -101,6 +105,7 @@ def test_everything_fits_the_screen(
     assert large["width"] > 2 * small["width"] > 0.3 * width
 
 
+@pytest.mark.long
 def test_every_state_is_legible(
     a_server: Any, new_page: Callable[..., Any], photograph: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -59,6 +59,7 @@ def test_a_click_shows_its_overlay_at_the_engines_own_speed(
     assert statistics.median(extra) <= DRAWING_SECONDS * slack, ([round(e, 3) for e in extra], slack)
 
 
+@pytest.mark.long
 @pytest.mark.alone
 def test_scrolling_is_smooth(a_server: Any, new_page: Callable[..., Any], busy: Callable[[], float]) -> None:
     page = new_page(a_server.address)
