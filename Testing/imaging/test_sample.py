@@ -34,9 +34,9 @@ def at(volume, ras: tuple[float, float, float]) -> tuple[int, int, int]:
 
 def test_it_is_an_anisotropic_ct_in_hounsfield_units_made_in_seconds(a_volume):
     sample._voxels.cache_clear()
-    start = time.perf_counter()
+    start = time.process_time()  # a busy computer must not count
     make_sample_volume(1)
-    assert time.perf_counter() - start < 6
+    assert time.process_time() - start < 6
     assert (a_volume.shape, a_volume.modality, a_volume.array.dtype) == (SHAPE, "CT", np.int16)
     assert np.linalg.norm(a_volume.ijk_to_ras[:3, :3], axis=0).tolist() == list(SPACING[::-1])
     hu = a_volume.array
@@ -57,8 +57,8 @@ def test_what_is_done_to_one_volume_is_not_done_to_the_next(a_volume):
     assert np.array_equal(make_sample_volume(0, rotated=True).array, a_volume.array)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2, 7])
 @pytest.mark.parametrize("rotated", [False, True])
+@pytest.mark.parametrize("seed", [0, 1, 2, 7])
 def test_every_suggested_seed_lies_in_a_nodule_with_lung_around_it(seed: int, rotated: bool):
     volume = made(seed, rotated)
     seeds = sample_seeds(seed, rotated=rotated)

@@ -32,12 +32,11 @@ def voxel(kind: str, ras: tuple[float, float, float], rotated: bool) -> tuple[in
     return int(k), int(j), int(i)
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("kind", list(DRAWN))
 def test_it_is_made_in_seconds(kind: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()  # a busy computer must not count
     make_sample(kind, 1)
-    assert time.perf_counter() - start < 6
+    assert time.process_time() - start < 6
 
 
 @pytest.mark.parametrize("kind", list(KINDS))

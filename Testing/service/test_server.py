@@ -177,6 +177,7 @@ def test_a_slice_can_be_sent_ahead(a_server):
     assert a_server.metric("spasegment_received_bytes_total") - before < 2_000
 
 
+@pytest.mark.long
 def test_a_full_cache_costs_an_upload_and_no_answer(a_forgetful_server, a_local_engine):
     server = a_forgetful_server
     engine = connect(server.address)
