@@ -145,6 +145,7 @@ def test_the_panels_whole_path_is_imported_with_its_requirements_alone() -> None
     assert result.stdout.split()[-1:] == ["imported"], result.stderr[-2000:]
 
 
+@pytest.mark.long
 def test_a_proposal_is_computed_with_the_panels_requirements_alone() -> None:
     allowed = required()
     assert not allowed & {"torchvision", "simpleitk", "matplotlib", "scikit-learn", "typer", "rich"}

@@ -469,6 +469,7 @@ class Terminal:
         return self._process.wait(60)
 
 
+@pytest.mark.long
 def test_on_a_terminal_the_user_is_asked_and_shown_a_picture(a_ct, a_model, tmp_path):
     terminal = Terminal(
         "segment", a_ct, *AT, "--model", a_model, "--json", tmp_path / "n.json", "--out", tmp_path / "m.nrrd"

@@ -39,6 +39,7 @@ def test_it_is_made_in_seconds(kind: str) -> None:
     assert time.process_time() - start < 6
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_the_file_states_its_modality_and_equal_seeds_make_equal_voxels(kind: str) -> None:
     volume = make_sample(kind)
@@ -77,6 +78,7 @@ def test_another_kind_is_refused() -> None:
             ask("knee")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", list(DRAWN))
 def test_the_shipped_model_finds_what_is_worth_clicking(kind: str) -> None:
     from SPASegmentLib.inference.checks import is_doubtful

@@ -213,6 +213,7 @@ def test_what_the_client_needs_is_what_the_package_says() -> None:
     assert named and ast.literal_eval(named.group(1)) == [f"{name}>={least}" for name, least in ours]
 
 
+@pytest.mark.long
 def test_the_modules_file_loads_where_nothing_heavy_is_installed(tmp_path: Path) -> None:
     """In a process of its own in which these packages cannot be imported at all."""
     import subprocess

@@ -77,6 +77,7 @@ def set_server(user: Any, address: str, key: str = "") -> None:
     user.panel.server.on_edited()
 
 
+@pytest.mark.long
 def test_a_server_that_is_set_computes_and_is_there_again_after_a_restart(
     open_at: Any, application: Any, a_server: Any, a_key: tuple[Path, str]
 ) -> None:

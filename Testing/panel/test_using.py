@@ -384,6 +384,7 @@ def test_another_colour_is_used_for_the_overlays_at_once(user: Any) -> None:
     assert (1.0, 0.0, 0.0) not in _overlay_colors()
 
 
+@pytest.mark.long
 def test_the_dialogs_ask_and_tell(user: Any, application: Any) -> None:
     from SPASegmentWidgets.dialogs import Dialogs
 

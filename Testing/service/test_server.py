@@ -95,6 +95,7 @@ def test_what_the_engine_refuses_is_refused_with_its_own_error_and_sentence(
     assert str(here.value) == str(there.value)
 
 
+@pytest.mark.long
 def test_many_users_at_once_get_the_answers_that_each_gets_alone(remote, a_local_engine):
     images = [a_slice(20 + n) for n in range(6)]
     done = {}

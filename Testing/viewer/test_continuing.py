@@ -72,6 +72,7 @@ def test_a_file_of_other_voxels_gets_one_sentence_on_the_page(
     assert page.state("segments") == []
 
 
+@pytest.mark.long
 def test_contours_of_another_frame_of_reference_get_one_sentence_on_the_page(
     new_server: Callable[..., Any], new_page: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -383,6 +383,7 @@ def test_the_model_sees_the_window_that_the_user_sees(in_viewer: Callable[..., N
     in_viewer(use, volumes=paths, model="general")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("key", "window", "structure"),
     [("sample-abdomen", "soft", "Metastasis"), ("sample-brain", "auto", "Tumour")],

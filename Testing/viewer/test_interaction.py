@@ -258,6 +258,7 @@ def test_the_approved_segment_is_shown_in_3d(a_fresh_server: Any, new_page: Call
     page.page.wait_for_selector(".solid img", state="detached")
 
 
+@pytest.mark.long
 def test_switching_volumes_loses_nothing(a_fresh_server: Any, new_page: Callable[..., Any]) -> None:
     page = new_page(a_fresh_server.address)
     _, (before,) = a_fresh_server.truth()

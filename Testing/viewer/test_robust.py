@@ -113,6 +113,7 @@ def dicom_series(folder: Path, slices: int) -> Path:
     return folder / "thorax"
 
 
+@pytest.mark.long
 def test_a_folder_of_dicom_slices_can_be_sent(
     a_server: Any, new_page: Callable[..., Any], tmp_path: Path
 ) -> None:
