@@ -45,9 +45,10 @@ WANTED := $(if $(filter-out 0 false no,$(LONG)),,and not long)
 # Half of the tests in each of two processes, then those that measure time or memory, which want to be alone.
 # Networks compute on one thread each: two processes share two cores, and answers are equal, bit for bit, only
 # where as many threads made them.
+ALONE = $(sort $(shell grep -rl --include='test_*.py' 'mark\.alone' Testing))
 test: setup
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not alone $(WANTED)" -n 2 --dist loadfile --no-loadscope-reorder
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "alone $(WANTED)"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "alone $(WANTED)" $(ALONE)
 
 lint: setup
 	@$(BIN)/ruff check .

@@ -13,7 +13,11 @@ sys.path.insert(0, str(REPOSITORY / "Testing" / "support"))
 sys.path.insert(0, str(REPOSITORY / "Testing" / "research" / "datasets" / "support"))  # made-up sets
 
 
-LONG_FIRST = ("viewer", "panel", "mrml", "test_readme.py", "test_repository.py", "service")
+LONG_FIRST = (
+    *("viewer", "panel", "mrml"),
+    *("test_readme.py", "test_repository.py", "test_requirements.py", "test_package.py"),
+    *("service", "cli", "research"),
+)
 """Folders and files that take longest: begun first, so that two processes end at about the same time."""
 
 

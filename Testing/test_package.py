@@ -78,6 +78,7 @@ def test_the_sdist_and_the_wheel_hold_the_library_the_models_and_the_licence(
     assert not any(name.startswith(("Testing", "docs", "SPASegment/")) for name in names)
 
 
+@pytest.mark.long
 def test_the_wheel_works_in_a_clean_environment(wheel: Path, tmp_path: Path) -> None:
     """Only what it needs comes from here: those packages are 5 GB."""
     place = tmp_path / "env"
@@ -99,6 +100,7 @@ def test_the_wheel_works_in_a_clean_environment(wheel: Path, tmp_path: Path) -> 
     assert (tmp_path / "nodule.seg.nrrd").stat().st_size > 500
 
 
+@pytest.mark.long
 def test_the_models_are_found_where_pip_was_given_a_folder(wheel: Path, tmp_path: Path) -> None:
     target = tmp_path / "lib"
     options = ("--no-deps", "--no-index", "--no-compile", "--target", target, wheel)

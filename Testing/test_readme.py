@@ -87,12 +87,12 @@ def type_in(command: str, desk: Path) -> str:
     return result.stdout
 
 
-LONGEST = ("make demo", "spasegment benchmark --repeat 1")
+LONG = re.compile(r"make demo|spasegment (benchmark|train|evaluate|view)")
 
 
 @pytest.mark.parametrize(
     "command",
-    [pytest.param(one, marks=[pytest.mark.long] * (one in LONGEST), id=one) for one in commands("bash")],
+    [pytest.param(one, marks=[pytest.mark.long] * bool(LONG.match(one)), id=one) for one in commands("bash")],
 )
 def test_the_command_works_as_it_stands_there(command: str, a_desk: Path) -> None:
     if command.startswith("make") and not IS_SET_UP:
@@ -102,6 +102,7 @@ def test_the_command_works_as_it_stands_there(command: str, a_desk: Path) -> Non
     type_in(command, a_desk)
 
 
+@pytest.mark.long
 def test_the_commands_leave_what_the_readme_promises(a_desk: Path) -> None:
     if not HAS_MODEL:
         pytest.skip("the shipped model is not in Resources/Models")

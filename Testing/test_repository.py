@@ -60,6 +60,7 @@ def test_the_code_is_formatted() -> None:
     run_tool("ruff", "format", "--check", ".")
 
 
+@pytest.mark.long
 def test_the_types_fit() -> None:
     run_tool("mypy")
 

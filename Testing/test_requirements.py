@@ -9,6 +9,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -113,6 +114,7 @@ def test_with_a_server_the_panel_needs_its_clients_packages_and_no_torch() -> No
     assert run(f"import {OF_A_SERVER}", required()).returncode != 0, "else it belongs to the others"
 
 
+@pytest.mark.long
 def test_an_export_needs_what_the_panel_asks_for() -> None:
     source = (ROOT / "SPASegment/SPASegmentWidgets/export.py").read_text(encoding="utf-8")
     asked = [">=".join(pair) for pair in re.findall(r'Requirement\("([\w-]+)", "([\d.]+)"\)', source)]
@@ -126,6 +128,7 @@ def test_an_export_needs_what_the_panel_asks_for() -> None:
     assert result.stdout.split()[-1:] == ["imported"], result.stderr[-2000:]
 
 
+@pytest.mark.long
 def test_opening_segments_needs_what_the_panel_asks_for() -> None:
     source = (ROOT / "SPASegment/SPASegmentWidgets/export.py").read_text(encoding="utf-8")
     asked = [">=".join(pair) for pair in re.findall(r'Requirement\("([\w-]+)", "([\d.]+)"\)', source)]
@@ -142,6 +145,7 @@ def test_the_panels_whole_path_is_imported_with_its_requirements_alone() -> None
     assert result.stdout.split()[-1:] == ["imported"], result.stderr[-2000:]
 
 
+@pytest.mark.long
 def test_a_proposal_is_computed_with_the_panels_requirements_alone() -> None:
     allowed = required()
     assert not allowed & {"torchvision", "simpleitk", "matplotlib", "scikit-learn", "typer", "rich"}
@@ -149,6 +153,7 @@ def test_a_proposal_is_computed_with_the_panels_requirements_alone() -> None:
     assert result.stdout.split()[-3:] == ["proposed", "True", "True"], result.stderr[-2000:]
 
 
+@pytest.mark.long
 def test_nothing_is_required_that_the_panel_never_imports() -> None:
     """Each line of requirements.txt is missed by the import or by the proposal."""
     modules = modules_of_the_panel()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import ndimage
@@ -63,28 +64,8 @@ def make_sample_volume(seed: int = 0, *, rotated: bool = False) -> Volume:
     seed: changes nodules, vessels and noise a little. rotated: tilt the patient on the table, so that no
     axis of the grid is an axis of RAS.
     """
-    random = np.random.default_rng([seed, 1])
-    body = _Body()
-    hu = body.tissue()
-    lungs = body.lungs
-    nodules = _placed(seed)
-    for tube in _vessel_tree(random):
-        _add_tube(hu, lungs, *tube)
-    for nodule in nodules:
-        if nodule.vessel_to is not None:
-            _add_tube(hu, lungs, np.array(nodule.centre), np.array(nodule.vessel_to), 1.9, 3.2)
-    for nodule in nodules:
-        if nodule.halo:
-            _add_ball(hu, nodule.centre, nodule.halo, 2.2, random, peak=-560.0)
-        _add_ball(hu, nodule.centre, nodule.radius, nodule.width, random)
-        if nodule.satellite is not None:
-            _add_ball(hu, nodule.satellite, 4.2, 1.2, random)
-    hu = ndimage.gaussian_filter(hu, (0.3, 0.5, 0.5), truncate=3)
-    noise = random.standard_normal(SHAPE, dtype=np.float32)
-    noise = ndimage.gaussian_filter(noise, (0, 0.5, 0.5), truncate=2)
-    hu += noise * (NOISE_HU / float(noise.std()))
-    array = np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
-    return Volume(array, sample_matrix(SHAPE, SPACING, rotated), modality="CT", name="made-up chest CT")
+    matrix = sample_matrix(SHAPE, SPACING, rotated)
+    return Volume(_voxels(seed).copy(), matrix, modality="CT", name="made-up chest CT")
 
 
 def sample_seeds(seed: int = 0, *, rotated: bool = False) -> tuple[SampleSeed, ...]:
@@ -115,6 +96,32 @@ def sample_matrix(
     middle = (np.array(shape[::-1]) - 1) / 2
     matrix[:3, 3] = np.array([0.0, -20.0, -120.0]) - matrix[:3, :3] @ middle
     return matrix
+
+
+@lru_cache(maxsize=1)
+def _voxels(seed: int) -> np.ndarray:
+    """(K, J, I) int16 HU, to be copied: the sample and the tilted sample have the same voxels."""
+    random = np.random.default_rng([seed, 1])
+    body = _Body()
+    hu = body.tissue()
+    lungs = body.lungs
+    nodules = _placed(seed)
+    for tube in _vessel_tree(random):
+        _add_tube(hu, lungs, *tube)
+    for nodule in nodules:
+        if nodule.vessel_to is not None:
+            _add_tube(hu, lungs, np.array(nodule.centre), np.array(nodule.vessel_to), 1.9, 3.2)
+    for nodule in nodules:
+        if nodule.halo:
+            _add_ball(hu, nodule.centre, nodule.halo, 2.2, random, peak=-560.0)
+        _add_ball(hu, nodule.centre, nodule.radius, nodule.width, random)
+        if nodule.satellite is not None:
+            _add_ball(hu, nodule.satellite, 4.2, 1.2, random)
+    hu = ndimage.gaussian_filter(hu, (0.3, 0.5, 0.5), truncate=3)
+    noise = random.standard_normal(SHAPE, dtype=np.float32)
+    noise = ndimage.gaussian_filter(noise, (0, 0.5, 0.5), truncate=2)
+    hu += noise * (NOISE_HU / float(noise.std()))
+    return np.asarray(np.clip(np.rint(hu), -1024, 3071).astype(np.int16))
 
 
 def _placed(seed: int) -> tuple[_Nodule, ...]:

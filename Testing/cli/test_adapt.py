@@ -60,6 +60,7 @@ def test_what_nobody_was_asked_about_is_not_kept(run, a_ct, a_model, tmp_path):
     assert not (tmp_path / "k").exists()
 
 
+@pytest.mark.long
 def test_a_model_is_adapted_used_by_name_and_deleted(run, a_store, a_model, a_ct, tmp_path, a_models_folder):
     before = a_model.read_bytes()
     ran = adapt(run, a_store, a_model, "--force")

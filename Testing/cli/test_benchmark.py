@@ -36,6 +36,7 @@ def test_the_numbers_are_shown_and_written(run, a_model, tmp_path, monkeypatch: 
     assert record["ratio"]["pick"] > 1, "nothing shared is slower"  # a click is mostly looks, shared by both
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_papers_network_is_timed_in_the_same_run(run, a_model, tmp_path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COLUMNS", "200")

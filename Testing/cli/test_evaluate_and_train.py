@@ -84,6 +84,7 @@ def test_evaluating_shows_a_table_and_writes_the_results(run, a_folder, a_model,
     assert (tmp_path / "out" / results["targets_file"]).exists()
 
 
+@pytest.mark.long
 def test_any_structure_is_measured_on_held_out_entries_set_by_set(run, a_model, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     splits = {"p1__a": "train", "p2__a": "val", "p3__a": "test"}
@@ -152,6 +153,7 @@ def test_the_limit_takes_so_many_cases(run, a_folder, a_model, tmp_path):
     assert json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["models"]["tiny"]["cases"] == 1
 
 
+@pytest.mark.long
 def test_a_saved_profile_is_evaluated_beside_its_model(run, a_folder, a_model, tmp_path, monkeypatch):
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "profiles"))
     given = ("evaluate", "--dataset", "folder", "--path", a_folder, "--model", a_model, "--split", "test")
@@ -235,6 +237,7 @@ def test_data_for_training_is_read_with_all_its_raters_and_padded_to_one_size(a_
     np.testing.assert_array_equal(colour.images[..., 0], data.images)
 
 
+@pytest.mark.long
 def test_a_model_trained_without_a_rater_is_measured_on_what_they_drew(run, a_folder, a_model, tmp_path):
     (tmp_path / "options.json").write_text(json.dumps(OPTIONS))
     given = ("--dataset", "folder", "--path", a_folder)
@@ -255,6 +258,7 @@ def test_a_model_trained_without_a_rater_is_measured_on_what_they_drew(run, a_fo
     assert "| bob, best |" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.long
 def test_every_rater_is_left_out_in_turn_of_a_model_that_saw_none(run, a_folder, a_model, tmp_path):
     ran = run(
         *("evaluate", "--dataset", "folder", "--path", a_folder, "--split", "test", "--model", a_model),
@@ -265,6 +269,7 @@ def test_every_rater_is_left_out_in_turn_of_a_model_that_saw_none(run, a_folder,
     assert list(found["raters"]) == ["ann", "bob", "cy"]
 
 
+@pytest.mark.long
 def test_profiles_of_a_sets_raters_are_taught_and_judged_apart(run, a_model, tmp_path):
     for member, content in persons("people", {f"p{n}__a": "test" for n in range(4)}).items():
         (tmp_path / member).parent.mkdir(parents=True, exist_ok=True)
@@ -292,6 +297,7 @@ def test_profiles_of_a_sets_raters_are_taught_and_judged_apart(run, a_model, tmp
     assert wrong.code == 1 and "no model 'rival' in this run" in wrong.err
 
 
+@pytest.mark.long
 def test_profiles_taught_on_other_patients_are_judged_on_the_split(run, a_folder, a_model, monkeypatch):
     given = ("evaluate", "--dataset", "folder", "--path", a_folder, "--model", a_model, "--split", "test")
     ran = run(*given, "--transfer", "--learn-from", "train", "--samples", 8)

@@ -57,6 +57,7 @@ def test_the_same_proposal_gives_the_same_bytes(tmp_path, an_image, four):
     assert read(tmp_path / "a.png").shape[:2] == SIZE
 
 
+@pytest.mark.long
 def test_what_was_picked_is_framed(tmp_path, an_image, four):
     shown = {}
     for chosen in (None, 0, 3):

@@ -165,6 +165,7 @@ def test_storing_and_keeping_are_for_one_object(batch, tmp_path, option):
     assert [path.name for path in tmp_path.iterdir()] == ["seeds.csv"]
 
 
+@pytest.mark.long
 def test_a_row_that_cannot_be_segmented_costs_the_others_nothing(batch, tmp_path, a_small_ct):
     table = f"name,i,j,k,picks\na,{AT},\nb,{AT},{{}}\n"
     ran = batch(table.format("k k k k k k k k k k k k 1"), "--json", tmp_path / "n.json")
@@ -180,6 +181,7 @@ def test_a_row_that_cannot_be_segmented_costs_the_others_nothing(batch, tmp_path
     assert not (tmp_path / "all.seg.nrrd.unfinished").exists()
 
 
+@pytest.mark.long
 def test_killed_in_the_middle_it_goes_on_and_ends_as_if_nothing_had_been(
     batch, a_small_ct, a_model, tmp_path
 ):
@@ -222,6 +224,7 @@ def test_killed_in_the_middle_it_goes_on_and_ends_as_if_nothing_had_been(
     assert out.read_bytes() == first
 
 
+@pytest.mark.long
 def test_another_model_or_pick_is_computed_anew(batch, tmp_path):
     table = f"name,i,j,k,picks\na,{AT},{{}}\nb,{AT},k k k k k k k k k k k k 1\n"
     assert batch(table.format("")).code == 1

@@ -115,6 +115,7 @@ def test_negative_numbers_are_seeds_not_options(run, a_ct, a_model):
     assert "window -160 to 240" in ran.out
 
 
+@pytest.mark.long
 def test_the_same_command_twice_gives_the_same_files(segment, tmp_path):
     for name in ("one", "two"):
         out = tmp_path / name
@@ -468,6 +469,7 @@ class Terminal:
         return self._process.wait(60)
 
 
+@pytest.mark.long
 def test_on_a_terminal_the_user_is_asked_and_shown_a_picture(a_ct, a_model, tmp_path):
     terminal = Terminal(
         "segment", a_ct, *AT, "--model", a_model, "--json", tmp_path / "n.json", "--out", tmp_path / "m.nrrd"

@@ -57,6 +57,7 @@ def nobody() -> tuple[str, ...]:
     return NOBODY
 
 
+@pytest.mark.long
 def test_an_account_without_a_home_folder_segments_and_is_told_where_one_is_needed(
     a_ct, a_model, tmp_path, nobody
 ):
@@ -74,6 +75,7 @@ def test_an_account_without_a_home_folder_segments_and_is_told_where_one_is_need
     assert not list(tmp_path.glob("~*"))
 
 
+@pytest.mark.long
 def test_folders_of_the_environment_that_cannot_be_written_are_no_matter(a_ct, a_model, tmp_path):
     env = dict.fromkeys(UNSET, "/etc/passwd") | {"MPLCONFIGDIR": ""}
     report = ("--report", tmp_path / "r")

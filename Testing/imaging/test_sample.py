@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from SPASegmentLib.cli.sample import write_sample_volume
 from SPASegmentLib.errors import InputError
+from SPASegmentLib.imaging import sample
 from SPASegmentLib.imaging.files import read_volume
 from SPASegmentLib.imaging.sample import SHAPE, SPACING, make_sample_volume, sample_seeds
 
@@ -32,9 +33,10 @@ def at(volume, ras: tuple[float, float, float]) -> tuple[int, int, int]:
 
 
 def test_it_is_an_anisotropic_ct_in_hounsfield_units_made_in_seconds(a_volume):
-    start = time.perf_counter()
+    sample._voxels.cache_clear()
+    start = time.process_time()  # a busy computer must not count
     make_sample_volume(1)
-    assert time.perf_counter() - start < 6
+    assert time.process_time() - start < 6
     assert (a_volume.shape, a_volume.modality, a_volume.array.dtype) == (SHAPE, "CT", np.int16)
     assert np.linalg.norm(a_volume.ijk_to_ras[:3, :3], axis=0).tolist() == list(SPACING[::-1])
     hu = a_volume.array
@@ -45,12 +47,18 @@ def test_it_is_an_anisotropic_ct_in_hounsfield_units_made_in_seconds(a_volume):
 
 
 def test_equal_seeds_give_equal_volumes_and_other_seeds_other_ones(a_volume):
+    sample._voxels.cache_clear()
     assert np.array_equal(make_sample_volume(0).array, a_volume.array)
     assert not np.array_equal(make_sample_volume(5).array, a_volume.array)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2, 7])
+def test_what_is_done_to_one_volume_is_not_done_to_the_next(a_volume):
+    make_sample_volume(0).array[:] = 0
+    assert np.array_equal(make_sample_volume(0, rotated=True).array, a_volume.array)
+
+
 @pytest.mark.parametrize("rotated", [False, True])
+@pytest.mark.parametrize("seed", [0, 1, 2, 7])
 def test_every_suggested_seed_lies_in_a_nodule_with_lung_around_it(seed: int, rotated: bool):
     volume = made(seed, rotated)
     seeds = sample_seeds(seed, rotated=rotated)

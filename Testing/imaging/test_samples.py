@@ -32,14 +32,14 @@ def voxel(kind: str, ras: tuple[float, float, float], rotated: bool) -> tuple[in
     return int(k), int(j), int(i)
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("kind", list(DRAWN))
 def test_it_is_made_in_seconds(kind: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()  # a busy computer must not count
     make_sample(kind, 1)
-    assert time.perf_counter() - start < 6
+    assert time.process_time() - start < 6
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_the_file_states_its_modality_and_equal_seeds_make_equal_voxels(kind: str) -> None:
     volume = make_sample(kind)
@@ -78,6 +78,7 @@ def test_another_kind_is_refused() -> None:
             ask("knee")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", list(DRAWN))
 def test_the_shipped_model_finds_what_is_worth_clicking(kind: str) -> None:
     from SPASegmentLib.inference.checks import is_doubtful

@@ -18,6 +18,12 @@ ATTEMPTS = 4
 """A disk or the kernel may be slow once; what we do wrong ourselves comes every time."""
 
 
+@pytest.fixture
+def answering(an_engine):
+    """The engine as it is used, which encodes ahead."""
+    return an_engine
+
+
 class Loop:
     """A face's event loop: does what is posted, and notes when it was there."""
 

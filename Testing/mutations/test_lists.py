@@ -43,6 +43,7 @@ def test_a_list_that_does_not_exist_is_refused(run):
         run.changes("nowhere")
 
 
+@pytest.mark.long
 def test_a_change_is_caught_where_a_test_fails_with_it_and_survives_where_none_does(run, tmp_path):
     (tmp_path / "code.py").write_text("A, B = 1, 2\n", encoding="utf-8")
     test = "from pathlib import Path\n\ndef test_a():\n    assert 'B = 1' in Path('code.py').read_text()\n"

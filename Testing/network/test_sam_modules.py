@@ -38,6 +38,7 @@ def output_of(code: str) -> str:
     return result.stdout.strip()
 
 
+@pytest.mark.long
 def test_the_network_needs_no_torchvision_and_leaves_the_package_whole_to_others() -> None:
     assert output_of(LOAD_WITHOUT_TORCHVISION) == "MaskDecoder True"
 

@@ -53,7 +53,15 @@ def application(tmp_path: Path, profiles_folder: Path) -> Iterator[Any]:
 
 
 @pytest.fixture
-def user(application: Any, tmp_path: Path) -> Any:
+def nothing_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No neighbouring slice is encoded ahead: answers are the same, and tests end sooner."""
+    from SPASegmentLib.inference.local import LocalEngine
+
+    monkeypatch.setattr(LocalEngine, "warm", None)
+
+
+@pytest.fixture
+def user(application: Any, nothing_ahead: None, tmp_path: Path) -> Any:
     """At the open panel, the rotated volume chosen, before a seed."""
     application.open_panel()
     import scenarios

@@ -115,6 +115,7 @@ def test_what_only_the_host_can_show_is_written_down() -> None:
         assert asked in page, asked
 
 
+@pytest.mark.long
 def test_a_clone_without_history_is_below_the_limit(tmp_path: Path) -> None:
     if not (ROOT / ".git").exists():
         pytest.skip("this is no clone")

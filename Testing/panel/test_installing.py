@@ -168,6 +168,16 @@ def test_an_interrupted_installation_goes_on_after_a_restart(application: Any, f
     assert again.panel.controller is not None
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a second is enough to find that nothing listens at an address."""
+    from SPASegmentLib.service import opening
+
+    connect = opening.connect
+    monkeypatch.setattr(opening, "connect", lambda *args, **more: connect(*args, **more | {"patience": 0.5}))
+
+
+@pytest.mark.usefixtures("impatient")
 def test_with_a_server_its_client_is_installed_and_torch_is_not(application: Any, fresh: Any) -> None:
     fresh.hidden.add("httpx")
     user = open_panel(application, "127.0.0.1:9", None, True)
@@ -180,6 +190,7 @@ def test_with_a_server_its_client_is_installed_and_torch_is_not(application: Any
     assert user.panel.settings.server == "127.0.0.1:9"
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_server_set_later_asks_for_its_client(application: Any, fresh: Any) -> None:
     fresh.hidden.clear()
     fresh.hidden.add("zstandard")
@@ -202,6 +213,7 @@ def test_what_the_client_needs_is_what_the_package_says() -> None:
     assert named and ast.literal_eval(named.group(1)) == [f"{name}>={least}" for name, least in ours]
 
 
+@pytest.mark.long
 def test_the_modules_file_loads_where_nothing_heavy_is_installed(tmp_path: Path) -> None:
     """In a process of its own in which these packages cannot be imported at all."""
     import subprocess

@@ -39,6 +39,7 @@ def test_everything_installed_shows_the_work_area(application: Any) -> None:
     assert "volume" in widget.ui.statusLabel.text.lower()
 
 
+@pytest.mark.long
 def test_the_self_test_of_the_module_passes(application: Any) -> None:
     application.open_panel()
     application.module.SPASegmentTest().runTest()

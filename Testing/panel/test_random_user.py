@@ -1,4 +1,4 @@
-"""Thousands of random actions at the panel: no exception, no error line, and no approved voxel lost."""
+"""Over a thousand random actions at the panel: no exception, no error line, and no approved voxel lost."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-ACTIONS = int(os.environ.get("SPASEGMENT_MASHER", "2500"))
+ACTIONS = int(os.environ.get("SPASEGMENT_MASHER", "1500"))
 SEEDS = (2, *(pytest.param(seed, marks=pytest.mark.long) for seed in (1, 3, 4, 5)))
 """Each does its share of the actions, at a panel of its own."""
 
@@ -17,8 +17,14 @@ SEEDS = (2, *(pytest.param(seed, marks=pytest.mark.long) for seed in (1, 3, 4, 5
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_no_order_of_actions_breaks_anything_or_loses_a_voxel(
-    application: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, seed: int
+    application: Any,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    request: pytest.FixtureRequest,
+    seed: int,
 ) -> None:
+    if seed > 2:  # the others do without neighbouring slices that are encoded meanwhile
+        request.getfixturevalue("nothing_ahead")
     application.open_panel()
     from random_user import RandomUser
     from SPASegmentWidgets import selftest

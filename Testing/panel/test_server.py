@@ -77,6 +77,7 @@ def set_server(user: Any, address: str, key: str = "") -> None:
     user.panel.server.on_edited()
 
 
+@pytest.mark.long
 def test_a_server_that_is_set_computes_and_is_there_again_after_a_restart(
     open_at: Any, application: Any, a_server: Any, a_key: tuple[Path, str]
 ) -> None:
@@ -191,6 +192,7 @@ def test_the_section_fits_the_panel_and_a_long_sentence_does_not_widen_it(
     assert panel.minimumSizeHint().width() == width, "the section makes the panel wider"
 
 
+@pytest.mark.long
 @pytest.mark.alone
 def test_a_lost_server_is_noticed_within_ten_seconds_and_the_session_goes_on_here(
     open_at: Any, a_server: Any, a_key: tuple[Path, str], a_line: Line
@@ -210,6 +212,7 @@ def test_a_lost_server_is_noticed_within_ten_seconds_and_the_session_goes_on_her
     assert "on CPU" in str(user.ui.modelStatusLabel.text)
 
 
+@pytest.mark.long
 def test_without_torch_the_page_of_the_installation_offers_a_server_and_the_panel_works(
     a_server: Any, a_key: tuple[Path, str], tmp_path: Path
 ) -> None:

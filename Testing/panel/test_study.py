@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,16 @@ from SPASegmentLib.study.plan import StudyCase, make_plan, write_plan
 RAS = sample_seeds()[0].ras
 
 
+@pytest.fixture(scope="module")
+def an_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("image") / "Mustermann.nrrd"
+    write_sample_volume(path, make_sample_volume())
+    return path
+
+
 @pytest.fixture
-def a_plan(tmp_path: Path) -> Path:
-    write_sample_volume(tmp_path / "Mustermann.nrrd", make_sample_volume())
+def a_plan(tmp_path: Path, an_image: Path) -> Path:
+    shutil.copy(an_image, tmp_path)
     case = StudyCase(id="C1", file="Mustermann.nrrd", seed_ras=RAS, structure="Nodule")
     write_plan(tmp_path / "plan.json", make_plan([case], ("picks", "clicks"), 1))
     return tmp_path / "plan.json"

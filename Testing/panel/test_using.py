@@ -64,6 +64,7 @@ def test_f_and_its_button_follow_the_whole_object_and_one_undo_takes_it_back(
     assert (user.voxels() == found).all()
 
 
+@pytest.mark.long
 def test_a_whole_object_is_reviewed_by_keys(user: Any, application: Any) -> None:
     user.panel.advanced.on_model(user.ui.modelSelector.findText("compact"))
     user.seed(user.ras)
@@ -87,6 +88,7 @@ def test_a_whole_object_is_reviewed_by_keys(user: Any, application: Any) -> None
     assert user.screen.object is None and user.ui.objectLabel.text == ""
 
 
+@pytest.mark.long
 def test_home_goes_back_to_the_slice_an_object_was_followed_from(user: Any, application: Any) -> None:
     user.panel.advanced.on_model(user.ui.modelSelector.findText("compact"))
     user.seed(user.ras)
@@ -382,6 +384,7 @@ def test_another_colour_is_used_for_the_overlays_at_once(user: Any) -> None:
     assert (1.0, 0.0, 0.0) not in _overlay_colors()
 
 
+@pytest.mark.long
 def test_the_dialogs_ask_and_tell(user: Any, application: Any) -> None:
     from SPASegmentWidgets.dialogs import Dialogs
 

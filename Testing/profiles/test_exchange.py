@@ -245,6 +245,7 @@ FUZZ = settings(
 )
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @FUZZ
 @given(changes=changes)

@@ -14,6 +14,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).parent / "support" / "killing.py"
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_two_hundred_kills_while_two_processes_write_lose_no_acknowledged_pick(tmp_path: Path):

@@ -179,6 +179,7 @@ def a_sure_profile(store: ProfileStore, long: Profile, component: int) -> str:
     return name
 
 
+@pytest.mark.long
 def test_loading_a_profile_and_proposing_with_it_adds_less_than_20_ms_to_a_click(
     shipped, a_long_profile, store
 ):

@@ -51,6 +51,7 @@ def test_segment_with_a_server_gives_the_same_masks(a_ct, a_model, a_guarded_ser
     assert a_guarded_server.metric("spasegment_proposal_seconds_count", keys[1]) == before + 3
 
 
+@pytest.mark.long
 def test_segment_without_its_server_goes_on_here_and_says_so(a_ct, a_model, tmp_path):
     seed = [f"{v:.2f}" for v in sample_seeds(0)[0].ras]
     ran = spasegment("segment", a_ct, "--seed-ras", *seed, "--model", a_model, "--server", "127.0.0.1:9")
@@ -67,6 +68,7 @@ def test_a_wrong_key_is_one_sentence(a_ct, a_model, a_guarded_server):
     assert ran.stderr.strip().splitlines()[-1].endswith("does not know this key; check it, or ask for one.")
 
 
+@pytest.mark.long
 def test_evaluate_with_a_server_gives_the_same_records(a_model, a_server, tmp_path):
     rng = np.random.default_rng(0)
     for patient in ("p0", "p1"):

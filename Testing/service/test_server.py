@@ -95,6 +95,7 @@ def test_what_the_engine_refuses_is_refused_with_its_own_error_and_sentence(
     assert str(here.value) == str(there.value)
 
 
+@pytest.mark.long
 def test_many_users_at_once_get_the_answers_that_each_gets_alone(remote, a_local_engine):
     images = [a_slice(20 + n) for n in range(6)]
     done = {}
@@ -177,6 +178,7 @@ def test_a_slice_can_be_sent_ahead(a_server):
     assert a_server.metric("spasegment_received_bytes_total") - before < 2_000
 
 
+@pytest.mark.long
 def test_a_full_cache_costs_an_upload_and_no_answer(a_forgetful_server, a_local_engine):
     server = a_forgetful_server
     engine = connect(server.address)

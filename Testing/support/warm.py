@@ -30,6 +30,7 @@ LOADED = (
     "trame_slicer.core",
     "SPASegmentLib.viewer.app",
     "SPASegmentLib.viewer.study",
+    "Testing.support.at_hand",
 )
 POSSIBLE = sys.platform.startswith("linux")
 """Elsewhere a copy of a process is not sound, or not to be had."""

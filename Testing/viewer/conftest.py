@@ -158,15 +158,32 @@ class Page:
         self.page = page
         self.requests: list[str] = []
         self.complaints: list[str] = []
-        page.on("request", lambda request: self.requests.append(request.url))
-        page.on("websocket", lambda socket: self.requests.append(socket.url))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("console", lambda said: said.type == "error" and self.complaints.append(said.text))
+        self._listeners = {
+            "request": lambda request: self.requests.append(request.url),
+            "websocket": lambda socket: self.requests.append(socket.url),
+            "pageerror": lambda error: self.complaints.append(str(error)),
+            "console": lambda said: said.type == "error" and self.complaints.append(said.text),
+        }
+        for event, listener in self._listeners.items():
+            page.on(event, listener)
 
     def open(self, address: str) -> Page:
         """Open the page and wait for the image in all five views."""
         self.page.goto(address)
         return self.drawn()
+
+    def leave(self) -> None:
+        """Leave the tab as it was found, or close it."""
+        if self.page.is_closed():
+            return
+        for event, listener in self._listeners.items():
+            self.page.remove_listener(event, listener)
+        try:
+            self.page.mouse.move(0, 0)
+            self.page.evaluate("() => { localStorage.clear(); sessionStorage.clear(); }")
+            self.page.goto("about:blank")
+        except sync_api.Error:
+            self.page.close()
 
     def drawn(self) -> Page:
         """Wait for the image in all five views."""
@@ -306,19 +323,31 @@ def a_server(new_server: Callable[..., Server]) -> Server:
     return new_server("--model", "compact", "--max-upload-mb", "8")
 
 
+@pytest.fixture(scope="session")
+def browser_window(chromium: Any) -> Iterator[Any]:
+    """A window of the browser, whose tabs are used again: a new one takes a second of computing time more."""
+    window = chromium.new_context(accept_downloads=True)
+    yield window
+    window.close()
+
+
 @pytest.fixture
-def new_page(chromium: Any) -> Iterator[Callable[..., Page]]:
-    """Opens a browser window of some size on an address."""
-    contexts = []
+def new_page(browser_window: Any) -> Iterator[Callable[..., Page]]:
+    """Opens an address in a tab of some size."""
+    opened: list[Page] = []
+    idle = list(browser_window.pages)
 
     def open_page(address: str, width: int = 1280, height: int = 800) -> Page:
-        context = chromium.new_context(viewport={"width": width, "height": height}, accept_downloads=True)
-        contexts.append(context)
-        return Page(context.new_page()).open(address)
+        tab = idle.pop() if idle else browser_window.new_page()
+        tab.set_viewport_size({"width": width, "height": height})
+        tab.bring_to_front()
+        opened.append(Page(tab))
+        return opened[-1].open(address)
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for page in opened:
+        page.leave()
+    browser_window.clear_cookies()
 
 
 USUAL_SECONDS = 0.28

@@ -46,6 +46,11 @@ MARK_OFF_THE_SLIDER = """() => { const track = document.querySelector('#slice').
   return Math.abs(thumb - (mark.left + mark.right) / 2); }"""
 
 
+KEPT = os.environ.get("SPASEGMENT_PICTURES")
+REST_MS = 1200 if KEPT else 300
+"""Between two looks whether the page is at rest: pictures at rest are sharper, and small views are last."""
+
+
 @pytest.fixture
 def photograph(tmp_path: Path) -> Callable[[Any, str], Path]:
     """Checks that nothing is cut off, and keeps a picture of the page under a name."""
@@ -57,12 +62,12 @@ def photograph(tmp_path: Path) -> Callable[[Any, str], Path]:
         assert page.page.evaluate(COLLIDING) == [], name
         page.page.mouse.move(5, 5)
         seen = None
-        for _ in range(10):  # the pictures at rest are sharper, and the small views are drawn last
-            page.page.wait_for_timeout(1200)
+        for _ in range(30):
+            page.page.wait_for_timeout(REST_MS)
             before, seen = seen, page.pictures()
             if seen == before:
                 break
-        path = Path(os.environ.get("SPASEGMENT_PICTURES") or tmp_path) / f"{name}.png"
+        path = Path(KEPT or tmp_path) / f"{name}.png"
         page.page.screenshot(path=path)
         return path
 
@@ -71,7 +76,11 @@ def photograph(tmp_path: Path) -> Callable[[Any, str], Path]:
 
 @pytest.mark.parametrize(
     ("name", "width", "height"),
-    [("viewer-small", 1024, 700), ("viewer", 1280, 800), ("viewer-large", 1920, 1080)],
+    [
+        pytest.param("viewer-small", 1024, 700, marks=pytest.mark.long),
+        ("viewer", 1280, 800),
+        pytest.param("viewer-large", 1920, 1080, marks=pytest.mark.long),
+    ],
 )
 def test_everything_fits_the_screen(
     a_server: Any,
@@ -96,6 +105,7 @@ def test_everything_fits_the_screen(
     assert large["width"] > 2 * small["width"] > 0.3 * width
 
 
+@pytest.mark.long
 def test_every_state_is_legible(
     a_server: Any, new_page: Callable[..., Any], photograph: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -138,7 +148,7 @@ class Film:
         self.page, self.pictures, self.seconds = page, [], []
 
     def take(self, seconds: float = 1.5) -> None:
-        self.page.page.wait_for_timeout(2500)  # the small views are drawn last
+        self.page.page.wait_for_timeout(2 * REST_MS)
         with Image.open(io.BytesIO(self.page.page.screenshot())) as picture:
             self.pictures.append(picture.convert("RGB").resize((960, 600), Image.Resampling.LANCZOS))
         self.seconds.append(seconds)
@@ -206,7 +216,7 @@ def test_the_whole_object_has_its_own_place_in_3d_its_volume_and_its_doubtful_sl
     page.wait("(at) => Math.abs(trame.state.get('slice_at') - at) < 0.1", at)
     page.wait("() => { const i = document.querySelector('.solid img'); return i && i.naturalWidth > 20; }")
     film.take(4)
-    moving = Path(os.environ.get("SPASEGMENT_PICTURES") or tmp_path) / "whole-object.webp"
+    moving = Path(KEPT or tmp_path) / "whole-object.webp"
     film.save(moving)
     assert moving.stat().st_size < 1_500_000
     with Image.open(moving) as picture:

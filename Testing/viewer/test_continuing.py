@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from SPASegmentLib.cli.sample import write_sample_volume
 from SPASegmentLib.imaging.masks import write_segments
@@ -57,6 +58,7 @@ def test_c_recommends_the_files_segment_and_enter_keeps_it(
     assert page.complaints == []
 
 
+@pytest.mark.long
 def test_a_file_of_other_voxels_gets_one_sentence_on_the_page(
     new_server: Callable[..., Any], new_page: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -70,6 +72,7 @@ def test_a_file_of_other_voxels_gets_one_sentence_on_the_page(
     assert page.state("segments") == []
 
 
+@pytest.mark.long
 def test_contours_of_another_frame_of_reference_get_one_sentence_on_the_page(
     new_server: Callable[..., Any], new_page: Callable[..., Any], tmp_path: Path
 ) -> None:

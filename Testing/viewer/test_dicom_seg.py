@@ -46,6 +46,7 @@ def downloaded(page: Any, folder: Path) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_an_opened_and_a_sent_series_give_dicom_segmentations(
     new_server: Callable[..., Any], new_page: Callable[..., Any], a_series: Path, tmp_path: Path
 ) -> None:

@@ -100,6 +100,7 @@ def test_a_slow_file_never_takes_the_screen_from_what_was_wanted_after_it(
     in_viewer(use)
 
 
+@pytest.mark.long
 def test_what_is_wanted_twice_while_it_is_read_is_read_once(in_viewer: Callable[..., None]) -> None:
     async def use(viewer: Any) -> None:
         slow = Slow(viewer, "sample-second")
@@ -159,6 +160,7 @@ def test_an_upload_at_the_start_is_not_replaced_by_the_sample(tmp_path: Path) ->
         pool.submit(lambda: asyncio.run(main())).result(120)
 
 
+@pytest.mark.long
 def test_an_upload_that_was_followed_by_another_wish_is_in_the_list_only(
     in_viewer: Callable[..., None], tmp_path: Path
 ) -> None:
@@ -176,6 +178,7 @@ def test_an_upload_that_was_followed_by_another_wish_is_in_the_list_only(
     in_viewer(use)
 
 
+@pytest.mark.long
 def test_an_upload_while_another_is_read_is_what_the_browser_shows(
     a_server: Any, new_page: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -380,6 +383,7 @@ def test_the_model_sees_the_window_that_the_user_sees(in_viewer: Callable[..., N
     in_viewer(use, volumes=paths, model="general")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("key", "window", "structure"),
     [("sample-abdomen", "soft", "Metastasis"), ("sample-brain", "auto", "Tumour")],
@@ -449,6 +453,7 @@ def test_a_mask_on_noise_is_doubted_and_no_button_invites_to_approve_it(
     assert "primary: !screen.doubtful" in page
 
 
+@pytest.mark.long
 def test_3d_gives_way_to_new_alternatives_and_is_there_again_after_the_approval(
     in_viewer: Callable[..., None],
 ) -> None:

@@ -184,6 +184,7 @@ def test_it_can_be_used_by_keyboard_alone(a_server: Any, new_page: Callable[...,
     assert page.screen["tone"] == "done"
 
 
+@pytest.mark.long
 def test_every_control_is_reached_by_tab_and_seen_to_be(a_server: Any, new_page: Callable[..., Any]) -> None:
     page = new_page(a_server.address).begin(3)
     page.click_at()
@@ -209,6 +210,7 @@ def test_every_control_is_reached_by_tab_and_seen_to_be(a_server: Any, new_page:
     assert order == ["volume", "segment", "approve", "undo"], reached
 
 
+@pytest.mark.long
 def test_after_a_click_enter_still_approves(a_server: Any, new_page: Callable[..., Any]) -> None:
     page = new_page(a_server.address).begin(3)
     page.click_at()
@@ -256,6 +258,7 @@ def test_the_approved_segment_is_shown_in_3d(a_fresh_server: Any, new_page: Call
     page.page.wait_for_selector(".solid img", state="detached")
 
 
+@pytest.mark.long
 def test_switching_volumes_loses_nothing(a_fresh_server: Any, new_page: Callable[..., Any]) -> None:
     page = new_page(a_fresh_server.address)
     _, (before,) = a_fresh_server.truth()

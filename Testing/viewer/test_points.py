@@ -44,6 +44,7 @@ def none_left(page: Any) -> None:
     page.wait("() => trame.state.get('screen').iteration === 0")
 
 
+@pytest.mark.long
 def test_a_point_is_excluded_by_key_by_ctrl_click_and_by_button_is_drawn_and_taken_back(
     a_server: Any, new_page: Callable[..., Any]
 ) -> None:

@@ -113,6 +113,7 @@ def dicom_series(folder: Path, slices: int) -> Path:
     return folder / "thorax"
 
 
+@pytest.mark.long
 def test_a_folder_of_dicom_slices_can_be_sent(
     a_server: Any, new_page: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -216,6 +217,7 @@ FOLDERS = (
 )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["no home folder", "folders that cannot be written"])
 def test_without_folders_of_its_own_the_viewer_serves_and_says_that_nothing_is_kept(
     new_server: Callable[..., Any], new_page: Callable[..., Any], tmp_path: Path, kind: str
@@ -267,6 +269,7 @@ def test_a_port_that_is_taken_gets_one_sentence(a_server: Any, new_server: Calla
         new_server("--port", port)
 
 
+@pytest.mark.long
 def test_an_upload_is_private_and_deleted_at_exit(
     a_server_for_others: Any, new_page: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -206,6 +206,7 @@ def deflated_dicom(path: Path, megabytes: int) -> Path:
 FROM_THE_PAGE = Limits(ratio=100, decoded=2**30)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["nii.gz", "nrrd", "dcm"])
 def test_a_bomb_is_refused_before_it_takes_memory(tmp_path: Path, kind: str) -> None:
     path = {

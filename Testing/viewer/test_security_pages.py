@@ -42,6 +42,7 @@ def a_shared_server(new_server: Callable[..., Any]) -> Any:
     return new_server("--max-upload-mb", "8")
 
 
+@pytest.mark.long
 def test_a_page_sets_nothing_of_what_all_pages_share(
     a_shared_server: Any, new_page: Callable[..., Any]
 ) -> None:
@@ -78,6 +79,7 @@ def test_a_page_cannot_end_the_server(a_shared_server: Any, new_page: Callable[.
     new_page(a_shared_server.address)
 
 
+@pytest.mark.long
 def test_a_second_page_is_told_and_the_first_one_too(
     a_shared_server: Any, new_page: Callable[..., Any]
 ) -> None:
@@ -134,6 +136,7 @@ def test_a_header_that_names_the_server_s_files_is_refused(
     page.wait("() => trame.state.get('volume') === 'sample'")
 
 
+@pytest.mark.long
 def test_what_views_cannot_draw_gets_a_sentence_and_no_flood(
     a_shared_server: Any, new_page: Callable[..., Any], tmp_path: Path, ball: np.ndarray
 ) -> None:
@@ -188,6 +191,7 @@ def test_the_memory_of_uploads_is_given_back(
     assert server.stop() == 0
 
 
+@pytest.mark.long
 def test_a_disk_that_keeps_nothing_is_told_on_the_page(
     new_server: Callable[..., Any], new_page: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -205,6 +209,7 @@ def test_a_disk_that_keeps_nothing_is_told_on_the_page(
     assert "Not everything approved is kept" in page.page.inner_text(".spa-stopped")
 
 
+@pytest.mark.long
 def test_what_is_approved_on_an_upload_is_said_to_be_lost_with_the_server(
     new_server: Callable[..., Any], new_page: Callable[..., Any], tmp_path: Path, ball: np.ndarray
 ) -> None:
@@ -223,6 +228,7 @@ def test_what_is_approved_on_an_upload_is_said_to_be_lost_with_the_server(
     assert "deleted" in page.page.inner_text(".spa-stopped")
 
 
+@pytest.mark.long
 def test_what_is_kept_is_said_to_be_kept(
     new_server: Callable[..., Any], new_page: Callable[..., Any]
 ) -> None:

@@ -226,6 +226,7 @@ def test_the_key_of_the_cookie_is_this_account_s_alone(tmp_path: Path) -> None:
     assert len(page_key(tmp_path / "state")) >= 32
 
 
+@pytest.mark.long
 def test_two_viewers_keep_their_cookies_apart(a_server: Any, new_server: Callable[..., Any]) -> None:
     other = new_server()
 

@@ -46,6 +46,7 @@ def phase(page: Any, wanted: str) -> None:
     page.wait("(phase) => trame.state.get('study').phase === phase", wanted)
 
 
+@pytest.mark.long
 def test_two_images_from_start_to_the_end_with_a_kill_between(
     a_server: Any, a_plan: Path, new_page: Callable[..., Any]
 ) -> None:

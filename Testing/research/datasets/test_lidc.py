@@ -196,6 +196,7 @@ def shards(data_dir: Path) -> list[Path]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.data
 @pytest.mark.parametrize("split", list(REAL))
 def test_the_real_shards_hold_what_the_protocol_counts(shards, split):

@@ -121,6 +121,7 @@ def test_the_change_is_halved_until_nodules_allow_it(
     assert found.own.gain == pytest.approx(0.05) and found.refusals() == []
 
 
+@pytest.mark.long
 def test_a_real_network_is_adapted_and_judged(a_model: Path) -> None:
     objects = [an_object(8 + n, group, n) for n, group in enumerate("abcd")]
     found = adapt(a_model, objects, Recipe(steps=2, batch=2), Console(quiet=True), objects[:1])

@@ -150,6 +150,7 @@ def test_an_evaluation_tells_sets_and_users_and_goes_on_where_it_was(sets: Path,
         evaluate({"toy": toy()}, AnyCases([sets]), Options(limit=2), out=out)
 
 
+@pytest.mark.long
 def test_workers_change_no_figure(sets: Path) -> None:
     options = {"limit": 2, "users": USERS, "resamples": 50}
     one, two = (
@@ -159,6 +160,7 @@ def test_workers_change_no_figure(sets: Path) -> None:
     assert one == two
 
 
+@pytest.mark.long
 def test_a_rival_is_measured_in_the_same_run_on_the_same_cases(sets: Path) -> None:
     models = {"spa": untrained, "level-set": untrained_level_set}
     found = evaluate(models, AnyCases([sets / "closed.zip"]), Options(users=USERS, resamples=50))

@@ -21,6 +21,7 @@ def without_seconds(path: Path) -> list[dict[str, Any]]:
     return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_real_engine_gives_the_same_records_whatever_the_number_of_workers(tmp_path: Path) -> None:
     dataset = ToyDataset(2)
@@ -51,6 +52,7 @@ def test_lidc_slices_are_evaluated_from_their_zip(data_dir: Path, tmp_path: Path
     assert all(set(row["raters"]) <= {0, 1, 2, 3} and row["pixels"] > 0 for row in targets)
 
 
+@pytest.mark.long
 @pytest.mark.data
 @pytest.mark.slow
 def test_the_headline_subset_has_its_953_cases_and_every_one_a_target(data_dir: Path) -> None:

@@ -40,6 +40,7 @@ def test_a_carried_profile_helps_a_user_of_a_style_and_spares_picks() -> None:
         )
 
 
+@pytest.mark.long
 def test_the_first_case_of_a_sequence_starts_equal_and_only_taught_profiles_are_judged() -> None:
     records = run_transfer({"toy": toy()}, ToyDataset(40), QUICK, SHORT).records["toy"]
     for record in records:
@@ -52,6 +53,7 @@ def test_the_first_case_of_a_sequence_starts_equal_and_only_taught_profiles_are_
     )
 
 
+@pytest.mark.long
 def test_named_raters_are_the_users_where_raters_are_persons() -> None:
     dataset = ToyDataset(30, names=PEOPLE)
     assert default_users(dataset) == tuple(f"raters:{name}" for name in PEOPLE)
@@ -128,6 +130,7 @@ def test_too_few_patients_are_an_error() -> None:
         run_transfer({"toy": toy()}, ToyDataset(40), QUICK, TransferOptions(("tallest",)))
 
 
+@pytest.mark.long
 def test_workers_change_no_figure_and_a_second_run_computes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

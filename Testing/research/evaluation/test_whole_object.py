@@ -82,6 +82,7 @@ def test_picks_and_reviews_cost_what_they_cost_and_help():
     assert none.seconds > 2 * 1.63 + 2.65
 
 
+@pytest.mark.long
 def test_results_hold_every_user_with_intervals_by_group_and_go_on_after_a_kill(tmp_path: Path):
     engine = WideEngine()
     results = evaluate_objects({"wide": lambda: engine}, the_cases(), out=tmp_path)
@@ -104,6 +105,7 @@ def test_results_hold_every_user_with_intervals_by_group_and_go_on_after_a_kill(
         assert again["models"]["wide"]["whole_object"][user]["dice"] == model["whole_object"][user]["dice"]
 
 
+@pytest.mark.long
 def test_a_limit_takes_so_many_objects_and_an_engine_that_fails_has_nothing():
     limited = evaluate_objects({"wide": WideEngine}, the_cases(), limit=2)
     assert limited["models"]["wide"]["cases"] == 2
@@ -152,6 +154,7 @@ def test_strokes_lie_in_the_object_and_around_it():
     assert painted(target[3:])[1] == 3, "the volume ends where the object does"
 
 
+@pytest.mark.long
 def test_an_object_grows_from_seeds():
     pytest.importorskip("slicer")
     case = a_case()

@@ -33,6 +33,17 @@ TINY: dict[str, Any] = {
 }
 
 
+SOME = ("unet", "probunet", "msa", "table3-all", "level-set", "no-interaction", "n-24")
+"""One or two of each kind; the tests of the other systems and rivals, which are the same, are long."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        name = item.callspec.params.get("name") if hasattr(item, "callspec") else None
+        if Path(__file__).parent in item.path.parents and isinstance(name, str) and name not in SOME:
+            item.add_marker("long")
+
+
 STEPS = {"level-set": 40, "table3-all": 30}
 
 

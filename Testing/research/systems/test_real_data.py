@@ -26,6 +26,7 @@ def slices(data_dir: Path) -> list[Case]:
     return [cases[index] for index in range(0, len(cases), len(cases) // 32)][:32]
 
 
+@pytest.mark.long
 def test_a_system_finds_nodules_after_a_few_steps(tmp_path, tiny_options, slices):
     images = np.stack([np.round(case.image * 255).astype(np.uint8) for case in slices])
     masks = np.stack([case.masks for case in slices])

@@ -97,6 +97,7 @@ def test_a_missing_checkpoint_is_said_in_a_sentence():
         rival_factory("level-set=nowhere.safetensors")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "other"),
     [("level-set", "table3-all"), ("table3-all", "level-set"), ("mask-prompt", "level-set")],

@@ -50,6 +50,7 @@ def test_a_killed_run_ends_with_the_same_weights_as_one_that_was_not(tiny, tmp_p
     assert not (killed / STATE_FILE).exists()
 
 
+@pytest.mark.long
 def test_training_brings_the_loss_down(tiny, tmp_path):
     options = tiny.model_copy(update={"steps": 60, "batch": 16, "images": 50, "average": 0.9})
     data = make_discs(options, VALIDATION)
