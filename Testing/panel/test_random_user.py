@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-ACTIONS = int(os.environ.get("SPASEGMENT_MASHER", "1500"))
+ACTIONS = int(os.environ.get("SPASEGMENT_MASHER", "2500"))
 SEEDS = (2, *(pytest.param(seed, marks=pytest.mark.long) for seed in (1, 3, 4, 5)))
 """Each does its share of the actions, at a panel of its own."""
 
