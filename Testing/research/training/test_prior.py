@@ -26,12 +26,12 @@ from SPASegmentLib.research.training.prior import SMALLEST, deviations_of, fitte
 GRID, HARMONICS = 32, 2
 QUIET = Console(quiet=True)
 ENTRIES = {
-    "steps": 16,
+    "steps": 24,
     "batch": 8,
     "rounds": (1.0,),
-    "learning_rate": 5e-3,
-    "validate_every": 16,
-    "checkpoint_every": 16,
+    "learning_rate": 1.5e-2,
+    "validate_every": 24,
+    "checkpoint_every": 24,
     "validation_cases": 4,
     "precision": "32-true",
     "accelerator": "cpu",
@@ -120,9 +120,9 @@ def test_raters_who_differ_leave_a_larger_level_than_raters_who_agree(trained, t
         path = with_prior(trained, tmp_path / f"{spread}.safetensors", None)
         learn, _ = apart(tiny_data, spread).batches(network_of(path), TrainOptions(users=4))
         keep_prior(path, lambda index, learn=learn: learn.batch(0, index, 8), 6, torch.device("cpu"))
-        assert len(prior_of(trained)) == 5
+        assert len(prior_of(path)) == 5
         levels.append(prior_of(path)[0])
-    assert levels[1] > levels[0] + 0.2 and levels[2] > levels[1] + 0.5, levels
+    assert levels[1] > levels[0] + 0.5 and levels[2] > levels[1] + 0.5, levels
 
 
 def test_the_weights_keep_their_hash_and_a_finished_run_its_prior(trained, tmp_path, tiny_data):
