@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Protocol
@@ -223,7 +223,8 @@ def train(
     run = spa_run(data, out, options, console)
     best = run.go(resume)
     if run.fabric.is_global_zero:
-        as_in_use = options.model_copy(update={"region_known": 1.0})
+        shares = replace(options.tasks, found=1.0, carried=0.0)
+        as_in_use = options.model_copy(update={"region_known": 1.0, "tasks": shares})
         learn, _ = data.batches(run.config, as_in_use)
         size = min(PRIOR_BATCH, options.batch * options.steps)
         count = min(PRIOR_BATCHES, options.batch * options.steps // size)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from rich.console import Console
 from scipy import ndimage
+from stack_toys import ball, disc_with_core, nodule
 
 from SPASegmentLib.errors import CheckpointError
 from SPASegmentLib.imaging.types import PointPrompt, SliceImage
@@ -19,7 +20,7 @@ from SPASegmentLib.inference.local import load_engine
 from SPASegmentLib.inference.messages import Answered, ProposalRequest
 from SPASegmentLib.network.checkpoint import load_checkpoint, read_header, save_checkpoint
 from SPASegmentLib.network.config import SPAConfig
-from SPASegmentLib.research.training.loop import TrainingData, train
+from SPASegmentLib.research.training.loop import StackData, TrainingData, train
 from SPASegmentLib.research.training.options import TrainOptions
 from SPASegmentLib.research.training.prior import SMALLEST, deviations_of, fitted, keep_prior
 
@@ -132,6 +133,15 @@ def test_the_weights_keep_their_hash_and_a_finished_run_its_prior(trained, tmp_p
     before = trained.read_bytes()
     assert train(apart(tiny_data, 4.0), trained.parent, TrainOptions(**ENTRIES), True, QUIET) == trained
     assert trained.read_bytes() == before
+
+
+def test_a_network_of_any_structure_learns_it_from_its_sets(tmp_path):
+    sets = {"made-up-discs": [disc_with_core()], "made-up-balls": [ball()], "lidc": [nodule()]}
+    seen = {"fusion": "linear", "context": 3.0, "neighbours": 1, "extent_bins": 20, "harmonics": 3}
+    planes = ["picked", "recommendation", "belief", "carried"]
+    entries = {"steps": 1, "batch": 4, "network": {**ENTRIES["network"], **seen, "planes": planes}}
+    path = train(StackData(sets, sets, {}), tmp_path, TrainOptions(**{**ENTRIES, **entries}), False, QUIET)
+    assert len(prior_of(path)) == 4
 
 
 def test_what_picks_do_follows_the_prior_of_the_checkpoint(trained, tmp_path):
