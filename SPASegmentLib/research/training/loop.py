@@ -225,7 +225,7 @@ def train(
     if run.fabric.is_global_zero:
         shares = replace(options.tasks, found=1.0, carried=0.0)
         as_in_use = options.model_copy(update={"region_known": 1.0, "tasks": shares})
-        learn, _ = data.batches(run.config, as_in_use)
+        learn, _ = data.batches(build_config(options.network), as_in_use)
         size = min(PRIOR_BATCH, options.batch * options.steps)
         count = min(PRIOR_BATCHES, options.batch * options.steps // size)
         keep_prior(best, lambda index: learn.batch(PRIOR_SEED, index, size), count, run.fabric.device)
