@@ -39,7 +39,8 @@ class InferenceConfig:
     particles, moves: hypotheses kept, and Metropolis steps of each after an answer.
     coarse_cells: side of the grid they are compared on.
     level_deviation, shape_deviations: standard deviations, in logits, of a sample's level and of its angular
-        harmonics, fitted on LIDC train slices to what its raters drew.
+        harmonics, fitted on LIDC train slices to what its raters drew; for networks that have learnt none of
+        their own (`SPAConfig.prior_deviations`).
     pick_softness, pick_error: softness, in Dice, of a user who picks the closest mask, and share of the picks
         made for no reason.
     point_error: probability that a point contradicts what is wanted.

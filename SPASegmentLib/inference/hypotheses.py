@@ -27,11 +27,18 @@ class Hypotheses:
     logits(sample, c) = sample + sum over d of c_d B_d: B is 1 and cos k phi, sin k phi around the centre of
     the region's mean. Masks are compared on a coarse grid of each region, `DEFAULT.coarse_cells` a side.
 
-    pools: one per region. spacing: (row, col) mm of the slice.
+    pools: one per region. spacing: (row, col) mm of the slice. prior: see `SPAConfig.prior_deviations`.
     """
 
-    def __init__(self, pools: Sequence[RegionSamples], spacing: tuple[float, float], harmonics: int) -> None:
+    def __init__(
+        self,
+        pools: Sequence[RegionSamples],
+        spacing: tuple[float, float],
+        harmonics: int,
+        prior: Sequence[float] = (),
+    ) -> None:
         self.pools, self.spacing, self.harmonics = tuple(pools), spacing, harmonics
+        self._prior = tuple(prior) or (DEFAULT.level_deviation, *DEFAULT.shape_deviations[:harmonics])
         self.regions = tuple(_coarse(pool.region) for pool in pools)
         self.cell = np.array([(r.size_mm / r.grid) ** 2 for r in self.regions])
         self.first = np.cumsum([0, *(len(pool.samples) for pool in pools)])
@@ -54,8 +61,7 @@ class Hypotheses:
     @cached_property
     def deviations(self) -> np.ndarray:
         """(dimension,) of c before anything is known of the user."""
-        per_harmonic = [DEFAULT.shape_deviations[k] for k in range(self.harmonics)]
-        return np.array([DEFAULT.level_deviation, *np.repeat(per_harmonic, 2)])
+        return np.array([self._prior[0], *np.repeat(self._prior[1:], 2)])
 
     def _basis(self, index: int, maps: np.ndarray) -> np.ndarray:
         """(dimension, G, G) of a region, around the centre of its samples' weighted mean."""

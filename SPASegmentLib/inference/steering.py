@@ -64,7 +64,7 @@ def steer(
     if not (request.alternatives or request.answered):
         best, mask, probability = _recommendation(RegionMap(fresh.region, mean, 0.5), request)
         return Steered(mask, probability, best, (), (), "")
-    hypotheses = Hypotheses(_pools(request, fresh, others), request.image.spacing, config.harmonics)
+    hypotheses = _hypotheses(_pools(request, fresh, others), request, config)
     posterior = Posterior(hypotheses, np.random.default_rng((request.seed, 2)), DEFAULT.close_enough)
     points = [_point_test(point, hypotheses) for point in request.points[1:]]
     told = [answer for answer in request.answered if answer.kept or answer.proposal.candidates]
@@ -93,11 +93,15 @@ def _recommendation(best: RegionMap, request: ProposalRequest) -> tuple[RegionMa
 
 def likeliest_region(request: ProposalRequest, pools: Sequence[RegionSamples], config: SPAConfig) -> int:
     """The index of the region whose hypotheses the user's points speak for most."""
-    hypotheses = Hypotheses(pools, request.image.spacing, config.harmonics)
+    hypotheses = _hypotheses(pools, request, config)
     posterior = Posterior(hypotheses, np.random.default_rng((request.seed, 4)), DEFAULT.close_enough)
     posterior.update([], [_point_test(point, hypotheses) for point in request.points])
     owners = hypotheses.owner[posterior.particles.samples]
     return int(np.bincount(owners, minlength=len(pools)).argmax())
+
+
+def _hypotheses(pools: Sequence[RegionSamples], request: ProposalRequest, config: SPAConfig) -> Hypotheses:
+    return Hypotheses(pools, request.image.spacing, config.harmonics, config.prior_deviations)
 
 
 def _with_candidates(

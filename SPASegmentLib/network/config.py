@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
@@ -48,6 +49,9 @@ class SPAConfig:
     head_channels: width of the three fusion convolutions with fusion "decoder".
     pick_temperature: softness, in Dice, of a user who picks the candidate closest to what they want.
     harmonics, shape_amplitude: the shape part of z, in logits (see network/shape.py); 0 harmonics: none.
+    prior_deviations: standard deviations, in logits, of what a user's mask adds to the network's map of a
+        click: its level, then harmonics 1, 2, ... (inference/hypotheses.py); learnt at the end of a training.
+        Empty: those of the inference's configuration.
     zoom_factor: side of the region over the object's bounding box once its size is known.
     default_region: side of the first region, in pixels of the slice, before the size is known.
     """
@@ -77,6 +81,7 @@ class SPAConfig:
     pick_temperature: float = 0.05
     harmonics: int = 4
     shape_amplitude: float = 1.0
+    prior_deviations: tuple[float, ...] = ()
     zoom_factor: float = 2.75
     default_region: float = 64.0
 
@@ -98,6 +103,11 @@ class SPAConfig:
         if self.preference not in get_args(Preference):
             known = ", ".join(get_args(Preference))
             raise CheckpointError(f"There is no preference {self.preference!r}; choose one of {known}.")
+        if self.prior_deviations and not _are_deviations(self.prior_deviations, 1 + self.harmonics):
+            raise CheckpointError(
+                f"prior_deviations must be {1 + self.harmonics} numbers above 0, of the level and"
+                f" {self.harmonics} harmonics: train again, or leave them out."
+            )
 
     @property
     def image_planes(self) -> int:
@@ -130,6 +140,14 @@ class SPAConfig:
             )
         cleaned: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return cls(**cleaned)
+
+
+def _are_deviations(values: object, count: int) -> bool:
+    return (
+        isinstance(values, tuple)
+        and len(values) == count
+        and all(type(value) in (int, float) and math.isfinite(value) and value > 0 for value in values)
+    )
 
 
 def compact_config(**changes: Any) -> SPAConfig:

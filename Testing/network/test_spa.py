@@ -71,6 +71,26 @@ def test_a_pick_changes_the_preference_distribution_and_no_component_can_collaps
         assert (distribution.deviations >= 0.05).all()
 
 
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("preference", "answers_move"),
+    [
+        ("random", set()),
+        ("gaussians", {"means", "deviations"}),
+        ("weights", {"log_weights"}),
+        ("mixture", {"means", "deviations", "log_weights"}),
+    ],
+)
+def test_a_pick_moves_what_the_row_of_table_3_learns_and_nothing_else(preference, answers_move):
+    torch.manual_seed(0)
+    network = SPANetwork(build_config({**SMALL, "preference": preference})).eval()
+    embedding = network.encode_image(torch.rand(1, 1, 32, 32), torch.full((1, 2), 16.0))
+    before, after = (
+        vars(network.prepare(embedding, interaction(1, picked)).distribution) for picked in (False, True)
+    )
+    assert {part for part in before if not torch.equal(before[part], after[part])} == answers_move
+
+
 def test_every_parameter_of_the_network_learns(network):
     embedding = network.encode_image(torch.rand(2, 1, 32, 32), torch.full((2, 2), 16.0))
     prepared = network.prepare(embedding, interaction())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +22,7 @@ from SPASegmentLib.network.config import SPAConfig, build_config
 from SPASegmentLib.network.spa import SPANetwork
 from SPASegmentLib.research.training.batches import Batch, BatchMaker, Sealed
 from SPASegmentLib.research.training.options import TrainOptions
+from SPASegmentLib.research.training.prior import keep_prior
 from SPASegmentLib.research.training.run import BEST_FILE, Run
 from SPASegmentLib.research.training.stacks import Stack
 from SPASegmentLib.research.training.start import start_from
@@ -29,7 +30,9 @@ from SPASegmentLib.research.training.step import TrainingStep
 from SPASegmentLib.research.training.tasks import TaskMaker
 from SPASegmentLib.research.training.views import ViewMaker
 
-VALIDATION_SEED = 12345
+VALIDATION_SEED, PRIOR_SEED = 12345, 54321
+PRIOR_BATCH, PRIOR_BATCHES = 8, 38
+"""Images that the prior is learnt from, at most; never more than the training had."""
 
 
 class Batches(Protocol):
@@ -214,9 +217,19 @@ def train(
     """Train and write `out/best.safetensors` (the moving average with the best validation score).
 
     `out/last.safetensors` holds the run's state; with `resume` it goes on from there, and at most the steps
-    since the last checkpoint are lost. Returns the path of the best checkpoint.
+    since the last checkpoint are lost. At the end the checkpoint learns its prior (`keep_prior`) from images
+    of the training. Returns the path of the best checkpoint.
     """
-    return spa_run(data, out, options, console).go(resume)
+    run = spa_run(data, out, options, console)
+    best = run.go(resume)
+    if run.fabric.is_global_zero:
+        shares = replace(options.tasks, found=1.0, carried=0.0)
+        as_in_use = options.model_copy(update={"region_known": 1.0, "tasks": shares})
+        learn, _ = data.batches(build_config(options.network), as_in_use)
+        size = min(PRIOR_BATCH, options.batch * options.steps)
+        count = min(PRIOR_BATCHES, options.batch * options.steps // size)
+        keep_prior(best, lambda index: learn.batch(PRIOR_SEED, index, size), count, run.fabric.device)
+    return best
 
 
 def spa_run(data: TrainingData | StackData, out: Path, options: TrainOptions, console: Console) -> BatchRun:
