@@ -206,7 +206,7 @@ class Controller(ProfileActions):
     @safe
     def prepare(self) -> None:
         """Load the model now, in the background, so that the first seed does not wait for it."""
-        self._worker.chore(lambda token: self._holder.get(), self._prepared)
+        self._worker.chore(lambda token: self._holder.get(token), self._prepared, keep=False)
 
     # What the user does
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from SPASegmentLib.inference.messages import Engine
+    from SPASegmentLib.inference.messages import CancelToken, Engine
     from SPASegmentLib.service.choice import ServerChoice
 
 
@@ -43,13 +43,14 @@ class EngineHolder:
         device: Any = getattr(self._engine, "device", None)
         return str(device) if device is not None else self.device_asked
 
-    def get(self) -> Engine:
+    def get(self, cancel: CancelToken | None = None) -> Engine:
         """The engine; loads it the first time.
 
-        Raises CheckpointError where that cannot be done, ServerError where the server refuses.
+        Raises CheckpointError where that cannot be done, ServerError where the server refuses, and Cancelled
+        when `cancel` is set while a server is waited for.
         """
         if self._engine is None:
-            self._engine = self._load() if self._server is None else self._reach(self._server)
+            self._engine = self._load() if self._server is None else self._reach(self._server, cancel)
         return self._engine
 
     def _load(self) -> Engine:
@@ -57,7 +58,7 @@ class EngineHolder:
 
         return load_engine(self.asked, self.device_asked)
 
-    def _reach(self, server: ServerChoice) -> Engine:
+    def _reach(self, server: ServerChoice, cancel: CancelToken | None) -> Engine:
         from SPASegmentLib.service.opening import open_engine
 
-        return open_engine(server, self.asked, self._load)
+        return open_engine(server, self.asked, self._load, cancel)

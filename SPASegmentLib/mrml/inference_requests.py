@@ -81,7 +81,7 @@ class InferenceRequests:
             return
         self.loading = call
         holder = self._holder()
-        self._worker.chore(lambda token: holder.get(), self._loaded)
+        self._worker.chore(holder.get, self._loaded, keep=False)
 
     def open(
         self,
@@ -104,7 +104,7 @@ class InferenceRequests:
         learn, samples = self._settings.learn, self._settings.samples
 
         def job(token: Event) -> _Answered:
-            engine = holder.get()
+            engine = holder.get(token)
             view = whole(seen)
             image = view.image
             problem = profile = None
@@ -144,7 +144,7 @@ class InferenceRequests:
         holder = self._holder()
 
         def job(token: Event) -> _Answered:
-            engine = holder.get()
+            engine = holder.get(token)
             session = _with_points(pending.advance(engine, token), more, engine, token)
             return _Answered(session, _cards(session))
 
@@ -171,7 +171,7 @@ class InferenceRequests:
             from SPASegmentLib.inference.session_log import replay
 
             view = whole(seen)
-            session = replay(log, view.image, holder.get(), token)
+            session = replay(log, view.image, holder.get(token), token)
             return _Answered(session, _cards(session), view)
 
         def done(outcome: JobOutcome) -> None:

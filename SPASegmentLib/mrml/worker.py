@@ -47,12 +47,13 @@ Done = Callable[[JobOutcome], None]
 
 @dataclass(eq=False)
 class Ticket:
-    """A job on its way. token: set when it is superseded or cancelled."""
+    """A job on its way. token: set when it is superseded or cancelled. keep: whether `close` waits for it."""
 
     kind: Literal["chore", "request", "idle", "postponed"]
     job: Job
     done: Done | None = None
     token: threading.Event = field(default_factory=threading.Event)
+    keep: bool = True
 
     @property
     def makes_room(self) -> bool:
@@ -102,9 +103,12 @@ class Worker:
         self._end(dropped)
         return ticket
 
-    def chore(self, job: Job, done: Done) -> Ticket:
-        """Do this for certain, after the chores before it and before any request that waits."""
-        ticket = Ticket("chore", job, done)
+    def chore(self, job: Job, done: Done, *, keep: bool = True) -> Ticket:
+        """Do this for certain, after the chores before it and before any request that waits.
+
+        keep: False for what nobody needs once the worker is closed; its token is set then.
+        """
+        ticket = Ticket("chore", job, done, keep=keep)
         with self._changed:
             if not self._closing:
                 self._chores.append(ticket)
@@ -145,7 +149,7 @@ class Worker:
         return found
 
     def close(self, timeout: float | None = None) -> bool:
-        """Cancel the request, finish the chores, end the thread. Returns whether it has ended.
+        """Cancel the request, finish the chores that are to be kept, end the thread. Returns whether it has.
 
         Nothing is delivered any more; jobs given later are not run.
         """
@@ -154,6 +158,9 @@ class Worker:
             self._supersede()
             self._drop_idle()
             self._postponed.clear()
+            for ticket in (*self._chores, *([self._running] if self._running else [])):
+                if not ticket.keep:
+                    ticket.token.set()
             self._changed.notify_all()
             thread = self._thread
         if thread is None or thread is threading.current_thread():

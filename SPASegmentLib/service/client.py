@@ -154,16 +154,17 @@ def connect(
     patience: float = PATIENCE,
     insecure: bool = False,
     authority: str | None = None,
+    cancel: CancelToken | None = None,
 ) -> RemoteEngine:
     """The engine of a model on a server.
 
     model: its name, or a checkpoint's path for its name; None for the server's first. patience: seconds
     without a sign of life before the server counts as lost. authority: file of the certificate authority.
     Raises ServerLostError where there is no server, ServerError where it does not let us in, is of another
-    version or has not the model.
+    version or has not the model, Cancelled when `cancel` is set.
     """
     transport = Transport(server_address(address, insecure=insecure), key, patience, authority)
-    reached = transport.ask("GET", "/v1/models")
+    reached = transport.ask("GET", "/v1/models", cancel=cancel)
     return RemoteEngine(transport, _chosen(_models(reached, transport.address), model))
 
 

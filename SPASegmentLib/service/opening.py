@@ -159,13 +159,20 @@ class LocalInsteadEngine:
         self._found = StandInEngine(remote, lambda: self._local)
 
 
-def open_engine(server: ServerChoice, model: str | Path, load: Callable[[], Engine]) -> Engine:
+def open_engine(
+    server: ServerChoice,
+    model: str | Path,
+    load: Callable[[], Engine],
+    cancel: CancelToken | None = None,
+) -> Engine:
     """The server's engine, or the local one where the server is lost from the start, as its proposals say.
 
-    load: the local model's engine. Raises ServerError and what `load` raises.
+    load: the local model's engine. Raises ServerError, what `load` raises, Cancelled when `cancel` is set.
     """
     try:
-        remote = connect(server.address, server.key, model, patience=server.patience, **_trust())
+        remote = connect(
+            server.address, server.key, model, patience=server.patience, cancel=cancel, **_trust()
+        )
     except ServerLostError as lost:
         if not server.fall_back:
             raise

@@ -6,7 +6,9 @@ import contextlib
 import ctypes
 import gc
 import os
+import socket
 import threading
+import time
 import weakref
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import pytest
 
 from SPASegmentLib.mrml.seed_placing import MOST_STEPS
 from SPASegmentLib.mrml.work import LIVE
+from SPASegmentLib.service.choice import ServerChoice
 
 
 def test_before_a_volume_is_chosen_the_screen_says_so(a_controller):
@@ -437,3 +440,18 @@ def resident_mb() -> float:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
     fields = Path("/proc/self/statm").read_text(encoding="utf-8").split()
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def test_closing_does_not_wait_for_a_server_that_says_nothing(a_small_controller):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        server = ServerChoice(f"127.0.0.1:{silent.getsockname()[1]}", patience=60.0)
+        controller = a_small_controller.open(engine=None, server=server)
+        controller.prepare()
+        silent.settimeout(60)
+        asked, _ = silent.accept()  # it is being waited for
+        with asked:
+            started = time.monotonic()
+            controller.close()
+            assert time.monotonic() - started < 10

@@ -228,6 +228,23 @@ def test_closing_joins_the_thread_finishes_the_chores_and_delivers_nothing_more(
     assert desk.worker.close(timeout=60)
 
 
+def test_closing_stops_what_nobody_needs_any_more_and_still_finishes_the_other_chores():
+    desk = Desk()
+    stopped, taught = [], []
+    began = threading.Event()
+
+    def wait_for_a_server(token: threading.Event) -> None:
+        began.set()
+        stopped.append(token.wait(60))
+
+    desk.worker.chore(wait_for_a_server, desk.to("one"), keep=False)
+    desk.worker.chore(lambda token: taught.append(token.is_set()), desk.to("two"))
+    desk.worker.chore(lambda token: pytest.fail("nobody needs it"), desk.to("three"), keep=False)
+    assert began.wait(60)
+    assert desk.worker.close(timeout=30)
+    assert stopped == [True] and taught == [False]
+
+
 def test_closing_a_worker_that_never_ran_is_fine_twice():
     worker = Worker(lambda f: f())
     assert worker.close() and worker.close()
