@@ -148,8 +148,13 @@ def test_the_region_grows_when_what_was_picked_reaches_its_border(engine):
     assert ask(engine, image, answered=(Answered(filling, None),)).feedback.region == region
 
 
+@pytest.mark.parametrize("way", ["by the posterior", "by clusters"])
 @pytest.mark.parametrize("radius", [4.0, 6.0, 9.0])
-def test_four_candidates_are_shown_where_one_of_the_first_clusters_is_the_recommendation(engine, radius):
+def test_four_candidates_are_shown_where_one_of_the_first_clusters_is_the_recommendation(
+    engine, radius, way, monkeypatch
+):
+    if way == "by clusters":  # the paper's way
+        monkeypatch.setattr(engine, "config", replace(engine.config, harmonics=0))
     proposal = ask(engine, nodules((64, 64, radius), rim=2.0))
     assert len(proposal.candidates) == 4
     assert proposal.fewer_reason == ""
