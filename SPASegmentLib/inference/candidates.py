@@ -225,7 +225,8 @@ def same_mask(
 ) -> bool:
     """Whether a user would call two (H, W) masks the same: they differ by less than both thresholds allow.
 
-    piece_share: connected pieces of what differs count from this share of the larger mask's area on.
+    piece_share: they are the same, too, where no connected piece of what differs has this share of the larger
+    one's area: specks are nothing a person compares.
     """
     area = max(np.count_nonzero(a), np.count_nonzero(b))
     least = max(distinct_pixels, distinct_share * area)
@@ -236,27 +237,7 @@ def same_mask(
     if not piece_share or box is None:
         return False
     pieces = np.bincount(ndimage.label(differ[box], structure=_EIGHT)[0].ravel())[1:]
-    return bool(pieces[pieces >= max(distinct_pixels, piece_share * area)].sum() < least)
-
-
-def without_specks_of_change(recommendation: np.ndarray, mask: np.ndarray, piece_share: float) -> np.ndarray:
-    """The mask as the recommendation is wherever they differ by a small connected piece.
-
-    recommendation, mask: (H, W) bool. piece_share: of the larger one's area, below which a piece is small, as
-    one of a single pixel is.
-    """
-    differ = np.not_equal(recommendation, mask)
-    box = bounding_box(differ)
-    if box is None:
-        return mask
-    labels, _ = ndimage.label(differ[box], structure=_EIGHT)
-    sizes = np.bincount(labels.ravel())
-    area = max(np.count_nonzero(recommendation), np.count_nonzero(mask))
-    small = sizes < max(DEFAULT.distinct_pixels, piece_share * area)
-    small[0] = False
-    result = np.array(mask)
-    result[box] ^= small[labels]
-    return result
+    return bool(pieces.max() < max(distinct_pixels, piece_share * area))
 
 
 def select(

@@ -9,14 +9,7 @@ import numpy as np
 
 from SPASegmentLib.imaging import zoom
 from SPASegmentLib.imaging.types import PointPrompt, Region
-from SPASegmentLib.inference.candidates import (
-    clean_mask,
-    described,
-    hold_points,
-    outlined,
-    select,
-    without_specks_of_change,
-)
+from SPASegmentLib.inference.candidates import clean_mask, described, hold_points, outlined, select
 from SPASegmentLib.inference.choices import RegionMap, alternatives, best_expected, supports
 from SPASegmentLib.inference.config import DEFAULT
 from SPASegmentLib.inference.correcting import corrected_near
@@ -121,7 +114,6 @@ def _with_candidates(
         hold_points(clean_mask(_on_slice(one, request) >= one.cut, request.placed), request, one.region)
         for one in maps
     ]
-    masks = [without_specks_of_change(recommendation, mask, DEFAULT.piece_share) for mask in masks]
     order = [float(len(maps) - index) for index in range(len(maps))]
     rejected = [c.mask for a in request.answered if a.picked is None for c in a.proposal.candidates]
     selection = select(

@@ -19,7 +19,6 @@ from SPASegmentLib.inference.candidates import (
     cluster,
     same_mask,
     select,
-    without_specks_of_change,
     worth_showing,
 )
 
@@ -180,17 +179,6 @@ def test_scattered_specks_are_no_difference_but_a_thin_ring_or_one_corner_is():
     corner = disc | a_disc(8, centre=(32, 50))
     assert not same_mask(disc, corner, distinct_share=0.03, piece_share=0.01)
     assert select(disc, [specks, corner], [0.9, 0.1], distinct_share=0.03, piece_share=0.01).kept == (1,)
-
-
-def test_where_an_alternative_differs_by_a_speck_it_is_shown_as_the_recommendation_is():
-    disc = a_disc(20)
-    corner = disc | a_disc(8, centre=(32, 50))
-    corner[20, 20] = False
-    corner[2:4, 2] = True
-    shown = without_specks_of_change(disc, corner, 0.01)
-    assert np.array_equal(shown, disc | a_disc(8, centre=(32, 50)))
-    assert np.array_equal(without_specks_of_change(disc, disc, 0.01), disc)
-    assert not corner[20, 20], "the mask itself is left alone"
 
 
 def test_candidates_that_are_empty_or_no_news_are_left_out():
