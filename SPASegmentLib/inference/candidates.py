@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy import ndimage
@@ -222,11 +223,12 @@ def same_mask(
     distinct_pixels: int = DEFAULT.distinct_pixels,
     distinct_share: float = DEFAULT.distinct_share,
     piece_share: float = 0.0,
+    in_pieces: bool = False,
 ) -> bool:
     """Whether a user would call two (H, W) masks the same: they differ by less than both thresholds allow.
 
     piece_share: they are the same, too, where no connected piece of what differs has this share of the larger
-    one's area: specks are nothing a person compares.
+    one's area: specks are nothing a person compares. in_pieces: smaller pieces do not count at all.
     """
     area = max(np.count_nonzero(a), np.count_nonzero(b))
     least = max(distinct_pixels, distinct_share * area)
@@ -237,7 +239,8 @@ def same_mask(
     if not piece_share or box is None:
         return False
     pieces = np.bincount(ndimage.label(differ[box], structure=_EIGHT)[0].ravel())[1:]
-    return bool(pieces.max() < max(distinct_pixels, piece_share * area))
+    seen = pieces[pieces >= max(distinct_pixels, piece_share * area)]
+    return bool(seen.sum() < least) if in_pieces else not len(seen)
 
 
 def select(
@@ -250,6 +253,7 @@ def select(
     distinct_pixels: int = DEFAULT.distinct_pixels,
     distinct_share: float = DEFAULT.distinct_share,
     piece_share: float = 0.0,
+    in_pieces: bool = False,
 ) -> Selection:
     """Choose which masks to show, the better supported first where two are the same.
 
@@ -258,11 +262,13 @@ def select(
     ones and from each other; in order of area, then support (both falling), then index.
     """
 
-    def same(a: np.ndarray, b: np.ndarray) -> bool:
-        return same_mask(
-            a, b, distinct_pixels=distinct_pixels, distinct_share=distinct_share, piece_share=piece_share
-        )
-
+    same = partial(
+        same_mask,
+        distinct_pixels=distinct_pixels,
+        distinct_share=distinct_share,
+        piece_share=piece_share,
+        in_pieces=in_pieces,
+    )
     support = {i: float(s) for i, s in enumerate(supports)}
     kept: list[int] = []
     turned_down = 0

@@ -24,7 +24,8 @@ class InferenceConfig:
     distinct_pixels, distinct_share: two masks are told apart by at least so many pixels and at least this
         share of the larger one's area.
     visible_share: the same share for the alternatives that a posterior offers, so that a pick says something.
-    piece_share: the largest connected piece of what differs has at least this share of it.
+    piece_share: some connected piece of what differs has at least this share of it; before the first answer,
+        when large changes are to choose from, smaller pieces do not count at all.
     faint_peak, faint_level: where no cell of the recommendation reaches 0.5 but one exceeds the first, the
         mask is cut at this share of the largest probability.
 

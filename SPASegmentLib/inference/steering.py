@@ -124,6 +124,7 @@ def _with_candidates(
         limit=limit,
         distinct_share=DEFAULT.visible_share,
         piece_share=DEFAULT.piece_share,
+        in_pieces=plain,
     )
     kept = [maps[index] for index in selection.kept]
     backing = supports(posterior, _masks([*kept, best], hypotheses))[: len(kept)] if kept else ()

@@ -179,6 +179,10 @@ def test_scattered_specks_are_no_difference_but_a_thin_ring_or_one_corner_is():
     corner = disc | a_disc(8, centre=(32, 50))
     assert not same_mask(disc, corner, distinct_share=0.03, piece_share=0.01)
     assert select(disc, [specks, corner], [0.9, 0.1], distinct_share=0.03, piece_share=0.01).kept == (1,)
+    bump = specks | a_disc(4, centre=(32, 52))
+    assert not same_mask(disc, bump, distinct_share=0.03, piece_share=0.01)
+    assert same_mask(disc, bump, distinct_share=0.03, piece_share=0.01, in_pieces=True)
+    assert not same_mask(disc, corner, distinct_share=0.03, piece_share=0.01, in_pieces=True)
 
 
 def test_candidates_that_are_empty_or_no_news_are_left_out():

@@ -93,6 +93,7 @@ def test_every_alternative_changes_something_that_can_be_seen(a_predictor: SPAPr
             pieces = np.bincount(ndimage.label(differs, np.ones((3, 3)))[0].ravel())[1:]
             area = max(shown.sum(), candidate.mask.sum())
             assert pieces.max() >= 0.01 * area and pieces.sum() >= 0.03 * area
+            assert iteration or pieces[pieces >= 0.01 * area].sum() >= 0.03 * area
         proposal = a_predictor.pick(iteration % len(proposal.candidates) + 1)
 
 
