@@ -39,8 +39,10 @@ ARGUMENTS = [
 ]
 PATIENCE = 90_000
 """ms a page may take on a busy computer."""
-DRAWN = "() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
-"""Vue brings what it shows up to date only after the state has changed."""
+DRAWN = (
+    "() => new Promise((done) => { setTimeout(done, 200); requestAnimationFrame(() => setTimeout(done)); })"
+)
+"""Vue brings what it shows up to date only after the state has changed. Tabs behind another draw nothing."""
 CHOSEN_VOLUME = """(title) => { const chosen = document.querySelector('#volume').selectedOptions[0];
     return chosen && chosen.innerText === title; }"""
 
