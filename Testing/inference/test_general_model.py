@@ -8,6 +8,7 @@ import torch
 from scipy import ndimage
 
 from SPASegmentLib import SPAPredictor
+from SPASegmentLib.imaging.sample import make_sample_volume
 from SPASegmentLib.imaging.types import PointPrompt, SliceImage, Volume
 from SPASegmentLib.inference import local
 from SPASegmentLib.inference.local import load_engine
@@ -95,6 +96,18 @@ def test_every_alternative_changes_something_that_can_be_seen(a_predictor: SPAPr
             assert pieces.max() >= 0.01 * area and pieces.sum() >= 0.03 * area
             assert iteration or pieces[pieces >= 0.01 * area].sum() >= 0.03 * area
         proposal = a_predictor.pick(iteration % len(proposal.candidates) + 1)
+
+
+def test_after_the_click_no_alternative_lives_on_specks(a_predictor: SPAPredictor) -> None:
+    """The README's nodule: one alternative was three pixels and four specks, together 4%."""
+    a_predictor.set_volume(make_sample_volume())
+    proposal = a_predictor.click_ras((-60.62, -45.62, -86.25))
+    assert len(proposal.candidates) == 4
+    for candidate in proposal.candidates:
+        differs = proposal.recommendation ^ candidate.mask
+        pieces = np.bincount(ndimage.label(differs, np.ones((3, 3)))[0].ravel())[1:]
+        area = max(proposal.recommendation.sum(), candidate.mask.sum())
+        assert pieces[pieces >= 0.01 * area].sum() >= 0.03 * area
 
 
 def test_noise_is_doubted_in_a_sentence_said_once(a_predictor: SPAPredictor) -> None:

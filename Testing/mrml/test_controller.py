@@ -442,13 +442,17 @@ def resident_mb() -> float:
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def test_closing_does_not_wait_for_a_server_that_says_nothing(a_small_controller):
+@pytest.mark.parametrize("begun", ["by preparing", "by a seed"])
+def test_closing_does_not_wait_for_a_server_that_says_nothing(a_small_controller, begun):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         server = ServerChoice(f"127.0.0.1:{silent.getsockname()[1]}", patience=60.0)
         controller = a_small_controller.open(engine=None, server=server)
-        controller.prepare()
+        if begun == "by preparing":
+            controller.prepare()
+        else:
+            controller.seed(a_small_controller.nodules[0])
         silent.settimeout(60)
         asked, _ = silent.accept()  # it is being waited for
         with asked:
