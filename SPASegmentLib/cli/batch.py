@@ -87,6 +87,7 @@ class SeedsBatch:
     def basis(self) -> dict[str, Any]:
         """What all objects depend on beside their rows, as JSON values."""
         prior = None if self.profile is None else self.profile.log_prior()
+        area = None if self.profile is None else self.profile.usual_area()
         return {
             "model": self.engine.model.hash,
             "inference": DEFAULT.digest(),
@@ -94,6 +95,7 @@ class SeedsBatch:
             "volume": volume_digest(self.volume),
             "windows": repr((self.volume.modality, self.volume.window, self.window)),
             "prior": None if prior is None else prior.tolist(),
+            "usual_area": None if area is None else asdict(area),
             "random_seed": self.random_seed,
         }
 

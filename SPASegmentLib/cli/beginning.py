@@ -173,6 +173,7 @@ def started(
         model,
         opened.seed if given is None else None,
         log_prior=None if profile is None else profile.log_prior(),
+        usual_area=None if profile is None else profile.usual_area(),
         learn=learn,
         random_seed=seed_value,
         carried=None if given is None else Carried(given.astype(np.float32)),

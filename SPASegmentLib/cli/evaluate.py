@@ -110,7 +110,7 @@ def evaluate(
         typer.Option(
             metavar="TARGET",
             help="With --transfer: this user's, raters:Ann or largest; may be repeated. Default: every named "
-            "rater's, or else those of largest, smallest and majority.",
+            "rater's, or else those of largest, smallest and majority; of any, one for each structure.",
         ),
     ] = None,
     unseen: Annotated[
@@ -181,9 +181,11 @@ def evaluate(
         )
         return
     cases = open_dataset(dataset, path, split=split.value, subset=subset.value)
-    if dataset == "any" and (transfer or unseen or target != "subset") and not getattr(cases, "raters", ()):
+    by_raters = unseen or target != "subset" or (transfer and (transfer_user or learn_from))
+    if dataset == "any" and by_raters and not getattr(cases, "raters", ()):
         raise typer.BadParameter(
-            "--target, --transfer and --unseen go by raters; of any, give only sets of the same raters."
+            "--target, --transfer-user, --learn-from and --unseen go by raters; of any, give only sets of "
+            "the same raters."
         )
     if invariance:
         from SPASegmentLib.research.evaluation.invariance import evaluate_invariance

@@ -117,11 +117,11 @@ def _again(
 ) -> FinishedInteraction | None:
     """The interaction on the new model, or None where it did not come to what was wanted."""
     points = tuple(click.point for click in item.clicks)
-    prior = new.log_prior()
+    prior, area = new.log_prior(), new.usual_area()
     answered: list[Answered] = []
     while True:
         seed = item.seed + len(answered)
-        request = ProposalRequest(given.image, points, tuple(answered), prior, seed)
+        request = ProposalRequest(given.image, points, tuple(answered), prior, seed, usual_area=area)
         proposal = engine.propose(request, cancel)
         chosen = _choose(proposal, item, given.mask) if len(answered) + 1 < ROUNDS else None
         if chosen is None:
@@ -132,7 +132,9 @@ def _again(
         return None
     mask = proposal.recommendation if given.mask is None else given.mask
     ending = Ending(mask, tuple(answered), proposal)
-    return FinishedInteraction(given.image, engine.model, points, ending, prior, random_seed=item.seed)
+    return FinishedInteraction(
+        given.image, engine.model, points, ending, prior, random_seed=item.seed, usual_area=area
+    )
 
 
 def _choose(proposal: Proposal, item: SliceEvidence, mask: np.ndarray | None) -> int | None:

@@ -38,9 +38,10 @@ def compare_on_slice(
     """
     for profile in (a, b):
         profile.check_model(engine.model)
-    priors = (a.log_prior(), b.log_prior(), None)
+    priors = ((a.log_prior(), a.usual_area()), (b.log_prior(), b.usual_area()), (None, None))
     first, second, without = (
-        engine.propose(replace(request, answered=(), log_prior=prior), cancel) for prior in priors
+        engine.propose(replace(request, answered=(), log_prior=prior, usual_area=area), cancel)
+        for prior, area in priors
     )
     pixel = float(np.prod(request.image.spacing))
     one, other = first.recommendation, second.recommendation

@@ -71,6 +71,9 @@ def check_request(request: ProposalRequest, model: ModelInfo) -> None:
         carried.mask.shape != (height, width) or not 0.5 <= float(carried.mask.max()) <= 1
     ):
         raise InputError("The carried mask is empty or does not fit the slice; carry over another one.")
+    area = request.usual_area
+    if area is not None and not (np.isfinite(area.log_mm2) and 0 < area.deviation < np.inf):
+        raise ProfileError("The profile's usual area is no number; choose another profile or none.")
     if request.log_prior is not None and request.log_prior.shape != (model.components,):
         raise ProfileError("The profile belongs to another model; choose a profile of this model or none.")
 

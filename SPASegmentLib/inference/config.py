@@ -71,6 +71,8 @@ class InferenceConfig:
         the deviation (pixels are in [0, 1]).
     likely: probability from which on a cell counts in the certainty of a look.
     as_certain: a larger region may be less certain by this.
+    area_share, area_doubt: power to which a profile's usual area counts among regions, and probability that
+        the object does not follow it.
     settled_size, settled_shift: a region stays where its side would change by less (log ratio) and its centre
         would move by less (sides).
 
@@ -78,6 +80,8 @@ class InferenceConfig:
     error_rate: share of picks a user makes for no reason the mixture knows.
     prior_counts: samples with which a component's shares lean towards those of all components.
     doubt: probability that the next image does not follow what its user did before.
+    area_deviation, area_counts: deviation of the logarithm of the area of what one user means, before
+        anything is known of it, and how many objects that counts as.
     result_softness, result_counts: how far, in Dice, a user's mask may be from what their style wants; how
         many observations it counts as.
     fewest_samples, least_covered: a consensus is read off samples only where as many count (Kish's effective
@@ -139,12 +143,16 @@ class InferenceConfig:
     least_noise: float = 0.01
     likely: float = 0.1
     as_certain: float = 0.005
+    area_share: float = 0.5
+    area_doubt: float = 0.1
     settled_size: float = 0.15
     settled_shift: float = 0.08
 
     error_rate: float = 0.05
     prior_counts: float = 1.0
     doubt: float = 0.02
+    area_deviation: float = 1.1
+    area_counts: float = 2.0
     result_softness: float = 0.1
     result_counts: int = 2
     fewest_samples: float = 8.0

@@ -37,6 +37,7 @@ from SPASegmentLib.inference.region_search import (
     boxed_region,
     carried_region,
     find_regions,
+    of_usual_area,
     room_for_pick,
     room_for_points,
 )
@@ -192,7 +193,10 @@ class LocalEngine:
         return room_for_points(best, request, self.config)
 
     def _found(self, request: ProposalRequest, cancel: CancelToken | None = None) -> tuple[FoundRegion, ...]:
-        """The regions of the objects that may be meant by the request's points; the likeliest first."""
+        """The regions of the objects that may be meant by the request's points; the likeliest first.
+
+        What is seen in them depends on slice and points alone, and is remembered for all profiles.
+        """
         key = (self._key(request.image), request.points)
         if key not in self._regions:
 
@@ -200,7 +204,10 @@ class LocalEngine:
                 return self._looks(request, regions, cancel)
 
             _remember(self._regions, key, find_regions(request, self.config, look))
-        return self._regions[key]
+        found = self._regions[key]
+        if request.usual_area is None:
+            return found
+        return of_usual_area(found, request.usual_area, request.image.spacing)
 
     def _looks(
         self, request: ProposalRequest, regions: Sequence[Region], cancel: CancelToken | None

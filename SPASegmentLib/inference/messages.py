@@ -163,6 +163,17 @@ class Corrected:
         return cls(proposal.recommendation, proposal.probability, proposal.feedback.region)
 
 
+@dataclass(frozen=True)
+class UsualArea:
+    """How large the objects are that a user means, as a normal distribution of the logarithm of their area.
+
+    log_mm2: mean of log(area in mm2 of the slice). deviation: of it, above zero, what is not known included.
+    """
+
+    log_mm2: float
+    deviation: float
+
+
 @dataclass(frozen=True, eq=False)
 class ProposalRequest:
     """Everything a proposal depends on; equal requests give equal proposals, bit for bit on one machine.
@@ -175,6 +186,7 @@ class ProposalRequest:
     corrected: what the newest point corrects, if it is not the first and the last thing the user did; where
     its error is small, only what lies near the point changes (`inference/correcting.py`).
     alternatives: whether candidates are wanted; without them everything else is the same, and there sooner.
+    usual_area: of the objects a profile was taught on; tells which is meant where a click lies in several.
     """
 
     image: SliceImage
@@ -186,6 +198,7 @@ class ProposalRequest:
     carried: Carried | None = None
     corrected: Corrected | None = None
     alternatives: bool = True
+    usual_area: UsualArea | None = None
 
     @property
     def placed(self) -> tuple[PointPrompt, ...]:

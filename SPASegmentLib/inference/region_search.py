@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
+from scipy.special import log_softmax
 
 from SPASegmentLib.imaging import zoom
 from SPASegmentLib.imaging.types import PointPrompt, Region
 from SPASegmentLib.inference.config import DEFAULT
-from SPASegmentLib.inference.messages import Carried, ProposalRequest
+from SPASegmentLib.inference.messages import Carried, ProposalRequest, UsualArea
 from SPASegmentLib.network.config import SPAConfig
 
 
@@ -153,6 +154,34 @@ def _distinct(regions: Sequence[Region], sights: Sequence[Sight]) -> tuple[Found
         FoundRegion(regions[k], float(weight), float(certain), sights[k])
         for k, (weight, certain) in zip(kept, logs, strict=True)
     )
+
+
+def of_usual_area(
+    found: tuple[FoundRegion, ...], usual: UsualArea, spacing: tuple[float, float]
+) -> tuple[FoundRegion, ...]:
+    """The regions with the weights that a user has for whom objects are about so large; the likeliest first.
+
+    found: as `find_regions` gives them, each with its own weight. spacing: (row, col) mm of the slice.
+    """
+    if len(found) < 2:
+        return found
+    areas = np.array([_area(region, spacing) for region in found])
+    distance = (np.log(np.maximum(areas, spacing[0] * spacing[1])) - usual.log_mm2) / usual.deviation
+    share = log_softmax(-0.5 * DEFAULT.area_share * distance**2)
+    doubt = np.log(DEFAULT.area_doubt / len(found))
+    follows = np.logaddexp(np.log1p(-DEFAULT.area_doubt) + share, doubt)
+    logs = log_softmax([region.log_weight for region in found] + follows)
+    certain = log_softmax([region.log_certainty for region in found] + follows)
+    return tuple(
+        replace(found[k], log_weight=float(logs[k]), log_certainty=float(certain[k]))
+        for k in np.argsort(-logs, kind="stable")
+    )
+
+
+def _area(found: FoundRegion, spacing: tuple[float, float]) -> float:
+    """mm2 of what was found in a region."""
+    assert found.sight is not None
+    return float(np.count_nonzero(found.sight.mask)) * spacing[0] * spacing[1]
 
 
 def _certainty(sights: Sequence[Sight]) -> np.ndarray:

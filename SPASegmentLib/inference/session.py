@@ -24,6 +24,7 @@ from SPASegmentLib.inference.messages import (
     ModelInfo,
     Proposal,
     ProposalRequest,
+    UsualArea,
 )
 
 if TYPE_CHECKING:
@@ -92,7 +93,8 @@ class Session:
     n_samples: N, or None for the model's own. done: the steps that hold, oldest first. undone: the steps redo
     brings back, the next one last. pending: the step whose proposal is not computed yet. carried: a
     neighbouring slice's mask, from which the interaction began without a click, or None. goes_on: whether
-    that mask is this slice's own instead, which is recommended until the user says otherwise.
+    that mask is this slice's own instead, which is recommended until the user says otherwise. usual_area: of
+    the objects the profile was taught on, or None.
     """
 
     image: SliceImage
@@ -106,6 +108,7 @@ class Session:
     pending: Step | None = None
     carried: Carried | None = None
     goes_on: bool = False
+    usual_area: UsualArea | None = None
 
     @classmethod
     def start(
@@ -115,6 +118,7 @@ class Session:
         seed: PointPrompt | tuple[float, float] | None = None,
         *,
         log_prior: np.ndarray | None = None,
+        usual_area: UsualArea | None = None,
         learn: bool = True,
         random_seed: int = 0,
         n_samples: int | None = None,
@@ -137,7 +141,7 @@ class Session:
                     f'The profile does not fit the model "{model.name}", which has {model.components} '
                     "components; choose a profile made with this model."
                 )
-        session = cls(image, model, log_prior, learn, random_seed, n_samples)
+        session = cls(image, model, log_prior, learn, random_seed, n_samples, usual_area=usual_area)
         if carried is not None:
             outline = Carried((carried.mask >= 0.5).astype(np.float32))  # what a log can hold
             session = replace(session, carried=outline, goes_on=goes_on)
@@ -219,6 +223,7 @@ class Session:
             points=self.points,
             answered=self.answered,
             log_prior=self.log_prior,
+            usual_area=self.usual_area,
             seed=proposal_seed(self.random_seed, len(self.done)),
             n_samples=self.n_samples,
             carried=self.carried,

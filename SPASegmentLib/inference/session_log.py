@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.types import SliceImage
-from SPASegmentLib.inference.messages import CancelToken, Carried, Engine, Proposal
+from SPASegmentLib.inference.messages import CancelToken, Carried, Engine, Proposal, UsualArea
 from SPASegmentLib.inference.session import Done, Session, Step
 
 logger = logging.getLogger(__name__)
@@ -62,6 +62,13 @@ class ModelRecord(_LogRecord):
     hash: str
 
 
+class UsualAreaRecord(_LogRecord):
+    """`UsualArea`."""
+
+    log_mm2: float = Field(allow_inf_nan=False)
+    deviation: float = Field(gt=0, allow_inf_nan=False)
+
+
 class SessionLog(_LogRecord):
     """A whole interaction. image: content hash of the slice (its pixels are not kept). carried: the outline
     it began from, compressed bits in base 64, or None. goes_on: whether that is the slice's own."""
@@ -75,6 +82,7 @@ class SessionLog(_LogRecord):
     learn: bool
     n_samples: int | None
     log_prior: tuple[float, ...] | None
+    usual_area: UsualAreaRecord | None = None
     carried: str | None = None
     goes_on: bool = False
     steps: tuple[StepRecord, ...]
@@ -84,7 +92,7 @@ class SessionLog(_LogRecord):
 
 def log_of(session: Session) -> SessionLog:
     """The log of a session as it stands: its steps, what redo would bring back, and what is pending."""
-    prior = session.log_prior
+    prior, area = session.log_prior, session.usual_area
     return SessionLog(
         model=ModelRecord(name=session.model.name, hash=session.model.hash),
         image=session.image.key,
@@ -93,6 +101,7 @@ def log_of(session: Session) -> SessionLog:
         learn=session.learn,
         n_samples=session.n_samples,
         log_prior=None if prior is None else tuple(float(v) for v in prior),
+        usual_area=None if area is None else UsualAreaRecord(log_mm2=area.log_mm2, deviation=area.deviation),
         carried=None if session.carried is None else _packed(session.carried.mask),
         goes_on=session.goes_on,
         steps=tuple(_record(done) for done in session.done),
@@ -114,10 +123,12 @@ def replay(log: SessionLog, image: SliceImage, engine: Engine, cancel: CancelTok
         raise InputError(
             f'This log was made with the model "{log.model.name}"; load that model to replay it.'
         )
+    area = log.usual_area
     session = Session.start(
         image,
         engine.model,
         log_prior=None if log.log_prior is None else np.array(log.log_prior),
+        usual_area=None if area is None else UsualArea(area.log_mm2, area.deviation),
         learn=log.learn,
         random_seed=log.random_seed,
         n_samples=log.n_samples,

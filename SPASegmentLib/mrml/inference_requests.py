@@ -119,6 +119,7 @@ class InferenceRequests:
                 carried=carried,
                 goes_on=given is not None,
                 log_prior=_log_prior(profile, work, engine),
+                usual_area=None if profile is None else profile.usual_area(),
                 learn=learn,
                 n_samples=samples,
             )

@@ -22,6 +22,7 @@ from SPASegmentLib.inference.messages import (
     ModelInfo,
     Proposal,
     ProposalRequest,
+    UsualArea,
 )
 from SPASegmentLib.inference.session import proposal_seed
 from SPASegmentLib.network.mixture import Mixture
@@ -84,6 +85,10 @@ class FinishedSlice(Protocol):
         """(M,) that was in the requests, or None."""
 
     @property
+    def usual_area(self) -> UsualArea | None:
+        """That was in the requests, or None."""
+
+    @property
     def learn(self) -> bool:
         """False for "do not learn from this slice"."""
 
@@ -122,6 +127,7 @@ class FinishedInteraction:
     learn: bool = True
     random_seed: int = 0
     n_samples: int | None = None
+    usual_area: UsualArea | None = None
 
     def result(self) -> Ending:
         """How it ended."""
@@ -248,10 +254,19 @@ def consensus_area(
 
 
 def consensus_request(finished: FinishedSlice) -> ProposalRequest:
-    """The first proposal of the same session without the profile, random numbers included."""
+    """The first proposal of the same session without the profile's style, random numbers included.
+
+    The object is the one that was meant: which of several it is, is no matter of style.
+    """
     seed = proposal_seed(finished.random_seed, 0)
     image = replace(finished.image, neighbours=())  # requests may wait, and slices around it take memory
-    return ProposalRequest(image, finished.points[:1], seed=seed, n_samples=finished.n_samples)
+    return ProposalRequest(
+        image,
+        finished.points[:1],
+        seed=seed,
+        n_samples=finished.n_samples,
+        usual_area=finished.usual_area,
+    )
 
 
 def _consensus_area(engine: Engine, request: ProposalRequest, cancel: CancelToken | None) -> float | None:

@@ -5,6 +5,7 @@ A profile is a value: every change gives a new one. Keeping it on disk is `store
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Callable, Iterable
@@ -17,7 +18,8 @@ import numpy as np
 from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError, model_validator
 
 from SPASegmentLib.errors import ProfileError
-from SPASegmentLib.inference.messages import ModelInfo
+from SPASegmentLib.inference.config import DEFAULT
+from SPASegmentLib.inference.messages import ModelInfo, UsualArea
 from SPASegmentLib.network.mixture import Mixture, log_normalised
 from SPASegmentLib.profiles.evidence import Contribution, Evidence, doubted
 from SPASegmentLib.profiles.records import (
@@ -106,6 +108,22 @@ class Profile(StrictRecord):
     def log_prior(self) -> np.ndarray:
         """(M,) what a `ProposalRequest` carries: zeros without evidence, bounded below (`doubted`)."""
         return doubted(self.evidence.total(), self.base_log_weights)
+
+    def usual_area(self) -> UsualArea | None:
+        """How large the objects are that it was taught on, what is not known included; None where none is.
+
+        A normal distribution of log(area), with a prior on its variance that counts as `area_counts` objects.
+        """
+        weight = {c.key: w for c, w in zip(self.evidence.ordered(), self.evidence.weights(), strict=True)}
+        known = [(s.approved_mm2, weight[s.id]) for s in self.slices if s.approved_mm2]
+        if not known:
+            return None
+        logs, weights = np.log([area for area, _ in known]), np.array([w for _, w in known])
+        count = float(weights.sum())
+        mean = float(weights @ logs) / count
+        spread = float(weights @ (logs - mean) ** 2) + DEFAULT.area_counts * DEFAULT.area_deviation**2
+        variance = spread / (count + DEFAULT.area_counts) * (1 + 1 / count)
+        return UsualArea(mean, math.sqrt(variance))
 
     def posterior(self) -> np.ndarray:
         """(M,) exact posterior probability of the components (supplement Eq. 1)."""

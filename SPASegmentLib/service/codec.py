@@ -21,6 +21,7 @@ from SPASegmentLib.inference.messages import (
     Proposal,
     ProposalRequest,
     RegionSamples,
+    UsualArea,
 )
 from SPASegmentLib.network.mixture import Mixture
 from SPASegmentLib.service.records import (
@@ -39,6 +40,7 @@ from SPASegmentLib.service.records import (
     RegionWire,
     RequestWire,
     SliceWire,
+    UsualAreaWire,
 )
 from SPASegmentLib.service.wire import ArrayRecord, Arrays, WireError, WireRecord, pack, unpack
 
@@ -59,6 +61,7 @@ FORMS: tuple[tuple[type, type[WireRecord]], ...] = (
     (Proposal, ProposalWire),
     (Answered, AnsweredWire),
     (ProposalRequest, RequestWire),
+    (UsualArea, UsualAreaWire),
     (ModelInfo, ModelWire),
     (Mixture, MixtureWire),
 )
@@ -124,7 +127,7 @@ class Asked:
         Raises WireError where anything in it does not fit the image or the model.
         """
         record, arrays = self.record, self.arrays
-        prior, carried = record.log_prior, record.carried
+        prior, carried, area = record.log_prior, record.carried, record.usual_area
         request = ProposalRequest(
             image=image,
             points=tuple(PointPrompt(p.row, p.col, p.positive, p.size_mm) for p in record.points),
@@ -135,6 +138,7 @@ class Asked:
             carried=None if carried is None else _carried(carried, arrays, image.shape),
             corrected=None if record.corrected is None else _corrected(record.corrected, arrays, image.shape),
             alternatives=record.alternatives,
+            usual_area=None if area is None else UsualArea(area.log_mm2, area.deviation),
         )
         arrays.check_used()
         return request

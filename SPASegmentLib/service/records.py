@@ -129,6 +129,13 @@ class AnsweredWire(WireRecord):
     kept: bool = False
 
 
+class UsualAreaWire(WireRecord):
+    """`UsualArea`."""
+
+    log_mm2: Number
+    deviation: Length
+
+
 class RequestWire(WireRecord):
     """`ProposalRequest`; of the image its identity."""
 
@@ -141,6 +148,7 @@ class RequestWire(WireRecord):
     carried: CarriedWire | None
     corrected: CorrectedWire | None
     alternatives: bool = True
+    usual_area: UsualAreaWire | None = None
 
 
 class AskedWire(WireRecord):

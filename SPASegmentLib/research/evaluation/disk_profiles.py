@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from SPASegmentLib.inference.messages import Answered, Engine, Proposal
+from SPASegmentLib.inference.messages import Answered, Engine, Proposal, UsualArea
 from SPASegmentLib.profiles.learning import HasMixture, pick_record, result_of, turned_down
 from SPASegmentLib.profiles.profile import Profile, new_profile
 from SPASegmentLib.profiles.records import ModelReference, SliceEvidence, new_id, now
@@ -29,6 +29,10 @@ class TaughtOnDisk:
         """(M,) what a request carries, as the file says now."""
         self.profile = self.store.load(self.profile.name)
         return self.profile.log_prior()
+
+    def usual_area(self) -> UsualArea | None:
+        """What a request carries beside it, as the file said when `log_prior` was asked for."""
+        return self.profile.usual_area()
 
     def learn(
         self,

@@ -43,6 +43,7 @@ def draw_and_pick(
             first.model,
             drawing[0],
             log_prior=first.log_prior,
+            usual_area=first.usual_area,
             random_seed=first.random_seed,
             n_samples=first.n_samples,
         ).advance(engine)

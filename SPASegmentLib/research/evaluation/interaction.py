@@ -13,7 +13,7 @@ import numpy as np
 from SPASegmentLib.errors import InputError, StepError
 from SPASegmentLib.imaging.types import Region, SliceImage
 from SPASegmentLib.imaging.zoom import unsample
-from SPASegmentLib.inference.messages import Answered, Engine, Proposal
+from SPASegmentLib.inference.messages import Answered, Engine, Proposal, UsualArea
 from SPASegmentLib.inference.session import Session
 from SPASegmentLib.research.datasets.case import Case
 from SPASegmentLib.research.datasets.draws import generator
@@ -174,6 +174,7 @@ def interact(
     seed: int = 0,
     n_samples: int | None = None,
     log_prior: np.ndarray | None = None,
+    usual_area: UsualArea | None = None,
 ) -> Trace:
     """Click once and pick the best candidate, up to `iterations`; `may_approve` may stop earlier.
 
@@ -192,6 +193,7 @@ def interact(
         engine.model,
         draw.click,
         log_prior=log_prior,
+        usual_area=usual_area,
         random_seed=seed,
         n_samples=n_samples,
     )

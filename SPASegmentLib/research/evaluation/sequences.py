@@ -8,8 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from SPASegmentLib.errors import SPASegmentError
-from SPASegmentLib.research.datasets.case import Case, MultiRaterDataset
-from SPASegmentLib.research.evaluation.protocol import STYLES, sample_order
+from SPASegmentLib.research.datasets.case import Case, MultiRaterDataset, SetsOfCases, read_case, set_of
+from SPASegmentLib.research.evaluation.protocol import STYLES, TargetRule, sample_order
+
+STRUCTURE = "structure:"
+"""Begins the name of a user who segments one structure of a set of structures."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,19 @@ class Joined(MultiRaterDataset):
 
     def __init__(self, first: MultiRaterDataset, second: MultiRaterDataset | None) -> None:
         self.name = first.name
+        self.sets = first.sets if isinstance(first, SetsOfCases) else {}
         self._parts = [first] if second is None else [first, second]
 
     def __getitem__(self, index: int) -> Case:
         """Read one case."""
+        return self.case(index, 0)
+
+    def case(self, index: int, protocol_seed: int) -> Case:
+        """Read one case; which structure it is of may depend on the seed."""
         first = self._parts[0]
-        return first[index] if index < len(first) else self._parts[1][index - len(first)]
+        if index < len(first):
+            return read_case(first, index, protocol_seed)
+        return read_case(self._parts[1], index - len(first), protocol_seed)
 
     def case_ids(self) -> list[str]:
         """All ids, the first data set's first."""
@@ -56,6 +66,47 @@ class Joined(MultiRaterDataset):
 def default_users(dataset: MultiRaterDataset) -> tuple[str, ...]:
     """Every rater who is a person, else the simulated styles."""
     return tuple(f"raters:{name}" for name in dataset[0].raters) or STYLES
+
+
+def plan_by_user(
+    dataset: MultiRaterDataset,
+    chosen: Sequence[int],
+    options: TransferOptions,
+    seed: int,
+    learn_from: MultiRaterDataset | None = None,
+) -> dict[str, list[Plan]]:
+    """Every user with their sequences (`plan_sequences`).
+
+    Of sets of structures, one whose raters are no persons, a user is who segments one of the structures, and
+    works through the cases of that alone; structures of too few cases are left out. Raises as
+    `plan_sequences`.
+    """
+    if options.users is None and isinstance(dataset, SetsOfCases) and not dataset[0].raters:
+        return _plan_by_structure(dataset, chosen, options, seed)
+    plans = plan_sequences(dataset, chosen, options, seed, learn_from)
+    return dict.fromkeys(options.users or default_users(dataset), plans)
+
+
+def rule_of(user: str) -> TargetRule:
+    """Which segmentation the user of a transfer wants. Raises DatasetError for none."""
+    return TargetRule() if user.startswith(STRUCTURE) else TargetRule.parse(user)
+
+
+def _plan_by_structure(
+    dataset: MultiRaterDataset, chosen: Sequence[int], options: TransferOptions, seed: int
+) -> dict[str, list[Plan]]:
+    ids = dataset.case_ids()
+    groups: dict[str, list[int]] = {}
+    for index in chosen:
+        name = read_case(dataset, index, seed).structure.partition("#")[0]
+        groups.setdefault(f"{STRUCTURE}{set_of(ids[index])}/{name}", []).append(index)
+    plans = {}
+    for user, cases in sorted(groups.items()):
+        if len(set(patients_of(dataset, cases))) > options.warm:
+            plans[user] = plan_sequences(dataset, cases, options, seed)
+    if not plans:
+        raise _too_few(options)
+    return plans
 
 
 def plan_sequences(

@@ -18,20 +18,21 @@ from SPASegmentLib.errors import InputError
 from SPASegmentLib.inference.config import DEFAULT
 from SPASegmentLib.inference.messages import Engine
 from SPASegmentLib.profiles.records import shown_text
-from SPASegmentLib.research.datasets.case import Case, MultiRaterDataset
+from SPASegmentLib.research.datasets.case import Case, MultiRaterDataset, read_case
 from SPASegmentLib.research.evaluation.disk_profiles import DiskProfiles, TaughtOnDisk
 from SPASegmentLib.research.evaluation.interaction import Trace, interact
 from SPASegmentLib.research.evaluation.metrics import bootstrap_means, dice_of_each
-from SPASegmentLib.research.evaluation.protocol import Draw, Options, TargetRule, draw
+from SPASegmentLib.research.evaluation.protocol import Draw, Options, draw
 from SPASegmentLib.research.evaluation.records import RecordFile, RecordList, write_whole
 from SPASegmentLib.research.evaluation.results import interval, rounded
 from SPASegmentLib.research.evaluation.runner import as_factories, chosen_cases, file_name, progress_bars
 from SPASegmentLib.research.evaluation.sequences import (
+    STRUCTURE,
     Joined,
     Plan,
     TransferOptions,
-    default_users,
-    plan_sequences,
+    plan_by_user,
+    rule_of,
 )
 from SPASegmentLib.research.evaluation.workers import Bench, Crew, EngineFactory
 
@@ -121,12 +122,11 @@ def run_transfer(
     """
     options, sequences = options or Options(), sequences or TransferOptions()
     factories = as_factories(engines)
-    users = sequences.users or default_users(dataset)
-    for user in users:
-        TargetRule.parse(user)
-    plans = plan_sequences(
+    plans = plan_by_user(
         dataset, chosen_cases(dataset, options), sequences, options.protocol_seed, learn_from
     )
+    for user in plans:
+        rule_of(user)
     settings = {
         "dataset": dataset.name,
         "learn_from": None if learn_from is None else len(learn_from),
@@ -149,13 +149,13 @@ def run_transfer(
         jobs = [
             _TransferJob(name, user, number, plan, options, None if out is None else out / PROFILES_FOLDER)
             for name in factories
-            for user in users
-            for number, plan in enumerate(plans)
+            for user in plans
+            for number, plan in enumerate(plans[user])
             if _key(user, number) not in stores[name].records
         ]
         _compute(crew, jobs, stores, console)
-    persons = all(TargetRule.parse(user).kind == "raters" for user in users)
-    keys = [_key(user, number) for user in users for number in range(len(plans))]
+    persons = all(rule_of(user).kind == "raters" or user.startswith(STRUCTURE) for user in plans)
+    keys = [_key(user, number) for user in plans for number in range(len(plans[user]))]
     records = {name: [store.records[key] for key in keys] for name, store in stores.items()}
     summary = {
         **settings,
@@ -177,12 +177,12 @@ def _key(user: str, number: int) -> str:
 
 
 def _open_stores(
-    crew: Crew, names: list[str], settings: dict[str, Any], plans: list[Plan], out: Path | None
+    crew: Crew, names: list[str], settings: dict[str, Any], plans: Mapping[str, list[Plan]], out: Path | None
 ) -> dict[str, Store]:
     if out is None:
         return {name: RecordList() for name in names}
     reports = dict(crew.run(Bench.describe, names))
-    held = {**settings, "plans": [asdict(plan) for plan in plans]}
+    held = {**settings, "plans": {user: [asdict(plan) for plan in own] for user, own in plans.items()}}
     return {
         name: RecordFile(
             out / RECORDS_FOLDER / file_name(name, names),
@@ -217,17 +217,14 @@ def _work_through(
     bench: Bench, job: _TransferJob, engine: Engine, fresh: TaughtOnDisk, carried: TaughtOnDisk
 ) -> SequenceRecord:
     record = SequenceRecord(job.user, job.number)
-    rule = TargetRule.parse(job.user)
+    rule = rule_of(job.user)
     taught = 0
     for position, index in enumerate(job.plan.indices):
-        case = bench.dataset[index]
+        case = read_case(bench.dataset, index, job.options.protocol_seed)
         wanted = draw(case, job.options.protocol_seed, rule)
         if wanted is None:
             continue
-        traces = [
-            _first_steps(engine, case, wanted, prior, job.options)
-            for prior in (fresh.log_prior(), carried.log_prior())
-        ]
+        traces = [_first_steps(engine, case, wanted, profile, job.options) for profile in (fresh, carried)]
         seen = position if job.plan.frozen else taught
         _note(record, case, wanted.target, traces, taught, judged=seen >= job.plan.teaching)
         if position < job.plan.teaching or not job.plan.frozen:
@@ -251,7 +248,7 @@ def _teach(profile: TaughtOnDisk, case: Case, without: Trace, trace: Trace) -> N
         )
 
 
-def _first_steps(engine: Engine, case: Case, wanted: Draw, prior: np.ndarray, options: Options) -> Trace:
+def _first_steps(engine: Engine, case: Case, wanted: Draw, profile: TaughtOnDisk, options: Options) -> Trace:
     """The `approve` user on one case; an image the engine refuses is answered with nothing segmented."""
     try:
         return interact(
@@ -262,7 +259,8 @@ def _first_steps(engine: Engine, case: Case, wanted: Draw, prior: np.ndarray, op
             may_approve=True,
             seed=options.engine_seed,
             n_samples=options.n_samples,
-            log_prior=prior,
+            log_prior=profile.log_prior(),
+            usual_area=profile.usual_area(),
         )
     except InputError:
         return Trace(dice=[0.0])

@@ -71,10 +71,10 @@ def with_profile(engines: Mapping[str, EngineFactory], profile: Profile | None) 
 
 def _with_prior(engine: Engine, profile: Profile) -> Engine:
     profile.check_model(engine.model)
-    prior = profile.log_prior()
-    digest = hashlib.sha256(prior.tobytes()).hexdigest()
+    prior, area = profile.log_prior(), profile.usual_area()
+    digest = hashlib.sha256(prior.tobytes() + repr(area).encode()).hexdigest()
     about = f"{profile.name}, {profile.n_images} images, {digest[:12]}"
-    return WithEntries(engine, about, log_prior=prior)
+    return WithEntries(engine, about, log_prior=prior, usual_area=area)
 
 
 def _made(engine: EngineFactory, change: Callable[[Engine, Any], Engine], value: Any) -> Engine:
