@@ -14,33 +14,25 @@ Alternatives are numbered from 1, as on the screen. All sentences of errors are 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from operator import index as whole_number
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from SPASegmentLib.errors import InputError, SeedError, StepError
-from SPASegmentLib.imaging.arrays import volume_of_array
-from SPASegmentLib.imaging.files import read_volume, volume_of
-from SPASegmentLib.imaging.geometry import ORIENTATIONS, orientation_axis
-from SPASegmentLib.imaging.slicing import OpenedSlice, cut_slice
-from SPASegmentLib.imaging.types import PointPrompt, SliceImage, Volume
+from SPASegmentLib.errors import StepError
+from SPASegmentLib.imaging.slicing import OpenedSlice
+from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.inference.config import DEFAULT_MODEL
 from SPASegmentLib.inference.fill import WholeObject
-from SPASegmentLib.inference.messages import Engine, ModelInfo, Proposal
+from SPASegmentLib.inference.image_input import ImageInput, checked_number, two_numbers
+from SPASegmentLib.inference.messages import Engine, Proposal
 from SPASegmentLib.inference.object_session import ObjectSession
 from SPASegmentLib.inference.session import Session
 from SPASegmentLib.profiles.evidence import object_prior
 
-if TYPE_CHECKING:
-    import SimpleITK as sitk  # noqa: N813
-
 __all__ = ["SPAPredictor"]
 
 
-class SPAPredictor:
+class SPAPredictor(ImageInput):
     """Segments slices by a click, picks among alternatives, further points and an approval.
 
     A predictor holds one image and one interaction at a time; what was shown is in `proposal`, what became
@@ -55,10 +47,8 @@ class SPAPredictor:
             engine: what computes proposals.
             random_seed: of everything random, zero or positive.
         """
-        self._engine, self._random_seed = engine, random_seed
-        self._volume: Volume | None = None
-        self._window: tuple[float, float] | None = None
-        self._slice: OpenedSlice | None = None
+        super().__init__(engine)
+        self._random_seed = random_seed
         self._session: Session | None = None
         self._object: ObjectSession | None = None
 
@@ -83,85 +73,6 @@ class SPAPredictor:
         from SPASegmentLib.inference.local import load_engine  # torch, some seconds
 
         return cls(load_engine(name_or_path, device), random_seed=random_seed)
-
-    # The image
-
-    def set_image(
-        self,
-        array: np.ndarray,
-        spacing: tuple[float, float] = (1.0, 1.0),
-        modality: str | None = None,
-        window: tuple[float, float] | None = None,
-    ) -> None:
-        """Choose one slice, given as an array; an interaction with an earlier image ends.
-
-        Args:
-            array: (H, W) grey or (H, W, 3) RGB raw intensities of any real type, for CT in Hounsfield units.
-            spacing: (row, col) mm per pixel.
-            modality: DICOM's word ("CT", "MR", "US", ...), or None where it is not known.
-            window: (low, high) intensities shown black and white. None: for CT the model's own window, else
-                soft tissue where no lung shows; for others percentiles.
-
-        Raises:
-            InputError: the array, the spacing or the window cannot be segmented as given.
-        """
-        self._open(volume_of_array(array, spacing, _word(modality)), window)
-
-    def set_volume(
-        self,
-        volume: str | Path | sitk.Image | Volume,
-        modality: str | None = None,
-        window: tuple[float, float] | None = None,
-    ) -> None:
-        """Choose a volume; then choose a slice with `set_slice`, or by its seed with `click_ras`.
-
-        The slice of a volume that has only one is chosen at once. An interaction with an earlier image ends.
-
-        Args:
-            volume: path of a file (NRRD, NIfTI, MetaImage, DICOM, PNG, JPEG, TIFF) or of a folder of DICOM
-                files, or a SimpleITK image, or a `Volume`.
-            modality: as in `set_image`; None for what the file says.
-            window: as in `set_image`; None takes the file's own before percentiles.
-
-        Raises:
-            InputError: the volume cannot be read or segmented as given.
-        """
-        read = _read(volume)
-        if modality is not None:
-            read = replace(read, modality=_word(modality))
-        self._open(read, window)
-
-    def set_slice(self, orientation: str, index: int) -> None:
-        """Choose a slice of the volume; an interaction with another slice ends.
-
-        Args:
-            orientation: "axial", "sagittal" or "coronal".
-            index: of the slice along the voxel axis that is closest to the orientation's normal, from 0.
-
-        Raises:
-            StepError: there is no volume yet.
-            InputError: there is no such orientation or slice, or it cannot be segmented.
-        """
-        if self._volume is None:
-            raise StepError("There is no image yet; call set_image or set_volume first.")
-        self._slice, self._session = self._cut(self._volume, self._window, orientation, index), None
-        self._object = None
-
-    @property
-    def model(self) -> ModelInfo:
-        """The model that answers: its name, what it was trained on, its modalities."""
-        return self._engine.model
-
-    @property
-    def image(self) -> SliceImage:
-        """The slice as the network sees it, `pixels` (H, W) or (H, W, 3) in [0, 1] and `spacing` in mm.
-
-        Slices of a volume are turned as radiologists look at them; rows and columns count on this picture.
-
-        Raises:
-            StepError: no slice is chosen yet.
-        """
-        return self._chosen().image
 
     # The interaction
 
@@ -196,22 +107,7 @@ class SPAPredictor:
             SeedError: the place lies outside the volume.
             InputError: there is no such orientation, or the slice cannot be segmented.
         """
-        if self._volume is None:
-            raise StepError("There is no volume yet; call set_volume first.")
-        try:
-            right, front, up = (float(value) for value in ras)
-        except (TypeError, ValueError) as error:
-            raise SeedError("A place in the volume is three numbers in mm: R, A, S.") from error
-        return self._begin(
-            cut_slice(
-                self._volume,
-                seed_ras=(right, front, up),
-                seed_ijk=None,
-                orientation=orientation,
-                window=self._window,
-                model_window=self.model.window,
-            )
-        )
+        return self._begin(self._through(ras, orientation))
 
     def add_point(self, row: float, col: float, positive: bool = True) -> Proposal:
         """Say of a further place whether it belongs to the object.
@@ -244,7 +140,7 @@ class SPAPredictor:
             StepError: nothing was clicked yet, a mask is final, or there is no such alternative.
             InputError: the number is no whole number.
         """
-        return self._computed(self._running().pick(_checked_number(number) - 1))
+        return self._computed(self._running().pick(checked_number(number) - 1))
 
     def none_of_these(self) -> Proposal:
         """Turn down all alternatives shown.
@@ -318,7 +214,7 @@ class SPAPredictor:
             StepError: nothing was clicked yet, a mask is final, or there is no such alternative.
             InputError: the number is no whole number.
         """
-        self._session = self._running().take(_checked_number(number) - 1)
+        self._session = self._running().take(checked_number(number) - 1)
         return self.mask
 
     # The whole object
@@ -361,7 +257,7 @@ class SPAPredictor:
         Raises:
             StepError: `fill` was not called yet, or there is nothing to see on that slice.
         """
-        self._slice, self._session = self._filled().review(_checked_number(index))
+        self._slice, self._session = self._filled().review(checked_number(index))
         return self.proposal
 
     def end_object(self, index: int) -> WholeObject:
@@ -376,7 +272,7 @@ class SPAPredictor:
         Raises:
             StepError: `fill` was not called yet.
         """
-        self._filled().end(_checked_number(index))
+        self._filled().end(checked_number(index))
         return self._filled().complete()
 
     def object_mask(self) -> np.ndarray:
@@ -437,27 +333,14 @@ class SPAPredictor:
             raise StepError("There is no whole object yet; approve a slice and call fill first.")
         return self._object
 
-    def _chosen(self) -> OpenedSlice:
-        if self._volume is None:
-            raise StepError("There is no image yet; call set_image or set_volume first.")
-        if self._slice is None:
-            raise StepError("No slice of the volume is chosen yet; call set_slice or click_ras first.")
-        return self._slice
-
     def _running(self) -> Session:
         self._chosen()
         if self._session is None:
             raise StepError("Nothing was clicked yet; call click first.")
         return self._session
 
-    def _open(self, volume: Volume, window: tuple[float, float] | None) -> None:
-        """Hold a volume, and its slice where it has only one."""
-        if window is not None:
-            window = _two_numbers(window, "A window is two intensities: (low, high).")
-        single = [o for o in ORIENTATIONS if volume.shape[orientation_axis(volume, o)] == 1]
-        opened = self._cut(volume, window, single[-1], 0) if single else None
-        self._volume, self._window, self._slice, self._session = volume, window, opened, None
-        self._object = None
+    def _end_interaction(self) -> None:
+        self._session = self._object = None
 
     def _begin(self, opened: OpenedSlice, seed: PointPrompt | None = None) -> Proposal:
         session = Session.start(
@@ -470,55 +353,6 @@ class SPAPredictor:
         self._session = session.advance(self._engine)
         return self.proposal
 
-    def _cut(
-        self, volume: Volume, window: tuple[float, float] | None, orientation: str, index: int
-    ) -> OpenedSlice:
-        """The slice, by the voxel in its middle."""
-        if orientation not in ORIENTATIONS:
-            raise InputError(f"There is no orientation {orientation}; choose axial, sagittal or coronal.")
-        axis = orientation_axis(volume, orientation)
-        last = volume.shape[axis] - 1
-        if not 0 <= _checked_number(index) <= last:
-            raise InputError(f"The volume has no {orientation} slice {index}; choose one from 0 to {last}.")
-        voxel = [size // 2 for size in volume.shape]
-        voxel[axis] = index
-        k, j, i = voxel
-        return cut_slice(
-            volume,
-            seed_ras=None,
-            seed_ijk=(i, j, k),
-            orientation=orientation,
-            window=window,
-            model_window=self.model.window,
-        )
-
-
-def _read(volume: str | Path | sitk.Image | Volume) -> Volume:
-    if isinstance(volume, Volume):
-        return volume
-    if isinstance(volume, (str, Path)):
-        return read_volume(volume)
-    return volume_of(volume)
-
-
-def _word(modality: str | None) -> str | None:
-    return None if modality is None else modality.upper()
-
 
 def _checked_point(row: float, col: float) -> tuple[float, float]:
-    return _two_numbers((row, col), "A point is two numbers: row and col of a pixel.")
-
-
-def _two_numbers(values: Sequence[float], otherwise: str) -> tuple[float, float]:
-    try:
-        first, second = (float(value) for value in values)
-    except (TypeError, ValueError) as error:
-        raise InputError(otherwise) from error
-    return first, second
-
-
-def _checked_number(number: int) -> int:
-    try:
-        return whole_number(number)
-    except TypeError as error:
-        raise InputError(f"{number!r} is no whole number.") from error
+    return two_numbers((row, col), "A point is two numbers: row and col of a pixel.")

@@ -33,6 +33,8 @@ Made from the docstrings by `python docs/make_api.py`; change those, not this pa
 may change without notice. `SPAPredictor` is imported from `SPASegmentLib`, everything else from the module
 it is listed under.
 """
+INHERITED = {"SPAPredictor": ("inference/image_input.py", "ImageInput")}
+"""Classes whose public methods stand in another class, too: its file and name."""
 Function = ast.FunctionDef
 
 
@@ -40,9 +42,7 @@ def page() -> str:
     """The whole page."""
     parts = [START]
     for file, names in PUBLIC.items():
-        source = (ROOT / "SPASegmentLib" / file).read_text(encoding="utf-8")
-        tree = ast.parse(source)
-        found = {n.name: n for n in tree.body if isinstance(n, (ast.ClassDef, Function))}
+        source, found = read(file)
         parts.append(f"## SPASegmentLib.{file.removesuffix('.py').replace('/', '.')}\n")
         for name in names:
             node = found[name]
@@ -50,17 +50,39 @@ def page() -> str:
     return "\n".join(parts).rstrip() + "\n"
 
 
+def read(file: str) -> tuple[str, dict[str, ast.ClassDef | Function]]:
+    """A file of the library, and its classes and functions."""
+    source = (ROOT / "SPASegmentLib" / file).read_text(encoding="utf-8")
+    return source, {n.name: n for n in ast.parse(source).body if isinstance(n, (ast.ClassDef, Function))}
+
+
 def in_words(node: ast.ClassDef, source: str) -> list[str]:
     """A class, its fields, and its public methods and properties."""
-    bases = ", ".join(ast.unparse(base) for base in node.bases)
+    file, base = INHERITED.get(node.name, ("", ""))
+    bases = ", ".join(name for name in map(ast.unparse, node.bases) if name != base)
     parts = [f"### {node.name}{f'({bases})' if bases else ''}\n", prose(node)]
     fields = [ast.get_source_segment(source, n) or "" for n in node.body if isinstance(n, ast.AnnAssign)]
     if fields:
         parts.append("```python\n" + "\n".join(fields) + "\n```\n")
-    for member in node.body:
-        if isinstance(member, Function) and (member.name == "__init__" or not member.name.startswith("_")):
-            parts += entry(member, "####", node.name)
+    own = public(node)
+    made = [member for member in own if member.name == "__init__" or is_classmethod(member)]
+    parent = read(file)[1][base] if base else None
+    above = public(parent) if isinstance(parent, ast.ClassDef) else []
+    inherited = [member for member in above if member.name != "__init__"]
+    for member in [*made, *inherited, *(member for member in own if member not in made)]:
+        parts += entry(member, "####", node.name)
     return parts
+
+
+def public(node: ast.ClassDef) -> list[Function]:
+    """The methods and properties of a class that a program may call."""
+    methods = [member for member in node.body if isinstance(member, Function)]
+    return [one for one in methods if one.name == "__init__" or not one.name.startswith("_")]
+
+
+def is_classmethod(node: Function) -> bool:
+    """Whether a method makes an instance."""
+    return any(ast.unparse(decorator) == "classmethod" for decorator in node.decorator_list)
 
 
 def entry(node: Function, heading: str, owner: str = "") -> list[str]:

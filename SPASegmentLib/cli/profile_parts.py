@@ -15,7 +15,7 @@ from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.files import read_volume
 from SPASegmentLib.imaging.geometry import orientation_axis
 from SPASegmentLib.imaging.headers import OWN
-from SPASegmentLib.imaging.slicing import OpenedSlice, cut_slice
+from SPASegmentLib.imaging.slicing import OpenedSlice, cut_numbered_slice
 from SPASegmentLib.imaging.types import SliceImage, Volume
 from SPASegmentLib.inference.local import LocalEngine
 from SPASegmentLib.inference.messages import ProposalRequest
@@ -125,17 +125,7 @@ def _whole_slice(
     model_window: tuple[float, float] | None,
 ) -> SliceImage | None:
     """A slice by its number; None where it is empty, so that nobody approved anything on it."""
-    centre = [size // 2 for size in volume.shape]
-    centre[orientation_axis(volume, orientation)] = index
-    k, j, i = centre
     try:
-        return cut_slice(
-            volume,
-            seed_ras=None,
-            seed_ijk=(i, j, k),
-            orientation=orientation,
-            window=window,
-            model_window=model_window,
-        ).image
+        return cut_numbered_slice(volume, orientation, index, window=window, model_window=model_window).image
     except InputError:
         return None

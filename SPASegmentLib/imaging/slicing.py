@@ -9,10 +9,12 @@ import numpy as np
 
 from SPASegmentLib.errors import InputError, SeedError
 from SPASegmentLib.imaging.geometry import (
+    ORIENTATIONS,
     SlicePlane,
     display_steps,
     extract_slice,
     ijk_to_ras,
+    orientation_axis,
     paste_mask,
     ras_to_pixel,
     seed_voxel,
@@ -99,6 +101,37 @@ def cut_slice(
         shown,
         (float(ras[0]), float(ras[1]), float(ras[2])),
         (i, j, k),
+    )
+
+
+def cut_numbered_slice(
+    volume: Volume,
+    orientation: str,
+    index: int,
+    *,
+    window: Window | None,
+    model_window: Window | None,
+) -> OpenedSlice:
+    """Cut the slice of that number along the orientation's voxel axis, by the voxel in its middle.
+
+    Windows as in `cut_slice`. Raises InputError for an orientation or slice that is not there.
+    """
+    if orientation not in ORIENTATIONS:
+        raise InputError(f"There is no orientation {orientation}; choose axial, sagittal or coronal.")
+    axis = orientation_axis(volume, orientation)
+    last = volume.shape[axis] - 1
+    if not 0 <= index <= last:
+        raise InputError(f"The volume has no {orientation} slice {index}; choose one from 0 to {last}.")
+    voxel = [size // 2 for size in volume.shape]
+    voxel[axis] = index
+    k, j, i = voxel
+    return cut_slice(
+        volume,
+        seed_ras=None,
+        seed_ijk=(i, j, k),
+        orientation=orientation,
+        window=window,
+        model_window=model_window,
     )
 
 

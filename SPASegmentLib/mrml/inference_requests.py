@@ -59,7 +59,7 @@ class InferenceRequests:
         answered: Then,
         say: Callable[[str, Tone], None],
     ) -> None:
-        """room: of the model in use. settings: learn and samples.
+        """holder: of the model in use. settings: learn and samples.
 
         answered: told of every work that is not awaited any more.
         """

@@ -1,4 +1,4 @@
-"""The interaction on a scene: seeds, picks and approvals, and what the scene does to them.
+"""The interaction on a scene: seeds, picks and approvals, and what is shown of them.
 
 `Controller` calls it, and turns what it raises into sentences.
 """
@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from SPASegmentLib.errors import StepError
@@ -17,37 +17,20 @@ from SPASegmentLib.mrml.inference_requests import InferenceRequests, NeighbourEn
 from SPASegmentLib.mrml.navigation import SliceNavigation
 from SPASegmentLib.mrml.profile_controller import ProfileController, ProfileLearning
 from SPASegmentLib.mrml.proposal_display import ProposalDisplay
+from SPASegmentLib.mrml.scene_changes import SceneChanges
 from SPASegmentLib.mrml.seed_placing import SeedPlacing
 from SPASegmentLib.mrml.selection import SceneSelection
 from SPASegmentLib.mrml.settings import InteractionSettings
+from SPASegmentLib.mrml.step_queue import Queued, StepQueue
 from SPASegmentLib.mrml.target import Target
 from SPASegmentLib.mrml.undo import UndoRedo
 from SPASegmentLib.mrml.whole_object import FollowedObject, ObjectFilling, SavedObject
-from SPASegmentLib.mrml.work import (
-    SEED_FIRST,
-    StillComputingError,
-    Trail,
-    Work,
-)
+from SPASegmentLib.mrml.work import SEED_FIRST, StillComputingError, Trail, Work
 from SPASegmentLib.mrml.worker import Worker
 
 if TYPE_CHECKING:
     from SPASegmentLib.inference.session import Session
     from SPASegmentLib.mrml.screen import Tone
-
-
-@dataclass(frozen=True, eq=False)
-class Queued:
-    """A step that comes after the one computed now.
-
-    name: in words. work, proposal: on the screen then. filling: whether the whole object was followed then.
-    """
-
-    name: str
-    step: Callable[[], None]
-    work: Work | None
-    proposal: object
-    filling: bool = False
 
 
 class SceneInteraction:
@@ -64,11 +47,10 @@ class SceneInteraction:
         say: Callable[[str, Tone], None],
         holder: Callable[[], EngineHolder],
     ) -> None:
-        """room: of the model in use."""
+        """holder: of the model in use."""
         self._scene, self._selection, self._target, self._settings = scene, selection, target, settings
         self._say = say
         self.trail = Trail()
-        self.queued: Queued | None = None
         self._forward = 1
         self._display = ProposalDisplay(scene)
         self._neighbours = NeighbourEncoding(worker)
@@ -80,6 +62,8 @@ class SceneInteraction:
         )
         self._placing = SeedPlacing(selection, target, self.trail, self.requests, self._navigation)
         self._filling = ObjectFilling(scene, worker, self.requests, target, self.trail, self._navigation, say)
+        self._queue = StepQueue(self.trail, self.requests, self._filling)
+        self.changes = SceneChanges(self.trail, target, self.requests, self._neighbours, self._display, say)
         self._undo = UndoRedo(scene, self.trail, self.requests, target, self._learning, self._navigation, say)
 
     @property
@@ -93,6 +77,11 @@ class SceneInteraction:
         if self.waiting or self._filling.running or self.requests.reviving is not None:
             return True
         return any(w.computing for w in self.trail)
+
+    @property
+    def queued(self) -> Queued | None:
+        """The step that waits for the one before."""
+        return self._queue.queued
 
     @property
     def current(self) -> Work | None:
@@ -135,27 +124,27 @@ class SceneInteraction:
 
     def seed(self, ras: Sequence[float], positive: bool, slice_node: Any) -> None:
         """The seed, or a further point, at world RAS in mm."""
-        self.queued = None
+        self._queue.drop()
         volume, node, at = self._selection.needed_volume(), self._selection.view(slice_node), checked_ras(ras)
         self.requests.with_engine(lambda: self._placing.seed(volume, node, at, positive))
 
     def box(self, one: Sequence[float], opposite: Sequence[float], slice_node: Any) -> None:
         """A box around the object, by two opposite corners at world RAS in mm."""
-        self.queued = None
+        self._queue.drop()
         volume, node = self._selection.needed_volume(), self._selection.view(slice_node)
         first, second = checked_ras(one), checked_ras(opposite)
         self.requests.with_engine(lambda: self._placing.box(volume, node, first, second))
 
     def scribble(self, path: Sequence[Sequence[float]], positive: bool, slice_node: Any) -> None:
         """A freehand line in the object, or outside it, through places at world RAS in mm."""
-        self.queued = None
+        self._queue.drop()
         volume, node = self._selection.needed_volume(), self._selection.view(slice_node)
         places = [checked_ras(place) for place in path]
         self.requests.with_engine(lambda: self._placing.scribble(volume, node, places, positive))
 
     def continue_segment(self) -> None:
         """Begin on the slice of the large view with what the segment has there."""
-        self.queued = None
+        self._queue.drop()
         volume, node = self._selection.needed_volume(), self._selection.view(None)
         self.requests.with_engine(lambda: self._placing.go_on_from_segment(volume, node))
 
@@ -166,7 +155,7 @@ class SceneInteraction:
             work, session = self._open()
             self._ask(work, session.cancel().pick(k))
 
-        self._now_or_next(f"Alternative {k + 1}", step)
+        self._queue.now_or_next(f"Alternative {k + 1}", step)
 
     def none_of_these(self) -> None:
         """A new proposal without what is shown."""
@@ -175,7 +164,7 @@ class SceneInteraction:
             work, session = self._open()
             self._ask(work, session.cancel().none_of_these())
 
-        self._now_or_next("None of these", step)
+        self._queue.now_or_next("None of these", step)
 
     def keep(self) -> None:
         """The same recommendation, with other alternatives."""
@@ -184,7 +173,7 @@ class SceneInteraction:
             work, session = self._open()
             self._ask(work, session.cancel().keep())
 
-        self._now_or_next("Other options", step)
+        self._queue.now_or_next("Other options", step)
 
     def finish(self, candidate: int | None) -> None:
         """Approve the recommendation, or take a candidate as it is."""
@@ -195,11 +184,11 @@ class SceneInteraction:
             if self._filling.belongs(work):
                 self._filling.begin(work)
 
-        self._now_or_next(name, step)
+        self._queue.now_or_next(name, step)
 
     def approve_next(self) -> None:
         """Approve the recommendation, where that is still open, and go on."""
-        self._now_or_next("Approval", self._approve_next)
+        self._queue.now_or_next("Approval", self._approve_next)
 
     def _approve_next(self) -> None:
         work = self.trail.current
@@ -218,7 +207,8 @@ class SceneInteraction:
             raise StillComputingError
         session = replace(session, learn=self._settings.learn)
         finished = session.approve() if candidate is None else session.take(candidate)
-        self._target.write(finished.result().mask, work, self._volume_of(work), self.trail.on(work.key))
+        volume = self._scene.GetNodeByID(work.view.volume_id)
+        self._target.write(finished.result().mask, work, volume, self.trail.on(work.key))
         self._target.sign(work, finished.model)
         work.hold(finished)
         self.trail.settle()
@@ -228,15 +218,15 @@ class SceneInteraction:
 
     def next_doubtful(self) -> None:
         """Go to the next doubtful slice of the whole object and propose its outline there."""
-        self._now_or_next("The next doubtful slice", self._filling.next_doubtful)
+        self._queue.now_or_next("The next doubtful slice", self._filling.next_doubtful)
 
     def first_anchor(self) -> None:
         """Go back to the slice the whole object was followed from."""
-        self._now_or_next("The first slice", self._filling.first_anchor)
+        self._queue.now_or_next("The first slice", self._filling.first_anchor)
 
     def whole_object(self) -> None:
         """Approve what is recommended, where that is still open, and follow the object through its slices."""
-        self._now_or_next("The whole object", self._whole_object)
+        self._queue.now_or_next("The whole object", self._whole_object)
 
     def _whole_object(self) -> None:
         if self.trail.current is None or not self.trail.current.finished:
@@ -245,8 +235,7 @@ class SceneInteraction:
 
     def cancel(self) -> None:
         """Drop the step that waits; where none does, stop whatever is computed for the user."""
-        if self.queued is not None:
-            self.queued = None
+        if self._queue.drop():
             return
         if self._filling.cancel():
             self._say("Cancelled; nothing was changed.", "hint")
@@ -254,45 +243,28 @@ class SceneInteraction:
 
     def undo(self) -> None:
         """One step back; from the beginning of a slice to the slice before."""
-        self.queued = None
+        self._queue.drop()
         if not self._filling.cancel():
             self._undo.undo()
 
     def take_back_open(self) -> None:
         """Take all steps back on slices that are not approved."""
-        self.queued = None
+        self._queue.drop()
         self._undo.take_back_open()
 
     def redo(self) -> None:
         """Bring back the step undone last; forward over slices."""
-        self._now_or_next("Redo", self._undo.redo)
+        self._queue.now_or_next("Redo", self._undo.redo)
 
     def next_slice(self, steps: int) -> None:
         """Go on along the view; the object's middle is the seed there."""
         self._forward = -1 if steps < 0 else 1
-        self._now_or_next("The next slice", lambda: self._navigation.on(steps))
-
-    def _now_or_next(self, name: str, step: Callable[[], None]) -> None:
-        """Do a step, or once what is computed for the slice on the screen is there."""
-        self.queued = None
-        work = self.trail.current
-        try:
-            if (work is None and self.waiting) or self._filling.running:
-                raise StillComputingError
-            step()
-        except StillComputingError:
-            proposal = work.proposal if work is not None else None
-            self.queued = Queued(name, step, work, proposal, self._filling.running)
+        self._queue.now_or_next("The next slice", lambda: self._navigation.on(steps))
 
     def go_on(self) -> None:
-        """Do the step that waits, once nothing is computed; drop it where what it waited for did not come."""
-        if self.queued is None or self.computing:
-            return
-        queued, self.queued, work = self.queued, None, self.trail.current
-        same = work is None or work.proposal in (None, queued.proposal)
-        if work is None or queued.work not in (None, work) or (same and not queued.filling):
-            return
-        queued.step()
+        """Do the step that waits, once nothing is computed."""
+        if not self.computing:
+            self._queue.go_on()
 
     def recolor(self, colors: Any) -> None:
         """Draw in other colours (`overlays.OverlayColors`)."""
@@ -305,7 +277,7 @@ class SceneInteraction:
             work.session = replace(work.session, learn=self._settings.learn)
             self._learning.follow(work)
 
-    # What happens to the scene
+    # What is chosen and shown
 
     def look(self, node: Any) -> None:
         """A view has moved: show the work of the slice it shows now."""
@@ -314,41 +286,11 @@ class SceneInteraction:
     def volume_chosen(self) -> None:
         """Another volume: its slices are worked on from now on."""
         self.requests.stop()
-        self.queued = None
+        self._queue.drop()
         self._target.choose_volume(self._selection.volume)
         self._know_volume()
         self.trail.current = None
         self.look(None)
-
-    def volume_changed(self, volume: Any) -> None:
-        """Voxels or position have changed: what was open on it no longer holds, what was approved does."""
-        self._neighbours.forget()
-        dropped = self.trail.drop(lambda w: w.view.volume_id == volume.GetID() and not w.finished)
-        for work in self.trail:
-            work.stale = work.stale or work.view.volume_id == volume.GetID()
-        if dropped:
-            self._say("The volume has changed; click the seed again.", "problem")
-
-    def node_removed(self, node: Any) -> None:
-        """A node is gone; with a volume go its works."""
-        self._target.forget(node)
-        if node is None or not node.IsA("vtkMRMLVolumeNode"):
-            return
-        self._neighbours.forget()
-        current = self.trail.current
-        dropped = self.trail.drop(lambda w: w.view.volume_id == node.GetID())
-        self._target.keep(dropped)
-        if dropped and self.trail.current is not current:
-            self.requests.stop()
-            self._say("The volume was removed; choose another one.", "problem")
-
-    def scene_closed(self) -> None:
-        """Everything goes."""
-        self.requests.stop()
-        self._neighbours.forget()
-        self._display.forget()
-        self.trail.clear()
-        self._target.forget_all()
 
     def restore(
         self,
@@ -363,7 +305,7 @@ class SceneInteraction:
         """
         self.requests.stop()
         self.requests.stop_request()
-        self.queued = None
+        self._queue.drop()
         self.trail.clear()
         self._know_volume()
         for work in works:
@@ -438,9 +380,3 @@ class SceneInteraction:
     def _know_volume(self) -> None:
         volume = self._selection.volume
         self.trail.volume_id = volume.GetID() if volume is not None else ""
-
-    def _volume_of(self, work: Work) -> Any:
-        node = self._scene.GetNodeByID(work.view.volume_id)
-        if node is None:
-            raise StepError("The volume is gone; choose a volume.")
-        return node

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,8 @@ from SPASegmentLib.viewer.navigation import Navigation
 from SPASegmentLib.viewer.open_volumes import OpenVolume, OpenVolumes
 from SPASegmentLib.viewer.opening import VolumeOpening
 from SPASegmentLib.viewer.options import ViewerOptions
+from SPASegmentLib.viewer.page_messages import PageMessages
+from SPASegmentLib.viewer.part_question import PartQuestion
 from SPASegmentLib.viewer.point_input import PointInput
 from SPASegmentLib.viewer.resume import Memory
 from SPASegmentLib.viewer.study import ViewerStudy
@@ -61,6 +62,7 @@ class Viewer:
     def __init__(self, server: Any, options: ViewerOptions, *, memory: Memory | None = None) -> None:
         """memory: where the interaction is kept for a restart, or None."""
         self.server, self.options = server, options
+        self.messages = PageMessages(server)
         self._loop = asyncio.get_running_loop()
         self.app = application()
         self.large = slice_pane(server, self.app, LARGE, LARGE_STREAM)
@@ -89,6 +91,7 @@ class Viewer:
         self.controller.subscribe(self._on_screen)
         self.input = PointInput(server, self.controller, self.large, self.navigation, self._accepts_marks)
         self.library = Library()
+        self.question = PartQuestion(server, self.library, self.show)
         self.study = ViewerStudy(self) if options.study is not None else None
         for choice in [
             *(file_choice(path, wanted=options.wanted) for path in options.volumes),
@@ -97,12 +100,10 @@ class Viewer:
             self.library.add(choice)
         self.open_volumes = OpenVolumes(self.app.scene, [self.large.node.GetID(), self.solid.node.GetID()])
         self.opening = VolumeOpening(
-            self.open_volumes, self.library, self._bring, self.job, options.max_upload
+            self.open_volumes, self.library, self._bring, self.messages.job, options.max_upload
         )
         self._first_wish = self.opening.wish()
         self.shown: OpenVolume | None = None
-        self._jobs: dict[object, str] = {}
-        self._asked: tuple[Choice, tuple[str, ...]] | None = None
         self.keeping = Keeping(self, self._loop, memory)
         self._drawn: tuple[Any, ...] = ()
         self._over_cards = False
@@ -142,7 +143,7 @@ class Viewer:
         volume = volume_of_node(self.shown.node)
         placed = replace(volume, frames=self.shown.frames or None)
         try:
-            with self.job(f"Reading {path.name}…"):
+            with self.messages.job(f"Reading {path.name}…"):
                 segments = await asyncio.to_thread(read_segments, path, placed)
                 first = middle_of(segments, volume)
             if first is None:
@@ -151,7 +152,7 @@ class Viewer:
                 )
             put_segments(self.segmentation, segments, self.shown.node)
         except SPASegmentError as error:
-            self.complain(str(error))
+            self.messages.complain(str(error))
             return
         self.controller.set_segment(segments[first[0]].name)
         self.navigation.visit(first[1])
@@ -194,46 +195,29 @@ class Viewer:
             await self.opening.show(choice, wish)
             return True
         except PartNeededError as several:
-            self._ask_part(choice, several)
+            self.question.ask(choice, several)
         except SPASegmentError as error:
-            self.complain(str(error))
+            self.messages.complain(str(error))
         with self.server.state as state:
             state.volume = ""
             state.flush()
             state.volume = self.choice.key if self.choice is not None else ""
         return False
 
-    def _ask_part(self, choice: Choice, several: PartNeededError) -> None:
-        """Let the page ask which part of an entry is wanted."""
-        self._asked = choice, several.labels
-        with self.server.state as state:
-            state.question = {"what": several.what, "labels": list(several.labels)}
-
-    async def choose_part(self, index: int) -> None:
-        """The answer to what the page asks: number of the part, from 0; negative for none."""
-        asked, self._asked = self._asked, None
-        with self.server.state as state:
-            state.question = None
-        if asked is None or not 0 <= index < len(asked[1]):
-            return
-        part = self.library.add(asked[0].part(index, asked[1][index]))
-        if not await self.show(part):
-            del self.library.choices[part.key]
-
     async def open_upload(self, path: Path, title: str) -> None:
         """Read and show what was sent. Raises InputError for what is no volume."""
-        self._end_job("upload")
+        self.messages.end_job("upload")
         if self.study is not None:
             raise InputError("A study is running; files can be opened when it is over.")
         try:
             choice, shown = await self.opening.show_upload(path, title)
         except PartNeededError as several:
             choice, shown = list(self.library.choices.values())[-1], True
-            self._ask_part(choice, several)
+            self.question.ask(choice, several)
         with self.server.state as state:
             state.volumes = self.library.items()
         if not shown:
-            self.complain(f"{choice.label} was read and is in the list of volumes; choose it there.")
+            self.messages.complain(f"{choice.label} was read and is in the list of volumes; choose it there.")
 
     def spare_upload(self) -> str | None:
         """Close the oldest upload that is not on the screen and holds nothing approved; its ID, or None."""
@@ -242,7 +226,7 @@ class Viewer:
             return None
         with self.server.state as state:
             state.volumes = self.library.items()
-        self.complain(f"{choice.label} was closed to make room for another upload.")
+        self.messages.complain(f"{choice.label} was closed to make room for another upload.")
         return choice.key.removeprefix("upload:")
 
     def _bring(self, opened: OpenVolume) -> None:
@@ -372,12 +356,17 @@ class Viewer:
         with self.server.state as state:
             state.naming_profile = False
 
+    def toggle_help(self) -> None:
+        """Show or hide the list of keys."""
+        with self.server.state as state:
+            state.help = not state.help
+
     async def toggle_3d(self) -> None:
         """Show or hide the approved segment in 3-D."""
         if self.server.state.show_3d:
             self.surface.hide()
         elif has_voxels(self.segmentation):
-            with self.job("Making the surface…"):
+            with self.messages.job("Making the surface…"):
                 await asyncio.sleep(0.03)
                 self._show_3d()
         self._tell_3d(over=self.surface.shown)
@@ -390,56 +379,6 @@ class Viewer:
         self._over_cards = over
         with self.server.state as state:
             state.show_3d = self.surface.shown and (over or not self.controller.screen.cards)
-
-    # Words for the page
-
-    @contextmanager
-    def job(self, words: str) -> Iterator[None]:
-        """Say that something takes a while; of several jobs the one begun last is named."""
-        own = object()
-        self._jobs[own] = words
-        with self.server.state as state:
-            state.job, state.job_share, state.problem = words, None, ""
-        try:
-            yield
-        finally:
-            self._end_job(own)
-
-    def _end_job(self, which: object) -> None:
-        self._jobs.pop(which, None)
-        with self.server.state as state:
-            state.job, state.job_share = next(reversed(self._jobs.values()), ""), None
-
-    def uploading(self, name: str, share: float) -> None:
-        """Show how much of an upload has arrived. share: in [0, 1]."""
-        words = self._jobs["upload"] = f"Sending {name}…"
-        with self.server.state as state:
-            state.job, state.job_share, state.problem = words, min(max(share, 0.0), 1.0), ""
-
-    def upload_failed(self, sentence: str) -> None:
-        """An upload has ended without a volume, or with something to say about it."""
-        self._end_job("upload")
-        self.complain(sentence)
-
-    def pages_changed(self, count: int) -> None:
-        """Say on every page that others show and change the same."""
-        others = "Another page has" if count == 2 else f"{count - 1} other pages have"
-        with self.server.state as state:
-            state.company = (
-                f"{others} this session open: all show the same, and what one does changes the others."
-                if count > 1
-                else ""
-            )
-
-    def toggle_help(self) -> None:
-        """Show or hide the list of keys."""
-        with self.server.state as state:
-            state.help = not state.help
-
-    def complain(self, sentence: str) -> None:
-        """Say what went wrong, in one sentence, until it is dismissed."""
-        with self.server.state as state:
-            state.problem = sentence
 
 
 def _window_of(model: str) -> tuple[float, float] | None:

@@ -16,6 +16,7 @@ from SPASegmentLib.viewer import page
 from SPASegmentLib.viewer.navigation import Navigation
 from SPASegmentLib.viewer.open_volumes import OpenVolume, OpenVolumes
 from SPASegmentLib.viewer.opening import VolumeOpening
+from SPASegmentLib.viewer.page_messages import PageMessages
 from SPASegmentLib.viewer.resume import Kept, Memory, what_is_lost
 from SPASegmentLib.viewer.volumes import Choice, Library
 
@@ -28,6 +29,7 @@ class KeptViewer(Protocol):
 
     server: Any
     controller: Controller
+    messages: PageMessages
     navigation: Navigation
     library: Library
     open_volumes: OpenVolumes
@@ -37,9 +39,6 @@ class KeptViewer(Protocol):
     @property
     def choice(self) -> Choice | None:
         """Which entry of the list is on the screen."""
-
-    def complain(self, sentence: str) -> None:
-        """Say what went wrong."""
 
     def refresh(self) -> None:
         """Bring the page up to date."""
@@ -147,7 +146,7 @@ class Keeping:
                         return
                     self._load_masks(self._memory)
         except SPASegmentError as error:
-            self._viewer.complain(str(error))
+            self._viewer.messages.complain(str(error))
         self._viewer.navigation.orient(kept.orientation)
         self._viewer.navigation.slide(kept.offset)
         self._viewer.controller.from_state(kept.workbench)

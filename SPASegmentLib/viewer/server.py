@@ -83,7 +83,7 @@ class Service:
             self.viewer.opening.upload_begins,
         )
         bind_triggers(self.trame, self.viewer)
-        restrict(self.trame, self.viewer.pages_changed)
+        restrict(self.trame, self.viewer.messages.pages_changed)
         self.trame.controller.on_server_bind.add(self._add_routes)
         with _no_arguments():
             running = self.trame.start(
@@ -168,7 +168,7 @@ class Service:
         if viewer.segmentation is None or not has_voxels(viewer.segmentation):
             raise InputError("Nothing is approved yet; approve a mask first.")
         with (
-            viewer.job("Writing the segmentation…"),
+            viewer.messages.job("Writing the segmentation…"),
             tempfile.TemporaryDirectory(dir=self.uploads.folder) as folder,
         ):
             path = Path(folder) / f"segmentation.{kind}"

@@ -14,6 +14,7 @@ from SPASegmentLib.study.run import StudyRun
 from SPASegmentLib.viewer.navigation import Navigation
 from SPASegmentLib.viewer.open_volumes import OpenVolumes
 from SPASegmentLib.viewer.options import ViewerOptions
+from SPASegmentLib.viewer.page_messages import PageMessages
 from SPASegmentLib.viewer.volumes import Choice, Library, file_choice
 
 NOT_READY = "The image is not on the screen yet; wait a moment and press Start again."
@@ -25,6 +26,7 @@ class StudiedViewer(Protocol):
     server: Any
     options: ViewerOptions
     controller: Controller
+    messages: PageMessages
     library: Library
     navigation: Navigation
     open_volumes: OpenVolumes
@@ -49,9 +51,6 @@ class StudiedViewer(Protocol):
 
     def told(self) -> dict[str, Any]:
         """The screen as the page draws it."""
-
-    def complain(self, sentence: str) -> None:
-        """Say what went wrong."""
 
 
 class ViewerStudy:
@@ -93,13 +92,13 @@ class ViewerStudy:
             choice = self._viewer.choice
             if choice is None or choice.key.partition("#")[0] != self._key:
                 await self.open()
-                self._viewer.complain(NOT_READY)
+                self._viewer.messages.complain(NOT_READY)
                 return
-        self._viewer.complain("")
+        self._viewer.messages.complain("")
         try:
             self.run.start()
         except SPASegmentError as error:
-            self._viewer.complain(str(error))
+            self._viewer.messages.complain(str(error))
         self.tell()
 
     def pause(self) -> None:
@@ -114,7 +113,7 @@ class ViewerStudy:
             return
         mask = None if gives_up else approved_mask(self._viewer.segmentation, self._viewer.volume)
         if not (mask or gives_up or run.condition.own_tool):
-            self._viewer.complain(APPROVE_FIRST)
+            self._viewer.messages.complain(APPROVE_FIRST)
             return
         run.pause()
         labels, grid = mask or (None, None)
@@ -122,7 +121,7 @@ class ViewerStudy:
         try:
             await asyncio.to_thread(run.next, labels, grid, model=self._steps.model)
         except SPASegmentError as error:
-            self._viewer.complain(str(error))
+            self._viewer.messages.complain(str(error))
             return
         finally:
             self._moving = False
@@ -142,7 +141,7 @@ class ViewerStudy:
         """Whether the user does not have an action now; then the page says why, until the next one."""
         sentence = self.run.refusal(action)
         if sentence or self._viewer.server.state.problem == self._said:
-            self._viewer.complain(sentence)
+            self._viewer.messages.complain(sentence)
         self._said = sentence
         return bool(sentence)
 

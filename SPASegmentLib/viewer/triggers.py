@@ -21,15 +21,15 @@ def bind_triggers(server: Any, viewer: Viewer) -> None:
             try:
                 return function(*arguments)
             except SPASegmentError as error:
-                viewer.complain(str(error))
+                viewer.messages.complain(str(error))
             except (TypeError, ValueError):
-                viewer.complain("The page sent something unexpected; reload it.")
+                viewer.messages.complain("The page sent something unexpected; reload it.")
             return None
 
         server.controller.trigger(name)(guarded)
 
     bind("open", lambda key: viewer.open(_text(key)))
-    bind("choose_part", lambda index: viewer.choose_part(int(_number(index))))
+    bind("choose_part", lambda index: viewer.question.answer(int(_number(index))))
     bind("go_to", lambda index: _go_to(viewer, index))
     bind("orient", lambda name: viewer.navigation.orient(_text(name)))
     bind("slide", lambda offset: viewer.navigation.slide(_number(offset)))
@@ -49,9 +49,9 @@ def bind_triggers(server: Any, viewer: Viewer) -> None:
     bind("exclude", lambda on: viewer.input.exclude(bool(on)))
     bind("draw", lambda shape: viewer.input.draw(_text(shape)))
     bind("resume", lambda wanted: viewer.keeping.resume(bool(wanted)))
-    bind("uploading", lambda name, share: viewer.uploading(_text(name), _number(share)))
-    bind("upload_failed", lambda sentence: viewer.upload_failed(_text(sentence)))
-    bind("dismiss", lambda: viewer.complain(""))
+    bind("uploading", lambda name, share: viewer.messages.uploading(_text(name), _number(share)))
+    bind("upload_failed", lambda sentence: viewer.messages.upload_failed(_text(sentence)))
+    bind("dismiss", lambda: viewer.messages.complain(""))
     bind("show_help", viewer.toggle_help)
     study = viewer.study
     if study is not None:

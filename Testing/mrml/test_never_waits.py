@@ -43,7 +43,7 @@ class Loop:
         self.beats.beat()
         until = time.monotonic() + 120
         self.turn()
-        while not self.bench.controller.idle:
+        while self.bench.controller.working:
             self.turn()
             assert time.monotonic() < until
         self.turn()

@@ -87,16 +87,16 @@ def test_the_page_asks_which_series_and_opens_that_one(
         assert state.question["what"].endswith("holds 2 series")
         assert "Lung 2.5" in state.question["labels"][0] and "Soft 5.0" in state.question["labels"][1]
         assert viewer.choice is None
-        await viewer.choose_part(1)
+        await viewer.question.answer(1)
         assert state.question is None and not state.problem
         assert viewer.volume.GetImageData().GetDimensions() == (32, 32, 4)
         assert state.volume == viewer.choice.key and "Soft 5.0" in viewer.choice.label
         await viewer.open(next(iter(viewer.library.choices)))
-        await viewer.choose_part(0)
+        await viewer.question.answer(0)
         assert viewer.volume.GetImageData().GetDimensions() == (32, 32, 6)
         assert sum("thorax" in item["title"] for item in state.volumes) == 3
         await viewer.open(next(iter(viewer.library.choices)))
-        await viewer.choose_part(-1)
+        await viewer.question.answer(-1)
         assert state.question is None and viewer.volume.GetImageData().GetDimensions() == (32, 32, 6)
         assert np.linalg.norm(ijk_to_ras_of(viewer.volume)[:3, 2]) == pytest.approx(2.5)
 
@@ -114,7 +114,7 @@ def test_the_page_asks_for_the_time_point_of_an_upload_which_stays_until_it_is_c
         viewer.opening.upload_begins("ab12cd34")
         await viewer.open_upload(sent / "perfusion.nrrd", "perfusion.nrrd")
         assert len(viewer.server.state.question["labels"]) == 3
-        await viewer.choose_part(2)
+        await viewer.question.answer(2)
         assert viewer.choice.is_upload and viewer.choice.parts == (2,)
         assert viewer.spare_upload() is None
         await viewer.open("sample")

@@ -177,7 +177,7 @@ def test_a_box_and_a_line_are_clicks_of_the_condition(in_viewer: Callable[..., N
         assert (await settled(viewer)).iteration == 1 and not state.drawing
         viewer.input.draw("scribble")
         assert not state.drawing and state.problem.startswith("This image is for pick alternatives")
-        viewer.complain("")
+        viewer.messages.complain("")
         viewer.input._drawing.begin("scribble")  # as where it was announced before the proposal came
         drag(viewer, beside, ctrl=True)
         assert len((await settled(viewer)).seeds) == 1
