@@ -144,7 +144,7 @@ class InferenceConfig:
     likely: float = 0.1
     as_certain: float = 0.005
     area_share: float = 0.5
-    area_doubt: float = 0.1
+    area_doubt: float = 0.3
     settled_size: float = 0.15
     settled_shift: float = 0.08
 
