@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 from matplotlib.image import imread
 
+from SPASegmentLib.cli.batch import SeedsBatch
+from SPASegmentLib.cli.beginning import started
+from SPASegmentLib.imaging.files import read_volume
 from SPASegmentLib.imaging.sample import sample_seeds
+from SPASegmentLib.imaging.slicing import cut_slice
+from SPASegmentLib.inference.local import load_engine
+from SPASegmentLib.profiles.store import ProfileStore
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +78,25 @@ def test_segmenting_with_a_profile_teaches_it(done, taught, a_profile_folder):
     (item,) = images_of(a_profile_folder)
     assert [pick["picked"] for pick in item["picks"]] == [0] and item["result"]
     assert "1 image, 1 pick" in done("profile", "show", taught)
+
+
+def test_an_interaction_begins_with_what_the_profile_knows(taught, a_model, a_profile_folder, a_ct):
+    profile = ProfileStore(a_profile_folder).load(taught)
+    engine, volume = load_engine(a_model, "cpu"), read_volume(a_ct)
+    seed = sample_seeds(0, rotated=True)[0].ras
+    opened = cut_slice(
+        volume, seed_ras=seed, seed_ijk=None, orientation="axial", window=None, model_window=None
+    )
+    session = started(opened, engine.model, profile, 0, True, None)
+    assert session.usual_area == profile.usual_area() is not None
+    assert started(opened, engine.model, None, 0, True, None).usual_area is None
+
+    def basis(profile):
+        return SeedsBatch(engine, volume, (), profile=profile).basis()
+
+    larger = [item.model_copy(update={"approved_mm2": 2 * item.approved_mm2}) for item in profile.slices]
+    other = profile.model_copy(update={"slices": tuple(larger)})
+    assert basis(other) != basis(profile), "objects of another profile are segmented again"
 
 
 def test_show_draws_the_profile(done, taught, tmp_path):

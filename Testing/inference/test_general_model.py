@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from SPASegmentLib.imaging.sample import make_sample_volume
 from SPASegmentLib.imaging.types import PointPrompt, SliceImage, Volume
 from SPASegmentLib.inference import local
 from SPASegmentLib.inference.local import load_engine
-from SPASegmentLib.inference.messages import Proposal, ProposalRequest, RegionSamples
+from SPASegmentLib.inference.messages import Proposal, ProposalRequest, RegionSamples, UsualArea
 from SPASegmentLib.inference.steering import likeliest_region
 from SPASegmentLib.network.checkpoint import read_header
 from SPASegmentLib.network.config import SPAConfig
@@ -150,3 +152,20 @@ def test_a_slice_is_answered_with_its_neighbours_and_not_from_memory_of_it_witho
         answers.append(a_predictor.click(60, 60).probability)
     assert not np.array_equal(answers[0], answers[1])
     assert not np.array_equal(answers[1], answers[2])
+
+
+def test_of_what_a_click_may_mean_a_profile_says_which_by_its_size() -> None:
+    """A bright spot in a brighter disc in a bright one: the network finds something at several scales."""
+    rows, cols = np.mgrid[:200, :220]
+    distance = np.hypot(rows - 100, cols - 110)
+    pixels = 80 + 60 * (distance < 40) + 60 * (distance < 12)
+    pixels = pixels + np.random.default_rng(0).normal(0, 5, pixels.shape)
+    image = SliceImage((np.clip(pixels, 0, 255) / 255).astype(np.float32))
+    plain = ProposalRequest(image, (PointPrompt(100, 110),))
+    small, large = (replace(plain, usual_area=UsualArea(float(np.log(area)), 0.4)) for area in (15, 400))
+    engine = load_engine("general", "cpu")
+    few, many = engine.propose(small), engine.propose(large)
+    assert few.area_mm2 < 60 and many.area_mm2 > 300
+    assert engine.propose(small).area_mm2 == few.area_mm2, "the same from memory"
+    fresh = load_engine("general", "cpu")
+    assert np.array_equal(engine.propose(plain).probability, fresh.propose(plain).probability)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from SPASegmentLib.imaging.types import PointPrompt, SliceImage
-from SPASegmentLib.inference.messages import ProposalRequest
-from SPASegmentLib.inference.region_search import Sight, find_regions, stands_out
+from SPASegmentLib.inference.messages import ProposalRequest, UsualArea
+from SPASegmentLib.inference.region_search import Sight, find_regions, of_usual_area, stands_out
 from SPASegmentLib.network.config import SPAConfig
 
 
@@ -123,3 +123,27 @@ def test_a_spot_hardly_brighter_than_the_tissue_around_it_gives_way_to_the_organ
         return [Sight(organ, 0.8) if region.size_mm > 90 else Sight(spot, 0.6) for region in regions]
 
     assert find_regions(faint, SPAConfig(), look)[0].region.size_mm > 120
+
+
+def test_of_objects_under_one_click_the_one_that_is_as_large_as_usual_comes_first():
+    organ, spot = disc(60), disc(4)
+
+    def look(regions):
+        return [Sight(organ, 0.9, 0.8) if one.size_mm > 90 else Sight(spot, 0.8, 0.8) for one in regions]
+
+    found = find_regions(request(organ), EXPECTS, look)
+    assert found[0].sight is not None and found[0].sight.mask is organ
+
+    def first(area: float, deviation: float, spacing: tuple[float, float] = (1.0, 1.0)):
+        ordered = of_usual_area(found, UsualArea(math.log(area), deviation), spacing)
+        assert np.exp([one.log_weight for one in ordered]).sum() == pytest.approx(1)
+        assert np.exp([one.log_certainty for one in ordered]).sum() == pytest.approx(1)
+        assert ordered[0].log_weight == max(one.log_weight for one in ordered)
+        assert ordered[0].sight is not None
+        return ordered[0].sight.mask, ordered[0].log_weight
+
+    assert first(50, 0.4)[0] is spot and first(11_000, 0.4)[0] is organ
+    assert first(50, 20)[0] is organ, "who segments all sizes says nothing"
+    assert first(200, 0.4, (2.0, 2.0))[0] is spot, "areas are in mm2"
+    assert first(50, 0.01)[1] < np.log(0.97), "however sure, it may be another object this time"
+    assert of_usual_area(found[:1], UsualArea(0.0, 0.1), (1.0, 1.0)) == found[:1]

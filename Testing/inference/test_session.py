@@ -11,6 +11,7 @@ import pytest
 from SPASegmentLib.errors import Cancelled, InputError, ProfileError, SeedError, StepError
 from SPASegmentLib.imaging.types import PointPrompt
 from SPASegmentLib.inference.candidates import same_mask
+from SPASegmentLib.inference.messages import UsualArea
 from SPASegmentLib.inference.session import Session, Step
 
 
@@ -214,10 +215,12 @@ def test_an_engine_with_another_model_is_refused(a_session, another_engine):
 
 def test_the_profile_reaches_the_engine_and_cannot_be_changed_from_outside(an_image, an_engine):
     prior = np.array([0.0, -1.0, 2.0])
-    session = Session.start(an_image, an_engine.model, (30, 34), log_prior=prior)
+    usual = UsualArea(5.0, 1.0)
+    session = Session.start(an_image, an_engine.model, (30, 34), log_prior=prior, usual_area=usual)
     prior[0] = 9
     session.advance(an_engine)
     np.testing.assert_array_equal(an_engine.requests[-1].log_prior, [0, -1, 2])
+    assert an_engine.requests[-1].usual_area == usual
 
 
 @pytest.mark.parametrize("prior", [[0.0, 1.0], [0.0, float("nan"), 1.0]])

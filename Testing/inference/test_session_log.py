@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.types import SliceImage
-from SPASegmentLib.inference.messages import Carried
+from SPASegmentLib.inference.messages import Carried, UsualArea
 from SPASegmentLib.inference.session import Session
 from SPASegmentLib.inference.session_log import SessionLog, log_of, replay
 
@@ -43,6 +43,7 @@ def a_long_session(an_engine, an_image) -> Session:
         an_engine.model,
         (30, 34),
         log_prior=np.array([0.1, -0.25, 1 / 3]),
+        usual_area=UsualArea(5.5, 0.75),
         learn=False,
         random_seed=7,
     )
@@ -56,6 +57,7 @@ def test_a_log_replays_to_the_identical_result(a_long_session, an_engine, an_ima
     assert same(finished, again)
     np.testing.assert_array_equal(finished.result().mask, again.result().mask)
     np.testing.assert_array_equal(again.log_prior, finished.log_prior)
+    assert again.usual_area == finished.usual_area == UsualArea(5.5, 0.75)
 
 
 def test_a_session_is_restored_in_the_middle_with_what_redo_and_the_pending_step_hold(
@@ -102,7 +104,7 @@ def test_a_log_holds_no_image_and_is_small(a_long_session):
     keys = set(json.loads(text))
     assert keys == {
         *("format", "version", "model", "image", "shape", "random_seed", "learn", "n_samples", "log_prior"),
-        *("carried", "goes_on", "steps", "undone", "pending"),
+        *("usual_area", "carried", "goes_on", "steps", "undone", "pending"),
     }
 
 

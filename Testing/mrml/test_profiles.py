@@ -42,6 +42,7 @@ def test_the_next_slice_starts_from_what_was_just_taught(a_controller, a_store):
     a_controller.settle()
     np.testing.assert_array_equal(a_controller.work.session.log_prior, a_store.load("Dr. A").log_prior())
     assert np.any(a_controller.work.session.log_prior)
+    assert a_controller.work.session.usual_area == a_store.load("Dr. A").usual_area() is not None
 
 
 class Watched:

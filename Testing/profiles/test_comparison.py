@@ -61,6 +61,20 @@ def test_the_masks_of_two_profiles_on_one_slice(engine, taught, small_minded, re
     assert same.dice == 1.0 and same.only_first == same.only_second == 0.0
 
 
+def test_each_profile_is_asked_about_with_its_usual_area(engine, taught, small_minded, request_for_a_disc):
+    asked = []
+
+    class Asked:
+        model = engine.model
+
+        def propose(self, request, cancel=None):
+            asked.append(request.usual_area)
+            return engine.propose(request, cancel)
+
+    compare_on_slice(Asked(), request_for_a_disc, taught, small_minded)
+    assert asked == [taught.usual_area(), small_minded.usual_area(), None] and None not in asked[:2]
+
+
 def test_masks_are_compared_only_on_the_profiles_own_model(another_engine, taught, request_for_a_disc):
     with pytest.raises(ProfileError, match="says nothing about"):
         compare_on_slice(another_engine, request_for_a_disc, taught, taught)

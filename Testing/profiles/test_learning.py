@@ -238,6 +238,15 @@ def test_the_model_is_asked_for_the_consensus_of_as_many_samples_as_the_user_saw
     assert [request.n_samples for request in asked.requests] == [96]
 
 
+def test_the_consensus_is_of_the_object_that_was_meant(store, taught, engine, disc, a_user):
+    """The usual area says which object that is; what it is compared with is about the same one."""
+    asked = Asked(engine)
+    session = replace(a_user(engine, disc(12), 1.2, taught.log_prior()), usual_area=taught.usual_area())
+    assert commit_approval(store, store.create(taught), session, engine=asked)
+    [request] = asked.requests
+    assert request.log_prior is None and request.usual_area == taught.usual_area() is not None
+
+
 def test_what_was_approved_is_asked_of_the_samples_before_the_first_pick(approved, fresh):
     first, result = approved.done[0].proposal.feedback, approved.result()
     item = evidence_of(fresh, approved)

@@ -289,3 +289,36 @@ def test_a_file_of_a_version_that_was_never_released_is_refused_as_that(fresh, v
     older = encode(fresh).replace(b'"schema_version": 4', b'"schema_version": %d' % version)
     with pytest.raises(OtherVersionError, match=f"schema version {version}.*knows version 4"):
         decode(older)
+
+
+def an_approval(area: float | None, day: int, weight: float = 1.0) -> SliceEvidence:
+    date = DAY + timedelta(days=day)
+    return SliceEvidence(
+        id=new_id(), image=f"{day:032x}", date=date, outcome="approved", approved_mm2=area, weight=weight
+    )
+
+
+def test_the_usual_area_is_that_of_what_was_approved():
+    assert profile_with([]).usual_area() is None
+    assert profile_with([an_approval(None, 0), an_approval(0.0, 1)]).usual_area() is None
+    one = profile_with([an_approval(100.0, 0)]).usual_area()
+    assert one.log_mm2 == pytest.approx(np.log(100))
+    assert one.deviation == pytest.approx(DEFAULT.area_deviation * np.sqrt(2 / 3 * 2)), "one says little"
+    alike = profile_with([an_approval(100.0, n) for n in range(20)]).usual_area()
+    spread = profile_with([an_approval(10.0 ** (1 + n % 3), n) for n in range(20)]).usual_area()
+    assert alike.deviation < 0.4 * one.deviation < spread.deviation
+    logs = np.log([10.0 ** (1 + n % 3) for n in range(20)])
+    assert spread.log_mm2 == pytest.approx(logs.mean())
+    prior = DEFAULT.area_counts * DEFAULT.area_deviation**2
+    variance = (((logs - logs.mean()) ** 2).sum() + prior) / (20 + DEFAULT.area_counts) * 21 / 20
+    assert spread.deviation == pytest.approx(np.sqrt(variance))
+
+
+def test_the_usual_area_forgets_and_weighs_as_the_evidence_does():
+    items = [*(an_approval(100.0, n) for n in range(6)), *(an_approval(1000.0, 6 + n) for n in range(6))]
+    profile = profile_with(items)
+    assert profile.usual_area().log_mm2 == pytest.approx(np.log(100) / 2 + np.log(1000) / 2)
+    assert profile.with_half_life(1.0).usual_area().log_mm2 > np.log(950)
+    light = profile_with([an_approval(100.0, 0), an_approval(1000.0, 1, weight=0.01)])
+    assert light.usual_area().log_mm2 < np.log(105)
+    assert profile.retract(items[0].id).usual_area().log_mm2 > profile.usual_area().log_mm2

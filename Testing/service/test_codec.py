@@ -16,7 +16,14 @@ from strategies import COMPONENTS, proposals, requests, slices
 
 from SPASegmentLib.errors import InputError
 from SPASegmentLib.imaging.types import PointPrompt, Region, SliceImage
-from SPASegmentLib.inference.messages import Carried, Corrected, Proposal, ProposalRequest, RegionSamples
+from SPASegmentLib.inference.messages import (
+    Carried,
+    Corrected,
+    Proposal,
+    ProposalRequest,
+    RegionSamples,
+    UsualArea,
+)
 from SPASegmentLib.service import codec, wire
 from SPASegmentLib.service.wire import WireError, compress, decompress, pack, unpack
 
@@ -192,6 +199,8 @@ def test_a_proposal_that_does_not_fit_is_refused(a_request, changed):
         {"n_samples": 10**9},
         {"log_prior": np.zeros(3, np.float32)},
         {"log_prior": np.zeros((3, 1))},
+        {"usual_area": UsualArea(float("nan"), 1.0)},
+        {"usual_area": UsualArea(5.0, 0.0)},
     ],
 )
 def test_a_request_that_cannot_be_is_refused(a_request, changed):

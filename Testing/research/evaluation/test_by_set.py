@@ -16,7 +16,7 @@ from untrained_engines import untrained, untrained_level_set
 
 from SPASegmentLib.errors import SPASegmentError
 from SPASegmentLib.research.datasets.any_cases import AnyCases
-from SPASegmentLib.research.evaluation import Options, evaluate, run
+from SPASegmentLib.research.evaluation import Options, TransferOptions, evaluate, run, run_transfer
 from SPASegmentLib.research.evaluation.metrics import bootstrap_macro_means, bootstrap_means
 from SPASegmentLib.research.evaluation.records import CaseRecord
 from SPASegmentLib.research.evaluation.subgroups import corrections, figures_by_set, nested_coverage
@@ -177,3 +177,21 @@ def test_a_rival_is_measured_in_the_same_run_on_the_same_cases(sets: Path) -> No
 
 def test_a_data_set_of_one_kind_is_not_told_by_set() -> None:
     assert "by_set" not in evaluate({"toy": toy()}, ToyDataset(3), Options(resamples=50)).summary
+
+
+def test_a_profile_is_taught_and_judged_for_each_structure_of_the_sets(sets: Path) -> None:
+    cases = AnyCases([sets], split="test")
+    options = Options(resamples=100, iterations=2)
+    found = run_transfer({"toy": toy()}, cases, options, TransferOptions(warm=2, apart=True))
+    told = found.summary["models"]["toy"]
+    assert told["users"] and all(user.startswith("structure:") for user in told["users"])
+    for record in found.records["toy"]:
+        where, structure = record.user.removeprefix("structure:").split("/")
+        for case_id, taught in zip(record.cases, record.taught, strict=True):
+            case = cases.case(cases.case_ids().index(case_id), 0)
+            assert case_id.startswith(f"{where}/") and case.structure.partition("#")[0] == structure
+            assert taught <= 2
+    judged = sum(sum(record.judged) for record in found.records["toy"])
+    assert told["all"]["cases"] == judged > 0
+    with pytest.raises(SPASegmentError, match="judged after 5 cases"):
+        run_transfer({"toy": toy()}, cases, options, TransferOptions(warm=5, apart=True))

@@ -194,11 +194,15 @@ def test_an_approval_without_a_pick_teaches_too(tmp_path: Path) -> None:
 
 def test_the_carried_prior_reaches_the_engine_and_the_fresh_one_is_empty() -> None:
     engine = RecordingEngine()
-    run_transfer({"toy": engine}, ToyDataset(20), QUICK, TransferOptions(("largest",), 4, 12))
+    found = run_transfer({"toy": engine}, ToyDataset(20), QUICK, TransferOptions(("largest",), 4, 12))
     priors = [request.log_prior for request in engine.requests if not request.answered]
     assert all(prior is not None for prior in priors)
     assert all(not np.any(prior) for prior in priors[::2])
     assert np.mean([np.any(prior) for prior in priors[1::2]]) > 0.8
+    areas = [request.usual_area for request in engine.requests if not request.answered]
+    assert all(area is None for area in areas[::2])
+    firsts = len(found.records["toy"])
+    assert sum(area is None for area in areas[1::2]) == firsts, "nothing is taught before the first case"
 
 
 def test_named_users_are_also_judged_together_and_styles_are_not() -> None:

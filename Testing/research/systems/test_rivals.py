@@ -57,11 +57,12 @@ def test_a_rival_is_given_the_image_the_click_and_the_picks_and_nothing_else(eng
     for number, request in enumerate(recorder.requests):
         assert {f.name for f in fields(request)} == {
             *("image", "points", "answered", "log_prior", "seed", "n_samples", "carried", "corrected"),
-            "alternatives",
+            *("alternatives", "usual_area"),
         }
         assert np.array_equal(request.image.pixels, case.image)
         assert request.points == (CLICK,)
-        assert request.log_prior is None and request.carried is None and request.corrected is None
+        assert request.log_prior is None and request.usual_area is None
+        assert request.carried is None and request.corrected is None
         assert [a.picked for a in request.answered] == trace.picks[:number]
         assert all(a.proposal is p for a, p in zip(request.answered, recorder.proposals, strict=False))
 
