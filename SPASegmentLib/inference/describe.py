@@ -10,6 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from SPASegmentLib.inference.messages import Description
+from SPASegmentLib.words import written
 
 RIM_PIXELS = 2.0
 """A rim lies within this many pixels of the recommendation's boundary ..."""
@@ -100,7 +101,7 @@ def describe_all(
 
 def areas_in_words(description: Description) -> str:
     """What a candidate adds and removes: "+25 -3.4 mm2"."""
-    added, removed = (_number(a) if a else "0" for a in (description.added_mm2, description.removed_mm2))
+    added, removed = (written(a) if a else "0" for a in (description.added_mm2, description.removed_mm2))
     return f"+{added} -{removed} mm2"
 
 
@@ -130,7 +131,7 @@ def _describe(change: _Change, support: float) -> tuple[Description, list[str]]:
     scale = change.pixel_mm2
     old, new, added, removed = map(_count, (change.old, change.new, change.added, change.removed))
     kind, name, side = _name(change, added, removed)
-    area = f"{_number(new * scale)} mm2"
+    area = f"{written(new * scale)} mm2"
     longer = [f"{name}, {side}"] if side and side not in name else []
     longer.append(f"{longer[-1] if longer else name}, {area}")
     longer.append(f"{name}, +{added * scale:.2f} -{removed * scale:.2f} mm2")
@@ -153,7 +154,7 @@ def _name(change: _Change, added: int, removed: int) -> tuple[str, str, str]:
     scale = change.pixel_mm2
     old = _count(change.old)
     if old == 0:
-        return "with part", f"marks an area, {_number(added * scale)} mm2", ""
+        return "with part", f"marks an area, {written(added * scale)} mm2", ""
     if added == removed == 0:
         return "reshaped", "the same", ""
     grown, shrunk = added >= DOMINANT * removed, removed >= DOMINANT * added
@@ -161,7 +162,7 @@ def _name(change: _Change, added: int, removed: int) -> tuple[str, str, str]:
         side = _side(change, change.added)
         part = _part(change.new, change.old, change.added)
         if part:
-            return "with part", f"{with_a(part)}, +{_number(added * scale)} mm2", side
+            return "with part", f"{with_a(part)}, +{written(added * scale)} mm2", side
         return "larger", f"larger, {_percent(added - removed, old)}{_growth(change, side)}", side
     if shrunk:
         if _count(change.new) <= SPOT_SHARE * old:
@@ -171,7 +172,7 @@ def _name(change: _Change, added: int, removed: int) -> tuple[str, str, str]:
         side = _side(change, change.removed)
         part = _part(change.old, change.new, change.removed)
         if part:
-            return "without part", f"{without_a(part)}, -{_number(removed * scale)} mm2", side
+            return "without part", f"{without_a(part)}, -{written(removed * scale)} mm2", side
         return "smaller", f"smaller, {_percent(added - removed, old)}{_loss(change, side)}", side
     shift = _shift(change)
     if shift:
@@ -336,11 +337,6 @@ def _count(mask: np.ndarray) -> int:
 def _centroid(mask: np.ndarray, spacing: tuple[float, float]) -> np.ndarray:
     """(row, col) in mm."""
     return np.argwhere(mask).mean(axis=0) * np.asarray(spacing)
-
-
-def _number(value: float) -> str:
-    """An area as people write it: 25, 3.4, 0.05."""
-    return f"{value:.0f}" if value >= 9.95 else f"{value:.1f}" if value >= 0.95 else f"{value:.2f}"
 
 
 def _percent(change: float, whole: float) -> str:

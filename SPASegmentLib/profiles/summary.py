@@ -11,7 +11,7 @@ from SPASegmentLib.inference import describe
 from SPASegmentLib.profiles.evidence import log_gain
 from SPASegmentLib.profiles.profile import Profile
 from SPASegmentLib.profiles.records import AnswerRecord, Shown, SliceEvidence
-from SPASegmentLib.words import count_of
+from SPASegmentLib.words import count_of, written
 
 AS_LARGE = 0.02
 """Masks within this share of the consensus count as being as large."""
@@ -83,7 +83,8 @@ def summarise(profile: Profile) -> tuple[str, ...]:
     if not profile.slices:
         return ("Nothing learnt yet.",)
     sentences = [*_size_and_habits(profile.slices), _choices(profile.slices)]
-    return tuple(s for s in (*sentences, _effort(profile.slices), drift(profile)) if s)
+    sentences += [_effort(profile.slices), _usual_area(profile), drift(profile)]
+    return tuple(sentence for sentence in sentences if sentence)
 
 
 def tendency(slices: Iterable[SliceEvidence]) -> tuple[float | None, int]:
@@ -183,6 +184,16 @@ def _effort(slices: tuple[SliceEvidence, ...]) -> str:
     if len(picks) >= 2 * RECENT:
         text += f", {statistics.mean(picks[-RECENT:]):.1f} lately"
     return f"Needs {text}."
+
+
+def _usual_area(profile: Profile) -> str:
+    """What it takes a click to mean where that may be objects of different sizes."""
+    areas = [item.approved_mm2 for item in profile.slices if item.approved_mm2]
+    usual = profile.usual_area()
+    if usual is None or len(areas) < HABIT:
+        return ""
+    low, middle, high = (math.exp(usual.log_mm2 + side * usual.deviation) for side in (-1, 0, 1))
+    return f"Expects objects of about {written(middle)} mm2, {written(low)} to {written(high)} as a rule."
 
 
 def _picked(pick: AnswerRecord) -> str | None:
