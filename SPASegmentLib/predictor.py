@@ -28,6 +28,7 @@ from SPASegmentLib.inference.messages import Engine, Proposal
 from SPASegmentLib.inference.object_session import ObjectSession
 from SPASegmentLib.inference.session import Session
 from SPASegmentLib.profiles.evidence import object_prior
+from SPASegmentLib.profiles.teaching import Teaching, UsedProfile
 
 __all__ = ["SPAPredictor"]
 
@@ -51,6 +52,8 @@ class SPAPredictor(ImageInput):
         self._random_seed = random_seed
         self._session: Session | None = None
         self._object: ObjectSession | None = None
+        self._profile: UsedProfile | None = None
+        self._teaching: Teaching | None = None
 
     @classmethod
     def from_pretrained(
@@ -73,6 +76,21 @@ class SPAPredictor(ImageInput):
         from SPASegmentLib.inference.local import load_engine  # torch, some seconds
 
         return cls(load_engine(name_or_path, device), random_seed=random_seed)
+
+    def use_profile(self, name: str | None, *, learn: bool = True, folder: str | Path | None = None) -> None:
+        """Begin the clicks that follow with what a preference profile knows, and teach it what they end in.
+
+        An approval teaches, its undo takes that back; a whole object teaches its first slice.
+
+        Args:
+            name: of the profile, as `spasegment profile list` has it; None: none any more.
+            learn: whether to teach it.
+            folder: of the profiles, or None for the user's own.
+
+        Raises:
+            ProfileError: there is no such profile, its file cannot be read, or it is another model's.
+        """
+        self._profile = None if name is None else UsedProfile(self._engine, name, learn, folder)
 
     # The interaction
 
@@ -197,8 +215,9 @@ class SPAPredictor(ImageInput):
 
         Raises:
             StepError: nothing was clicked yet, or a mask is final already.
+            ProfileError: the profile in use could not be taught.
         """
-        self._session = self._running().approve()
+        self._taught(self._running().approve())
         return self.mask
 
     def take(self, number: int) -> np.ndarray:
@@ -213,8 +232,9 @@ class SPAPredictor(ImageInput):
         Raises:
             StepError: nothing was clicked yet, a mask is final, or there is no such alternative.
             InputError: the number is no whole number.
+            ProfileError: the profile in use could not be taught.
         """
-        self._session = self._running().take(checked_number(number) - 1)
+        self._taught(self._running().take(checked_number(number) - 1))
         return self.mask
 
     # The whole object
@@ -258,6 +278,7 @@ class SPAPredictor(ImageInput):
             StepError: `fill` was not called yet, or there is nothing to see on that slice.
         """
         self._slice, self._session = self._filled().review(checked_number(index))
+        self._teaching = None  # an object teaches once
         return self.proposal
 
     def end_object(self, index: int) -> WholeObject:
@@ -343,15 +364,28 @@ class SPAPredictor(ImageInput):
         self._session = self._object = None
 
     def _begin(self, opened: OpenedSlice, seed: PointPrompt | None = None) -> Proposal:
+        profile = None if self._profile is None else self._profile.now()
         session = Session.start(
-            opened.image, self.model, seed or opened.seed, random_seed=self._random_seed
+            opened.image,
+            self.model,
+            seed or opened.seed,
+            log_prior=None if profile is None else profile.log_prior(),
+            usual_area=None if profile is None else profile.usual_area(),
+            random_seed=self._random_seed,
         ).advance(self._engine)
         self._slice, self._session, self._object = opened, session, None
+        self._teaching = None if self._profile is None else self._profile.teaching()
         return self.proposal
 
     def _computed(self, session: Session) -> Proposal:
-        self._session = session.advance(self._engine)
+        self._taught(session.advance(self._engine))
         return self.proposal
+
+    def _taught(self, session: Session) -> None:
+        """Go on with a session, and tell the profile in use where it is."""
+        if self._teaching is not None:
+            self._teaching.follow(session)
+        self._session = session
 
 
 def _checked_point(row: float, col: float) -> tuple[float, float]:

@@ -13,12 +13,15 @@ import SimpleITK as sitk  # noqa: N813
 from SPASegmentLib import SPAPredictor
 from SPASegmentLib.cli import main as cli
 from SPASegmentLib.cli.sample import write_sample_volume
-from SPASegmentLib.errors import CheckpointError, InputError, SeedError, StepError
+from SPASegmentLib.errors import CheckpointError, InputError, ProfileError, SeedError, StepError
 from SPASegmentLib.imaging.geometry import seed_voxel
 from SPASegmentLib.imaging.sample import make_sample_volume, sample_seeds
 from SPASegmentLib.imaging.types import Volume
 from SPASegmentLib.inference.messages import Engine
 from SPASegmentLib.network.registry import model_path
+from SPASegmentLib.profiles.profile import new_profile
+from SPASegmentLib.profiles.records import ModelReference
+from SPASegmentLib.profiles.store import ProfileStore
 
 pytestmark = pytest.mark.skipif(
     not model_path("compact").exists(), reason="the shipped model is not in Resources/Models"
@@ -346,3 +349,71 @@ def test_the_package_loads_nothing_heavy_until_it_is_used() -> None:
         "assert not hasattr(SPASegmentLib, 'nothing')\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+@pytest.fixture
+def a_profile(engine: Engine, tmp_path: Path) -> ProfileStore:
+    store = ProfileStore(tmp_path / "profiles")
+    store.create(new_profile("Dr. A", ModelReference.of(engine.model)))
+    return store
+
+
+def test_a_profile_is_begun_with_and_taught_by_an_approval(
+    clicked: SPAPredictor, a_profile: ProfileStore
+) -> None:
+    def images() -> int:
+        return a_profile.load("Dr. A").n_images
+
+    at = clicked.points[0]
+    plain = clicked.proposal
+    clicked.use_profile("Dr. A", folder=a_profile.folder)
+    clicked.approve()
+    assert images() == 0, "this interaction began without it"
+    for _ in range(3):
+        clicked.click(at.row, at.col)
+        larger = [n for n, c in enumerate(clicked.proposal.candidates, start=1) if "larger" in c.name]
+        clicked.pick(larger[0])
+        clicked.approve()
+    assert len(a_profile.load("Dr. A").slices) == 3
+    clicked.undo()
+    assert len(a_profile.load("Dr. A").slices) == 2, "what is undone was not learnt"
+    clicked.redo()
+    clicked.undo()
+    clicked.take(1)
+    assert [item.outcome for item in a_profile.load("Dr. A").slices].count("taken") == 1
+    assert clicked.click(at.row, at.col).area_mm2 > plain.area_mm2, "it begins where the user ended"
+    assert clicked._session is not None
+    assert clicked._session.usual_area == a_profile.load("Dr. A").usual_area() is not None
+    clicked.use_profile("Dr. A", learn=False, folder=a_profile.folder)
+    assert clicked.click(at.row, at.col).area_mm2 > plain.area_mm2
+    clicked.approve()
+    assert len(a_profile.load("Dr. A").slices) == 3, "not taught where it is not to learn"
+    clicked.use_profile(None)
+    assert np.array_equal(clicked.click(at.row, at.col).recommendation, plain.recommendation)
+
+
+def test_a_profile_that_cannot_be_used_is_told_at_once(
+    clicked: SPAPredictor, a_profile: ProfileStore, engine: Engine
+) -> None:
+    with pytest.raises(ProfileError, match="There is no profile"):
+        clicked.use_profile("Dr. B", folder=a_profile.folder)
+    other = ModelReference(name="other", hash="f" * 64, components=engine.model.components)
+    a_profile.create(new_profile("Dr. C", other))
+    with pytest.raises(ProfileError, match="says nothing about"):
+        clicked.use_profile("Dr. C", folder=a_profile.folder)
+    assert clicked.proposal, "nothing was lost"
+
+
+def test_a_whole_object_teaches_a_profile_once(
+    predictor: SPAPredictor, chest: Volume, a_profile: ProfileStore
+) -> None:
+    predictor.use_profile("Dr. A", folder=a_profile.folder)
+    predictor.set_volume(chest)
+    predictor.click_ras(SEED)
+    predictor.approve()
+    taught = a_profile.load("Dr. A").slices
+    found = predictor.fill()
+    predictor.review(found.slices[0].index)
+    predictor.approve()
+    predictor.fill()
+    assert len(taught) == 1 and a_profile.load("Dr. A").slices == taught

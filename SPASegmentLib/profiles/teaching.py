@@ -2,10 +2,33 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from SPASegmentLib.inference.messages import Engine
 from SPASegmentLib.inference.session import Done, Session
 from SPASegmentLib.profiles.learning import Receipt, commit_approval, retract_approval
 from SPASegmentLib.profiles.profile import Profile
 from SPASegmentLib.profiles.store import ProfileStore
+
+
+class UsedProfile:
+    """A profile by name, read anew for every interaction: other windows may teach it, too."""
+
+    def __init__(self, engine: Engine, name: str, learn: bool, folder: str | Path | None = None) -> None:
+        """folder: of the profiles, or None for the user's own. Raises ProfileError as `now` does."""
+        self._engine, self._name, self._learn = engine, name, learn
+        self._store = ProfileStore(None if folder is None else Path(folder))
+        self._read = self.now()
+
+    def now(self) -> Profile:
+        """As the file has it. Raises ProfileError where it cannot be read or is another model's."""
+        self._read = self._store.load(self._name)
+        self._read.check_model(self._engine.model)
+        return self._read
+
+    def teaching(self) -> Teaching | None:
+        """Of the interaction that begins with what was read last; None where it is not to learn."""
+        return Teaching(self._store, self._read) if self._learn else None
 
 
 class Teaching:
