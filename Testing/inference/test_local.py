@@ -202,6 +202,12 @@ def test_another_models_profile_is_refused(engine):
         ask(engine, nodule(6.0), log_prior=np.zeros(3))
 
 
+@pytest.mark.parametrize("area", [UsualArea(float("nan"), 1.0), UsualArea(5.0, 0.0), UsualArea(5.0, np.inf)])
+def test_a_usual_area_that_is_no_number_is_refused(engine, area):
+    with pytest.raises(ProfileError, match="choose another profile"):
+        ask(engine, nodule(6.0), usual_area=area)
+
+
 @pytest.mark.parametrize("modality", ["MR", None])
 def test_input_of_another_kind_draws_a_warning_and_an_answer(engine, modality):
     image = nodule(8.0)

@@ -144,6 +144,6 @@ def test_of_objects_under_one_click_the_one_that_is_as_large_as_usual_comes_firs
 
     assert first(50, 0.4)[0] is spot and first(11_000, 0.4)[0] is organ
     assert first(50, 20)[0] is organ, "who segments all sizes says nothing"
-    assert first(200, 0.4, (2.0, 2.0))[0] is spot, "areas are in mm2"
+    assert first(2000, 0.4)[0] is organ and first(2000, 0.4, (2.0, 2.0))[0] is spot, "areas are in mm2"
     assert first(50, 0.01)[1] < np.log(0.97), "however sure, it may be another object this time"
     assert of_usual_area(found[:1], UsualArea(0.0, 0.1), (1.0, 1.0)) == found[:1]

@@ -40,6 +40,21 @@ def test_given_the_slices_again_the_preference_is_re_learnt_on_another_model(
     assert "6 of 6 slices" in result.sentence
 
 
+def test_what_was_re_learnt_of_the_usual_area_helps_with_the_next_slice(logged, slices, another_engine):
+    asked = []
+
+    class Asked:
+        model = another_engine.model
+
+        def propose(self, request, cancel=None):
+            asked.append(request.usual_area)
+            return another_engine.propose(request, cancel)
+
+    new = replay(logged, Asked(), map(GivenSlice, slices), "new").profile
+    assert asked[0] is None and asked[-1] is not None
+    assert asked[-1].log_mm2 == pytest.approx(new.retract(new.slices[-1].id).usual_area().log_mm2)
+
+
 def test_slices_that_are_not_given_are_counted_as_missing(logged, slices, another_engine):
     result = replay(logged, another_engine, map(GivenSlice, slices[:2]), "new")
     assert (result.relearnt, result.missing, result.profile.n_images) == (2, 4, 2)

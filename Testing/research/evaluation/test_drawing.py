@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from evaluation_toys import PaintingEngine, RecordingEngine, ToyDataset, ToyEngine
 
+from SPASegmentLib.inference.messages import UsualArea
 from SPASegmentLib.research.datasets.case import Case
 from SPASegmentLib.research.evaluation.drawing import box_of, draw_and_pick, scribble_of
 from SPASegmentLib.research.evaluation.interaction import interact, run_case
@@ -47,12 +48,13 @@ def test_a_scribble_covers_the_middle_from_end_to_end() -> None:
 def test_the_engine_gets_the_drawing_and_then_picks(a_case: Case, its_draw: Draw) -> None:
     for user, drawing in (("box", box_of), ("scribble", scribble_of)):
         engine = RecordingEngine()
-        first = interact(engine, a_case, its_draw).first
+        first = interact(engine, a_case, its_draw, usual_area=UsualArea(5.0, 1.0)).first
         assert first is not None
         engine.requests.clear()
         found = draw_and_pick(engine, first, its_draw.target, user=user, iterations=3)
         expected = drawing(its_draw.target, a_case.spacing)
         assert engine.requests[-1].points == expected
+        assert engine.requests[-1].usual_area == UsualArea(5.0, 1.0)
         assert [len(one.answered) for one in engine.requests] == [0] * len(expected) + [1, 2]
         assert (found.points, found.picks, len(found.dice)) == (len(expected), 2, 3)
 

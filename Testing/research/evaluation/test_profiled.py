@@ -50,6 +50,7 @@ def test_it_is_the_prior_of_the_profile_that_reaches_the_engine(for_large_masks:
     for request in recording.requests:
         assert request.log_prior is not None
         np.testing.assert_array_equal(request.log_prior, profile.log_prior())
+        assert request.usual_area == profile.usual_area() is not None
 
 
 def test_a_profile_that_learnt_more_since_is_another_evaluation(for_large_masks: Profile, tmp_path: Path):
