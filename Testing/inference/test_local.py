@@ -14,7 +14,7 @@ from SPASegmentLib.imaging.types import PointPrompt, SliceImage
 from SPASegmentLib.inference.candidates import same_mask
 from SPASegmentLib.inference.checks import LOOKS_LIKE_NOISE, is_doubtful
 from SPASegmentLib.inference.local import LocalEngine, choose_device, load_engine
-from SPASegmentLib.inference.messages import Answered, Proposal, ProposalRequest
+from SPASegmentLib.inference.messages import Answered, Proposal, ProposalRequest, UsualArea
 
 
 @pytest.fixture(scope="module")
