@@ -327,7 +327,7 @@ def test_the_module_reloads_with_a_session_open(user: Any, application: Any) -> 
     assert again.screen.recommendation.area_mm2 == pytest.approx(area)
 
 
-def test_the_interface_never_stands_still(user: Any, application: Any) -> None:
+def test_the_interface_never_stands_still(user: Any, application: Any, nothing_remembered: None) -> None:
     user.seed(user.ras)
     stalls = []
     for _ in range(3):  # a disk or the kernel may be slow once; what we do wrong ourselves comes every time
