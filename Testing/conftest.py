@@ -41,6 +41,14 @@ def data_dir() -> Path:
     return folder
 
 
+@pytest.fixture
+def nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every answer is computed, as in the application (see Testing/support/answers.py)."""
+    import answers
+
+    monkeypatch.setattr(answers, "remembered", lambda propose, engine, *asked: propose(*asked))
+
+
 @pytest.fixture(scope="session")
 def a_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny checkpoint of the compact layout, its weights set by hand: discs around the points.

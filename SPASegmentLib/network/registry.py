@@ -13,7 +13,6 @@ import platformdirs
 
 from SPASegmentLib.errors import CheckpointError, InputError
 from SPASegmentLib.imaging import own_folders
-from SPASegmentLib.network.checkpoint import load_checkpoint
 
 MODELS_VARIABLE = "SPASEGMENT_MODELS"
 _CHUNK = 1 << 20
@@ -227,6 +226,8 @@ def verify_model(model: str | KnownModel) -> str:
     model = get_model(model) if isinstance(model, str) else model
     path = find_model(model.name) if model in KNOWN_MODELS else model_path(model)
     if not model.url:
+        from SPASegmentLib.network.checkpoint import load_checkpoint  # torch takes seconds, a list needs none
+
         return load_checkpoint(path)[1].hash
     found = file_sha256(path)
     if found != model.sha256:

@@ -15,16 +15,17 @@ from SPASegmentLib.errors import InputError
 HEAVY = ("torch", "numpy", "scipy", "SimpleITK", "matplotlib", "sklearn")
 
 
-def test_help_needs_none_of_the_heavy_libraries():
+def test_help_needs_none_of_the_heavy_libraries_and_a_list_of_models_no_torch():
     code = (
         "import sys\nfrom SPASegmentLib.cli import main as cli\n"
-        "try:\n    cli.main(['--help'])\nexcept SystemExit:\n    pass\n"
-        f"print('loaded', [name for name in {HEAVY} if name in sys.modules])"
+        "def said(*arguments):\n    try:\n        cli.main(arguments)\n    except SystemExit:\n        pass\n"
+        f"    return [name for name in {HEAVY} if name in sys.modules]\n"
+        "print('loaded', said('--help'), 'torch' in said('models', 'list'))"
     )
     shown = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True
     ).stdout
-    assert shown.rstrip().endswith("loaded []")
+    assert "adapted models in" in shown and shown.rstrip().endswith("loaded [] False")
     for command in ("segment", "train", "evaluate", "models", "profile", "benchmark", "sample"):
         assert command in shown
 

@@ -62,10 +62,11 @@ def test_the_nodule_is_found_on_all_its_slices_and_nothing_else(whole, a_ct, tmp
 
 
 def test_reviewed_slices_and_an_end_hold(whole):
-    _, _, plain = whole()
+    _, _, plain = whole("--model", "compact")
     middle = next(one["index"] for one in plain["object"]["slices"] if one["approved"])
     low, high = middle - 3, middle + 4
-    _, mask, record = whole("--anchor", f"{low}:2", "--anchor", f"{middle + 2}:", "--anchor", f"{high}:end")
+    anchors = ("--anchor", f"{low}:2", "--anchor", f"{middle + 2}:", "--anchor", f"{high}:end")
+    _, mask, record = whole("--model", "compact", *anchors)
     about = {one["index"]: one for one in record["object"]["slices"]}
     assert {index for index, one in about.items() if one["approved"]} == {low, middle, middle + 2}
     assert max(about) == high

@@ -410,7 +410,7 @@ def test_undo_goes_back_over_slices_that_rest_with_voxels_and_evidence(a_control
 
 
 @pytest.mark.long
-def test_interactions_do_not_fill_the_memory(a_controller, a_store):
+def test_interactions_do_not_fill_the_memory(a_controller, a_store, nothing_remembered):
     controller = a_controller.controller
     controller.set_samples(8)
     controller.new_profile("Dr. A")

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,22 @@ def nothing_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def user(application: Any, nothing_ahead: None, tmp_path: Path) -> Any:
+def remembering(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal requests are answered once: answers are the same, and tests end sooner."""
+    import answers
+
+    from SPASegmentLib.inference.local import LocalEngine
+
+    compute = LocalEngine.propose
+
+    def propose(engine: Any, asked: Any, cancel: Any = None) -> Any:
+        return answers.remembered(partial(compute, engine), engine, asked, cancel)
+
+    monkeypatch.setattr(LocalEngine, "propose", propose)
+
+
+@pytest.fixture
+def user(application: Any, nothing_ahead: None, remembering: None, tmp_path: Path) -> Any:
     """At the open panel, the rotated volume chosen, before a seed."""
     application.open_panel()
     import scenarios

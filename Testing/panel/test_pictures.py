@@ -17,7 +17,7 @@ WIDTH, HEIGHT = 440, 720
 
 
 @pytest.fixture
-def a_panel_with_a_proposal(application: Any, tmp_path: Path) -> Any:
+def a_panel_with_a_proposal(application: Any, nothing_ahead: None, remembering: None, tmp_path: Path) -> Any:
     """The panel after a seed on the sample, with a profile."""
     application.open_panel(WIDTH)
     from SPASegmentWidgets import selftest

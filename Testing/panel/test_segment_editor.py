@@ -77,7 +77,7 @@ class EditorUser:
 
 
 @pytest.fixture
-def editor(application: Any, tmp_path: Path) -> Iterator[EditorUser]:
+def editor(application: Any, nothing_ahead: None, remembering: None, tmp_path: Path) -> Iterator[EditorUser]:
     """The panel was opened once, then the Segment Editor."""
     application.open_panel()
     from SPASegmentWidgets import selftest

@@ -327,7 +327,7 @@ def test_the_module_reloads_with_a_session_open(user: Any, application: Any) -> 
     assert again.screen.recommendation.area_mm2 == pytest.approx(area)
 
 
-def test_the_interface_never_stands_still(user: Any, application: Any) -> None:
+def test_the_interface_never_stands_still(user: Any, application: Any, nothing_remembered: None) -> None:
     user.seed(user.ras)
     stalls = []
     for _ in range(3):  # a disk or the kernel may be slow once; what we do wrong ourselves comes every time
@@ -450,10 +450,16 @@ def test_small_views_have_our_titles_and_not_the_data_probes_texts(user: Any, ap
     def corners(name: str) -> Any:
         return manager.sliceWidget(name).sliceView().cornerAnnotation()
 
+    def titles(name: str) -> int:
+        renderers = manager.sliceWidget(name).sliceView().renderWindow().GetRenderers()
+        return int(renderers.GetFirstRenderer().GetViewProps().GetNumberOfItems())
+
     if not user.panel.views.own_layout:
         user.click("layoutButton")
     user.seed(user.ras)
+    assert [titles(name) for name in (LARGE, *SMALL)] == [0] + [1] * 4
     assert [bool(corners(name).GetVisibility()) for name in (LARGE, *SMALL)] == [True] + [False] * 4
     small = [corners(name) for name in SMALL]
     user.panel.views.close()
     assert all(one.GetVisibility() for one in small)
+    assert not any(map(titles, SMALL))

@@ -31,7 +31,7 @@ def test_c_recommends_the_files_segment_and_enter_keeps_it(
     file = tmp_path / "before.seg.nrrd"
     write_segments(file, [Segment("Tumour", tumour), Segment("Rib", rib)], volume)
 
-    server = new_server(str(tmp_path / "chest.nrrd"), "--continue", str(file))
+    server = new_server(str(tmp_path / "chest.nrrd"), "--continue", str(file), "--model", "compact")
     page = new_page(server.address)
     page.wait("() => trame.state.get('segments').length === 2")
     assert page.state("segments") == ["Tumour", "Rib"] and page.state("segment") == "Tumour"

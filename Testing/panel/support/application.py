@@ -247,9 +247,12 @@ class LayoutManager:
         )
 
     def _view(self, name: str) -> Any:
-        """A slice view, as far as scripts put their own actors in it or hear its mouse; it draws nothing."""
+        """A slice view, as far as scripts put their own actors in it or hear its mouse; it draws nothing.
+
+        (A window that could takes a graphics driver some ten milliseconds to make.)
+        """
         if name not in self._windows:
-            window, interactor = vtk.vtkRenderWindow(), vtk.vtkGenericRenderWindowInteractor()
+            window, interactor = vtk.vtkGenericOpenGLRenderWindow(), vtk.vtkGenericRenderWindowInteractor()
             window.AddRenderer(vtk.vtkRenderer())
             window.SetInteractor(interactor)
             interactor.SetRenderWindow(window)
