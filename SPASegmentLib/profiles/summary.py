@@ -193,7 +193,7 @@ def _usual_area(profile: Profile) -> str:
     if usual is None or len(areas) < HABIT:
         return ""
     low, middle, high = (math.exp(usual.log_mm2 + side * usual.deviation) for side in (-1, 0, 1))
-    return f"Expects objects of about {written(middle)} mm2, {written(low)} to {written(high)} as a rule."
+    return f"Expects objects of about {written(middle)} mm², {written(low)} to {written(high)} as a rule."
 
 
 def _picked(pick: AnswerRecord) -> str | None:

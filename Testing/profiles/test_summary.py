@@ -74,7 +74,7 @@ def test_the_size_of_what_is_meant_is_told_once_some_were_approved():
     changes = [0.0, 0.02, -0.02, 0.01]
     told = [summarise(profile_of(*(a_slice(n, c) for n, c in enumerate(changes[:k])))) for k in (2, 4)]
     assert not any("Expects" in sentence for sentence in told[0])
-    assert "Expects objects of about 100 mm2, 49 to 204 as a rule." in told[1]
+    assert "Expects objects of about 100 mm², 49 to 204 as a rule." in told[1]
 
 
 RIM = "larger, +12%: adds the rim"

@@ -77,11 +77,10 @@ def plan_by_user(
 ) -> dict[str, list[Plan]]:
     """Every user with their sequences (`plan_sequences`).
 
-    Of sets of structures, one whose raters are no persons, a user is who segments one of the structures, and
-    works through the cases of that alone; structures of too few cases are left out. Raises as
-    `plan_sequences`.
+    Of several sets that do not share their raters, a user is who segments one of the structures, and works
+    through the cases of that alone; structures of too few cases are left out. Raises as `plan_sequences`.
     """
-    if options.users is None and isinstance(dataset, SetsOfCases) and not dataset[0].raters:
+    if options.users is None and isinstance(dataset, SetsOfCases) and not getattr(dataset, "raters", ()):
         return _plan_by_structure(dataset, chosen, options, seed)
     plans = plan_sequences(dataset, chosen, options, seed, learn_from)
     return dict.fromkeys(options.users or default_users(dataset), plans)

@@ -195,3 +195,16 @@ def test_a_profile_is_taught_and_judged_for_each_structure_of_the_sets(sets: Pat
     assert told["all"]["cases"] == judged > 0
     with pytest.raises(SPASegmentError, match="judged after 5 cases"):
         run_transfer({"toy": toy()}, cases, options, TransferOptions(warm=5, apart=True))
+
+
+def test_raters_of_one_set_among_others_are_one_structure(sets: Path) -> None:
+    entries = {f"p{number}__a": "test" for number in range(4)}
+    readers = nested_discs("all-first", entries, side=32, kind="raters", structures=["disc"], nested=[])
+    with zipfile.ZipFile(sets / "all-first.zip", "w") as archive:
+        for member, content in readers.items():
+            archive.writestr(member, content)
+    cases = AnyCases([sets], split="test")
+    assert cases[0].raters and not cases.raters
+    options = Options(resamples=50, iterations=1)
+    found = run_transfer({"toy": toy()}, cases, options, TransferOptions(warm=2, apart=True))
+    assert "structure:all-first/disc" in found.summary["models"]["toy"]["users"]
