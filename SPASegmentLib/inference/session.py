@@ -177,10 +177,19 @@ class Session:
         return {
             "empty": "Click a seed on the object.",
             "computing": "Computing; Esc cancels.",
-            "open": f"Press Enter to approve{pick}.",
+            "open": f"{self._approving}{pick}.",
             "approved": "Approved; Backspace takes it back.",
             "taken": "Taken; Backspace takes it back.",
         }[self.state]
+
+    @property
+    def _approving(self) -> str:
+        """How to approve, after what it means where fewer alternatives than usual are shown."""
+        if self.proposal is None or not self.proposal.fewer_reason:
+            return "Press Enter to approve"
+        if any(answer.picked is None and not answer.kept for answer in self.answered):
+            return "Nothing else is likely: place a point to correct it, or press Enter to approve"
+        return "Nothing else is worth changing: press Enter to approve"
 
     @property
     def proposal(self) -> Proposal | None:

@@ -234,12 +234,24 @@ def test_a_negative_random_seed_is_refused(an_image, an_engine):
         Session.start(an_image, an_engine.model, random_seed=-1)
 
 
-def test_what_to_do_next_is_always_one_sentence(a_session):
+def test_what_to_do_next_is_always_one_sentence(a_session, an_engine):
     shown = len(a_session.proposal.candidates)
     assert a_session.what_next == f"Press Enter to approve, press 1-{shown} to pick, 0 for none of these."
     alone = replace(a_session.proposal, candidates=())
     alone = replace(a_session, done=(replace(a_session.done[-1], proposal=alone),))
     assert alone.what_next == "Press Enter to approve.", "there are none to turn down"
     assert a_session.pick(0).what_next == "Computing; Esc cancels."
+
+    def fewer(session, shown):
+        some = replace(session.proposal, candidates=session.proposal.candidates[:shown], fewer_reason="Few.")
+        return replace(session, done=(*session.done[:-1], replace(session.done[-1], proposal=some)))
+
+    assert fewer(a_session, 0).what_next == "Nothing else is worth changing: press Enter to approve."
+    one = "press Enter to approve, press 1 to pick the alternative, 0 for none of these."
+    assert fewer(a_session, 1).what_next == f"Nothing else is worth changing: {one}"
+    kept = fewer(a_session.keep().advance(an_engine), 0)
+    assert kept.what_next == "Nothing else is worth changing: press Enter to approve."
+    turned_down = fewer(a_session.none_of_these().advance(an_engine), 0)
+    assert turned_down.what_next.startswith("Nothing else is likely: place a point to correct it, or press")
     assert a_session.approve().what_next == "Approved; Backspace takes it back."
     assert a_session.take(0).what_next == "Taken; Backspace takes it back."

@@ -122,11 +122,11 @@ def run_transfer(
     """
     options, sequences = options or Options(), sequences or TransferOptions()
     factories = as_factories(engines)
+    for user in sequences.users or ():
+        rule_of(user)
     plans = plan_by_user(
         dataset, chosen_cases(dataset, options), sequences, options.protocol_seed, learn_from
     )
-    for user in plans:
-        rule_of(user)
     settings = {
         "dataset": dataset.name,
         "learn_from": None if learn_from is None else len(learn_from),
