@@ -21,6 +21,7 @@ import uvicorn
 import zstandard
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from servers import running
 from sessions import a_slice
 
 from SPASegmentLib.imaging.types import PointPrompt
@@ -30,6 +31,7 @@ from SPASegmentLib.service.client import connect
 from SPASegmentLib.service.server.app import build_app
 from SPASegmentLib.service.server.connections import GuardedProtocol
 from SPASegmentLib.service.server.core import ServerCore
+from SPASegmentLib.service.server.keys import add_key
 from SPASegmentLib.service.server.listening import listen
 from SPASegmentLib.service.server.options import ServeOptions
 from SPASegmentLib.service.server.standalone import load_engines
@@ -71,8 +73,15 @@ class Attacker:
 
 
 @pytest.fixture(scope="module")
-def an_attacker(a_guarded_server, keys) -> Attacker:
-    return Attacker(a_guarded_server, keys[1], keys[2])
+def an_attacker(a_model, tmp_path_factory) -> Iterator[Attacker]:
+    """With more requests a minute than a fast computer makes, so that none is refused for their number."""
+    path = tmp_path_factory.mktemp("patient") / "keys.json"
+    ann, ben = add_key(path, "Ann"), add_key(path, "Ben")
+    held = json.loads(path.read_text(encoding="utf-8"))
+    held["keys"][0] |= {"requests_per_minute": 1_000_000, "megabytes_per_minute": 1_000_000}
+    path.write_text(json.dumps(held))
+    with running("--engine", "local", "--model", a_model, "--device", "cpu", "--keys", path) as server:
+        yield Attacker(server, ann, ben)
 
 
 def rewritten(body: bytes, change) -> bytes:
