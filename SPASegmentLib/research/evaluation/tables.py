@@ -320,8 +320,9 @@ def unseen_table(found: Figures) -> FigureTable:
 
 
 def everybody(model: Figures) -> dict[str, Any]:
-    """The users of a transfer, and all of them together where they are persons."""
-    return {**model["users"], **({"all": model["all"]} if model.get("all") else {})}
+    """The users of a transfer, those of each part of the sets, and all together where they are persons."""
+    parts = {f"all, {part}": figures for part, figures in model.get("parts", {}).items()}
+    return {**model["users"], **parts, **({"all": model["all"]} if model.get("all") else {})}
 
 
 def _by_model(

@@ -18,7 +18,7 @@ from SPASegmentLib.errors import InputError
 from SPASegmentLib.inference.config import DEFAULT
 from SPASegmentLib.inference.messages import Engine
 from SPASegmentLib.profiles.records import shown_text
-from SPASegmentLib.research.datasets.case import Case, MultiRaterDataset, read_case
+from SPASegmentLib.research.datasets.case import Case, MultiRaterDataset, read_case, set_of
 from SPASegmentLib.research.evaluation.disk_profiles import DiskProfiles, TaughtOnDisk
 from SPASegmentLib.research.evaluation.interaction import Trace, interact
 from SPASegmentLib.research.evaluation.metrics import bootstrap_means, dice_of_each
@@ -162,6 +162,7 @@ def run_transfer(
         "models": {
             name: {
                 "users": summarise_users(rows, options.resamples),
+                "parts": _summarise_parts(rows, getattr(dataset, "sets", {}), options.resamples),
                 "all": _summarise(rows, options.resamples) if persons else None,
             }
             for name, rows in records.items()
@@ -299,6 +300,17 @@ def summarise_users(records: Sequence[SequenceRecord], resamples: int) -> dict[s
     """Figures of each user with one model, over their judged cases."""
     users = list(dict.fromkeys(record.user for record in records))
     return {user: _summarise([r for r in records if r.user == user], resamples) for user in users}
+
+
+def _summarise_parts(
+    records: Sequence[SequenceRecord], sets: Mapping[str, str], resamples: int
+) -> dict[str, Any]:
+    """Figures over the structures of all sets of a part, may teach or unseen; {} without any."""
+    parts: dict[str, list[SequenceRecord]] = {}
+    for record in records:
+        if record.user.startswith(STRUCTURE):
+            parts.setdefault(sets[set_of(record.user.removeprefix(STRUCTURE))], []).append(record)
+    return {part: _summarise(own, resamples) for part, own in sorted(parts.items())}
 
 
 def _summarise(records: Sequence[SequenceRecord], resamples: int) -> dict[str, Any]:

@@ -193,6 +193,12 @@ def test_a_profile_is_taught_and_judged_for_each_structure_of_the_sets(sets: Pat
             assert taught <= 2
     judged = sum(sum(record.judged) for record in found.records["toy"])
     assert told["all"]["cases"] == judged > 0
+    sooner = run_transfer({"toy": toy()}, cases, options, TransferOptions(warm=1, apart=True))
+    parts, everything = (sooner.summary["models"]["toy"][key] for key in ("parts", "all"))
+    assert set(parts) == {"may teach", "unseen"}
+    closed = [r for r in sooner.records["toy"] if r.user.startswith("structure:closed/")]
+    assert parts["unseen"]["cases"] == sum(sum(record.judged) for record in closed) > 0
+    assert sum(part["cases"] for part in parts.values()) == everything["cases"]
     with pytest.raises(SPASegmentError, match="judged after 5 cases"):
         run_transfer({"toy": toy()}, cases, options, TransferOptions(warm=5, apart=True))
 
